@@ -1,0 +1,160 @@
+"""The run's keys: flat, under the names users of the reference system know.
+
+One schema serves every command, so a saved config can be read by all of them. Standard library
+only. Lists appear as lists: a config file cannot tell a tuple from a list.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ksim_cli.config.components import EngineConfig, LoggerConfig, TaskConfig
+from ksim_cli.config.keys import key
+
+
+@dataclass(frozen=True)
+class ComponentKeys:
+    """Sections chosen by config groups, and the tables of terms."""
+
+    task: TaskConfig = field(default_factory=TaskConfig, metadata={"help": "the task"})
+    engine: EngineConfig = field(default_factory=EngineConfig, metadata={"help": "the physics"})
+    algo: Any = key(None, "the learning algorithm")
+    model: Any = key(None, "the networks")
+    optimizer: Any = key(None, "the optimizer")
+    curriculum: Any = key(None, "how the level of difficulty moves")
+    logger: LoggerConfig = field(default_factory=LoggerConfig, metadata={"help": "extra logs"})
+    actuators: dict[str, Any] = key({}, "name -> actuator of some joints")
+    observations: dict[str, Any] = key({}, "name -> observation term")
+    rewards: dict[str, Any] = key({}, "name -> reward term and its weight")
+    terminations: dict[str, Any] = key({}, "name -> termination term")
+    resets: dict[str, Any] = key({}, "name -> reset term, applied in order")
+    commands: dict[str, Any] = key({}, "name -> command term")
+    events: dict[str, Any] = key({}, "name -> event term")
+    randomization: dict[str, Any] = key({}, "name -> randomizer of the physics, applied in order")
+
+
+@dataclass(frozen=True)
+class RunKeys:
+    """Run control."""
+
+    seed: int = key(0, "root of every random number")
+    run_dir: str | None = key(None, "folder of this run; null: runs/<task>/<time>")
+    resume: str | None = key(None, "continue a run: its folder, or latest")
+    num_iterations: int | None = key(None, "stop after this many iterations of the whole run")
+    max_env_steps: int | None = key(None, "stop after this many control steps of the whole run")
+    save_every_n_seconds: float | None = key(600.0, "time between checkpoints", unit="s")
+    save_every_n_steps: int | None = key(None, "iterations between checkpoints")
+    epochs_per_log_step: int = key(1, "iterations fused into one dispatch between two log rows")
+    log_train_metrics: bool = key(True, "write metrics.jsonl and the extra logs")
+    profile_memory: bool = key(False, "write one device memory profile into the run folder")
+
+
+@dataclass(frozen=True)
+class SimulationKeys:
+    """Physics options, applied to the task's model."""
+
+    ctrl_dt: float = key(0.02, "time between two actions", unit="s")
+    dt: float = key(0.004, "physics time step", unit="s")
+    solver: str = key("newton", "constraint solver: newton or cg")
+    integrator: str = key("implicitfast", "implicitfast, euler or rk4")
+    iterations: int = key(10, "solver iterations")
+    ls_iterations: int = key(20, "line search iterations")
+    tolerance: float = key(1e-10, "solver tolerance")
+    disable_euler_damping: bool = key(True, "no implicit joint damping in the euler integrator")
+
+
+@dataclass(frozen=True)
+class TrainingKeys:
+    """Size of a rollout and of a minibatch."""
+
+    num_envs: int = key(256, "environments")
+    batch_size: int = key(64, "environments per minibatch; divides num_envs")
+    rollout_length_seconds: float | None = key(None, "length of a rollout", unit="s")
+    rollout_length_frames: int | None = key(None, "the same in control steps")
+    reward_clip_min: float | None = key(None, "lower clip of the total reward")
+    reward_clip_max: float | None = key(None, "upper clip of the total reward")
+    action_clip_max: float = key(1e3, "clip of every action before the actuators")
+
+
+@dataclass(frozen=True)
+class ValidationKeys:
+    """Deterministic evaluation while training, in environments of its own."""
+
+    valid_every_n_seconds: float | None = key(150.0, "time between evaluations", unit="s")
+    valid_first_n_seconds: float | None = key(None, "time of the first evaluation", unit="s")
+    valid_every_n_steps: int | None = key(None, "iterations between evaluations")
+    num_episodes: int = key(32, "episodes of an evaluation")
+    eval_length_seconds: float = key(20.0, "longest episode where a task has no limit", unit="s")
+
+
+@dataclass(frozen=True)
+class ViewerKeys:
+    """Showing and evaluating a policy."""
+
+    checkpoint: str | None = key(None, "run folder, one of its checkpoints, or latest")
+    policy: str | None = key(None, "instead of a checkpoint: zero or random")
+    viewer: str = key("video", "video: render to a file")
+    run_model_viewer: bool = key(False, "`ksim train run_model_viewer=true` is `ksim view`")
+    viewer_argmax_action: bool = key(True, "the policy's mode instead of a sample")
+    viewer_num_seconds: float | None = key(None, "length of the view; null: one episode", unit="s")
+    viewer_save_renders: bool = key(False, "also write every frame as PNG")
+    viewer_save_video: bool = key(True, ".mp4; false: .gif")
+
+
+@dataclass(frozen=True)
+class RenderKeys:
+    """Pictures and videos."""
+
+    render_with_glfw: bool | None = key(None, "true: GLFW; false: EGL or OSMesa; null: detect")
+    render_shadow: bool = key(True, "draw shadows")
+    render_reflection: bool = key(False, "draw reflections")
+    render_contact_force: bool = key(False, "draw contact forces")
+    render_contact_point: bool = key(False, "draw contact points")
+    render_inertia: bool = key(False, "draw inertia boxes")
+    render_height: int = key(480, "height", unit="px")
+    render_width: int = key(640, "width", unit="px")
+    render_length_seconds: float | None = key(None, "longest video; null: no limit", unit="s")
+    render_fps: int = key(30, "frames per second")
+    render_slowdown: float = key(1.0, "2: half speed")
+    render_track_body_id: int | None = key(None, "body the camera follows")
+    render_distance: float = key(3.5, "camera distance", unit="m")
+    render_azimuth: float = key(90.0, "camera azimuth", unit="deg")
+    render_elevation: float = key(-10.0, "camera elevation", unit="deg")
+    render_lookat: list[float] = key([0.0, 0.0, 0.5], "point the camera looks at", unit="m")
+    render_camera_name: str | None = key(None, "camera of the model instead of the free one")
+
+
+@dataclass(frozen=True)
+class DatasetKeys:
+    """Recording of experience."""
+
+    collect_dataset: bool = key(False, "`ksim train collect_dataset=true` is `ksim collect`")
+    dataset_num_batches: int = key(1, "rollouts of all environments")
+    dataset_save_path: str | None = key(None, "folder; null: <run>/datasets/<step>")
+    collect_dataset_argmax_action: bool = key(False, "the policy's mode instead of a sample")
+
+
+@dataclass(frozen=True)
+class RunConfig(
+    RunKeys,
+    TrainingKeys,
+    SimulationKeys,
+    ValidationKeys,
+    ViewerKeys,
+    RenderKeys,
+    DatasetKeys,
+    ComponentKeys,
+):
+    """Every key of a run, validated: what all code below the command line sees."""
+
+
+SECTIONS = (
+    RunKeys,
+    TrainingKeys,
+    SimulationKeys,
+    ValidationKeys,
+    ViewerKeys,
+    RenderKeys,
+    DatasetKeys,
+    ComponentKeys,
+)
+"""The parts of `RunConfig`, in the order help shows them."""

@@ -1,0 +1,377 @@
+"""N environments from an engine and the terms of a task.
+
+The one place that batches terms: they are written for one environment and one step. Everything
+here is traced by `jax.jit`; arrays have a leading axis of N, rollouts of `[T, N]`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from ksim_cli.mdp.mdp import Mdp, named_key
+from ksim_cli.mdp.probe import fields_of_rewards, observation_layout
+from ksim_cli.mdp.term import Pose
+from ksim_cli.physics.engine import Engine, View
+from ksim_cli.types import EpisodeStatistics, Scores, Step, StepResult
+
+QUARANTINE_CAUSES = {"physics": 1, "view": 2, "action": 4, "observation": 8}
+"""Bits of `StepResult.quarantined`: what was non-finite."""
+
+
+class EnvState(struct.PyTreeNode):
+    """State of N environments between two control steps.
+
+    Attributes:
+        physics: the engine's state.
+        prepared: the engine's next reset of every environment.
+        obs: group -> `[N, O]` what the networks see now.
+        commands: command name -> `[N, ...]` values in force.
+        carries: kind -> term name -> carry, each leaf with a leading axis of N.
+        curriculum: the curriculum's carry.
+        count: `[N]` int32 control steps since the episode began.
+        level: curriculum level in [0, 1].
+        key: random key of the next step.
+    """
+
+    physics: Any
+    prepared: Any
+    obs: dict[str, jax.Array]
+    commands: dict[str, jax.Array]
+    carries: dict[str, dict[str, Any]]
+    curriculum: Any
+    count: jax.Array
+    level: jax.Array
+    key: jax.Array
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How control steps, physics steps and clips relate.
+
+    Attributes:
+        ctrl_dt: s between two actions.
+        num_substeps: physics steps per control step.
+        action_clip: clip of every action.
+        reward_clip: lower and upper clip of the total reward, None where there is none.
+    """
+
+    ctrl_dt: float
+    num_substeps: int
+    action_clip: float = 1e3
+    reward_clip: tuple[float | None, float | None] = (None, None)
+
+
+class TaskEnv:
+    """The environments of a task; see `ksim_cli.types.Env`.
+
+    Args:
+        engine: steps the physics; its view holds at least `fields_needed(...)`.
+        mdp: the terms, bound to the engine's model.
+        timing: control and physics steps.
+    """
+
+    def __init__(self, engine: Engine, mdp: Mdp, timing: Timing) -> None:
+        self.engine = engine
+        self.mdp = mdp
+        self.timing = timing
+        self.model = engine.spec.model
+        self.num_envs = engine.spec.num_envs
+        self.action_size = sum(len(a.joints) for a in mdp.actuators.values())
+        self.observation_layout = observation_layout(self.model, mdp)
+        self.observation_sizes: Mapping[str, int] = {
+            group: sum(sizes.values()) for group, sizes in self.observation_layout.items()
+        }
+        self._scored = {"qpos", "qvel", *fields_of_rewards(self.model, mdp)}
+
+    def init(self, key: jax.Array) -> EnvState:
+        """Fresh environments, each in a pose drawn from the resets."""
+        key, key_reset, key_carry, key_step = jax.random.split(key, 4)
+        n = self.num_envs
+        level = jnp.asarray(self.mdp.curriculum.initial_level(), jnp.float32)
+        physics = self.engine.init()
+        prepared = self._prepare(physics, key_reset, level)
+        physics = self.engine.reset(physics, jnp.ones(n, bool), prepared)
+        state = EnvState(
+            physics=physics,
+            prepared=prepared,
+            obs={},
+            commands={},
+            carries=_init_carries(self, key_carry),
+            curriculum=self.mdp.curriculum.init(named_key(key_carry, "curriculum")),
+            count=jnp.zeros(n, jnp.int32),
+            level=level,
+            key=key,
+        )
+        return self._observe(state, jnp.zeros((n, self.action_size)), key_step)
+
+    def begin_rollout(self, state: EnvState) -> EnvState:
+        """Prepares one reset for every environment."""
+        key, key_reset = jax.random.split(state.key)
+        prepared = self._prepare(state.physics, key_reset, state.level)
+        return state.replace(prepared=prepared, key=key)
+
+    def end_rollout(self, state: EnvState, statistics: EpisodeStatistics) -> EnvState:
+        """Moves the curriculum."""
+        level, carry = self.mdp.curriculum(state.level, statistics, state.curriculum)
+        return state.replace(level=level, curriculum=carry)
+
+    def step(self, state: EnvState, action: jax.Array) -> tuple[EnvState, StepResult]:
+        """One control step.
+
+        Order: events, actuators and physics, terminations, commands, observation, quarantine,
+        reset. An environment that ends is reset at once: the new state is that of its next
+        episode, while the result describes the step that ended it.
+
+        Args:
+            state: state before the step.
+            action: `[N, A]`.
+
+        Returns:
+            The state after the step and what the step left.
+        """
+        key, key_step, key_reset = jax.random.split(state.key, 3)
+        bad_action = ~jnp.isfinite(action).all(axis=1)
+        limit = self.timing.action_clip
+        action = jnp.clip(jnp.where(bad_action[:, None], 0.0, action), -limit, limit)
+        state = state.replace(key=key, count=state.count + 1)
+        state = self._actuate(self._disturb(state, action, key_step), action)
+        state, steps, causes = self._terminations(state, action)
+        state = self._observe(state, action, key_step)
+        quarantined = self._quarantine(state, bad_action)
+        view = View({k: v for k, v in steps.view.fields().items() if k in self._scored})
+        terminated = (steps.termination != 0) & (quarantined == 0)
+        result = StepResult(
+            steps=steps.replace(view=view),
+            terminated=terminated,
+            truncated=steps.truncated & ~terminated & (quarantined == 0),
+            quarantined=quarantined,
+            causes=causes,
+            final_obs=state.obs,
+        )
+        state = jax.lax.cond(
+            result.done.any(), self._reset, lambda s, *_: s, state, result.done, action, key_reset
+        )
+        return state, result
+
+    def init_rewards(self) -> dict[str, Any]:
+        """The rewards' carries, each leaf with a leading axis of N."""
+        return _init_kind(self, "rewards", jax.random.key(0))
+
+    def rewards(self, carry: dict[str, Any], results: StepResult) -> tuple[dict[str, Any], Scores]:
+        """Weighted rewards of `[T, N]` steps.
+
+        A reward with a carry is scanned over time, and its carry starts anew after each episode;
+        so a trajectory gives the same rewards in one piece as in any cut of it.
+        """
+        components, carries = {}, {}
+        for name, term in self.mdp.rewards.items():
+            batched = jax.vmap(term)
+            if not jax.tree.leaves(carry[name]):
+                values, _ = jax.vmap(batched, in_axes=(0, None))(results.steps, ())
+                carries[name] = carry[name]
+            else:
+                fresh = _init_kind(self, "rewards", jax.random.key(0))[name]
+                scan = partial(_score_step, batched, fresh)
+                carries[name], values = jax.lax.scan(
+                    scan, carry[name], (results.steps, results.done)
+                )
+            components[name] = term.weight * values
+        total = sum(components.values(), start=jnp.zeros(results.terminated.shape))
+        low, high = self.timing.reward_clip
+        if low is not None or high is not None:
+            total = jnp.clip(total, low, high)
+        return carries, Scores(total=total, components=components)
+
+    def _prepare(self, physics: Any, key: jax.Array, level: jax.Array) -> Any:
+        model, n = self.model, self.num_envs
+        pose = Pose(
+            qpos=jnp.asarray(model.qpos0, jnp.float32), qvel=jnp.zeros(model.nv, jnp.float32)
+        )
+        pose = jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *x.shape)), pose)
+        for name, term in self.mdp.resets.items():
+            keys = jax.random.split(named_key(key, "resets", name), n)
+            pose = jax.vmap(term, in_axes=(0, 0, None))(pose, keys, level)
+        return self.engine.prepare(physics, pose.qpos, pose.qvel)
+
+    def _disturb(self, state: EnvState, action: jax.Array, key: jax.Array) -> EnvState:
+        if not self.mdp.events:
+            return state
+        steps = _steps(self, state, action)
+        velocity = jnp.zeros((self.num_envs, self.model.nv))
+        carries = {}
+        for name, term in self.mdp.events.items():
+            keys = _keys(self.num_envs, key, "events", name)
+            change, carries[name] = jax.vmap(term)(steps, state.carries["events"][name], keys)
+            velocity += change
+        state = state.replace(physics=self.engine.push(state.physics, velocity))
+        return state.replace(carries={**state.carries, "events": carries})
+
+    def _actuate(self, state: EnvState, action: jax.Array) -> EnvState:
+        """Physics over one control step; torques with feedback are renewed at each physics step."""
+        substeps, carry = self.timing.num_substeps, state.carries["actuators"]
+        physics = state.physics
+        if not any(a.feedback for a in self.mdp.actuators.values()):
+            ctrl, carry = self._ctrl(physics, action, carry)
+            physics = self.engine.step(physics, ctrl, substeps)
+        else:
+
+            def advance(loop: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
+                physics, carry = loop
+                ctrl, carry = self._ctrl(physics, action, carry)
+                return (self.engine.advance(physics, ctrl), carry), None
+
+            (physics, carry), _ = jax.lax.scan(advance, (physics, carry), None, length=substeps - 1)
+            ctrl, carry = self._ctrl(physics, action, carry)
+            physics = self.engine.step(physics, ctrl, 1)
+        return state.replace(physics=physics, carries={**state.carries, "actuators": carry})
+
+    def _ctrl(
+        self, physics: Any, action: jax.Array, carries: dict[str, Any]
+    ) -> tuple[jax.Array, dict[str, Any]]:
+        view = self.engine.view(physics)
+        ctrl = jnp.zeros((self.num_envs, self.model.nu))
+        new, start = {}, 0
+        for name, term in self.mdp.actuators.items():
+            part = action[:, start : start + len(term.joints)]
+            start += len(term.joints)
+            position = view.qpos[:, jnp.array(term.qpos_addresses)]
+            velocity = view.qvel[:, jnp.array(term.dof_addresses)]
+            torque, new[name] = jax.vmap(term)(part, position, velocity, carries[name])
+            ctrl = ctrl.at[:, jnp.array(term.ctrl_addresses)].set(torque)
+        return ctrl, new
+
+    def _terminations(
+        self, state: EnvState, action: jax.Array
+    ) -> tuple[EnvState, Step, dict[str, jax.Array]]:
+        steps = _steps(self, state, action)
+        code = jnp.zeros(self.num_envs, jnp.int32)
+        truncated = jnp.zeros(self.num_envs, bool)
+        causes, carries = {}, {}
+        for name, term in self.mdp.terminations.items():
+            value, carries[name] = jax.vmap(term)(steps, state.carries["terminations"][name])
+            causes[name] = value != 0
+            if term.truncates:
+                truncated |= causes[name]
+            else:
+                # Failure wins over success, whatever the order of the terms.
+                value = value.astype(jnp.int32)
+                code = jnp.where((code < 0) | (value < 0), -1, jnp.maximum(code, value))
+        state = state.replace(carries={**state.carries, "terminations": carries})
+        return state, steps.replace(termination=code, truncated=truncated), causes
+
+    def _observe(self, state: EnvState, action: jax.Array, key: jax.Array) -> EnvState:
+        """Renews commands and observations for the state's view."""
+        steps = _steps(self, state, action)
+        commands, carries = {}, dict(state.carries)
+        carries["commands"], carries["observations"] = {}, {}
+        for name, term in self.mdp.commands.items():
+            keys = _keys(self.num_envs, key, "commands", name)
+            carry = state.carries["commands"][name]
+            commands[name], carries["commands"][name] = jax.vmap(term)(steps, carry, keys)
+        steps = steps.replace(commands=commands)
+        clean, noisy = {}, {}
+        for name, term in self.mdp.observations.items():
+            carry, keys = (
+                state.carries["observations"][name],
+                _keys(self.num_envs, key, "observations", name),
+            )
+            value, carries["observations"][name] = jax.vmap(term)(steps, carry, keys)
+            clean[name] = noisy[name] = value
+            for i, noise in enumerate(self.mdp.noises.get(name, ())):
+                keys = _keys(self.num_envs, key, "noise", name, str(i))
+                noisy[name] = jax.vmap(noise, in_axes=(0, 0, None))(noisy[name], keys, state.level)
+        obs = {
+            group: jnp.concatenate(
+                [(noisy if group == "actor" else clean)[name] for name in sizes], axis=1
+            )
+            for group, sizes in self.observation_layout.items()
+        }
+        return state.replace(obs=obs, commands=commands, carries=carries)
+
+    def _quarantine(self, state: EnvState, bad_action: jax.Array) -> jax.Array:
+        view = self.engine.view(state.physics)
+        bad = {
+            "physics": self.engine.unstable(state.physics),
+            "view": ~_finite(view, self.num_envs),
+            "action": bad_action,
+            "observation": ~_finite(state.obs, self.num_envs),
+        }
+        return sum(
+            jnp.where(bad[cause], bit, 0) for cause, bit in QUARANTINE_CAUSES.items()
+        ).astype(jnp.int32)
+
+    def _reset(
+        self, state: EnvState, mask: jax.Array, action: jax.Array, key: jax.Array
+    ) -> EnvState:
+        """The state with the environments of `mask` at the start of an episode."""
+        fresh = state.replace(
+            physics=self.engine.reset(state.physics, mask, state.prepared),
+            carries=_where(mask, _init_carries(self, key), state.carries),
+            count=jnp.where(mask, 0, state.count),
+        )
+        action = jnp.where(mask[:, None], 0.0, action)
+        observed = self._observe(fresh, action, key)
+        return fresh.replace(
+            carries=_where(mask, observed.carries, state.carries),
+            obs=_where(mask, observed.obs, state.obs),
+            commands=_where(mask, observed.commands, state.commands),
+        )
+
+
+def _steps(env: TaskEnv, state: EnvState, action: jax.Array) -> Step:
+    n = env.num_envs
+    return Step(
+        view=env.engine.view(state.physics),
+        action=action,
+        commands=state.commands,
+        time=state.count * jnp.float32(env.timing.ctrl_dt),
+        termination=jnp.zeros(n, jnp.int32),
+        truncated=jnp.zeros(n, bool),
+        level=jnp.broadcast_to(state.level, (n,)),
+    )
+
+
+def _keys(n: int, key: jax.Array, *names: str) -> jax.Array:
+    return jax.random.split(named_key(key, *names), n)
+
+
+def _init_kind(env: TaskEnv, kind: str, key: jax.Array) -> dict[str, Any]:
+    return {
+        name: jax.vmap(term.init)(_keys(env.num_envs, key, "init", kind, name))
+        for name, term in getattr(env.mdp, kind).items()
+    }
+
+
+def _init_carries(env: TaskEnv, key: jax.Array) -> dict[str, dict[str, Any]]:
+    kinds = ("actuators", "observations", "terminations", "commands", "events")
+    return {kind: _init_kind(env, kind, key) for kind in kinds}
+
+
+def _score_step(
+    term: Callable[..., Any], fresh: Any, carry: Any, inputs: tuple[Step, jax.Array]
+) -> tuple[Any, jax.Array]:
+    steps, done = inputs
+    values, carry = term(steps, carry)
+    return _where(done, fresh, carry), values
+
+
+def _where(mask: jax.Array, new: Any, old: Any) -> Any:
+    """Leaf by leaf: `new` in the environments of `mask` `[N]`, `old` elsewhere."""
+
+    def pick(a: jax.Array, b: jax.Array) -> jax.Array:
+        return jnp.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(pick, new, old)
+
+
+def _finite(tree: Any, n: int) -> jax.Array:
+    """`[N]` bool: every float of every leaf is finite."""
+    sound = jnp.ones(n, bool)
+    for leaf in jax.tree.leaves(tree):
+        sound &= jnp.isfinite(leaf).reshape(n, -1).all(axis=1)
+    return sound

@@ -1,0 +1,22 @@
+"""Errors that are the user's to mend, and the nearest name to a mistyped one."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in what the user typed or wrote: one message, exit status 2, no traceback.
+
+    The message says what is wrong, what was got, what is allowed and what to type instead.
+    """
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A hint `" Did you mean 'x'?"` for the closest of `names`, or the empty string."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.55)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def listing(names: Iterable[str]) -> str:
+    """The names in order, for the end of a message: `a, b, c`, or `(none)`."""
+    return ", ".join(sorted(names)) or "(none)"

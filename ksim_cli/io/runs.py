@@ -1,0 +1,236 @@
+"""Run folders: made once, held by one trainer, found again by name (standard library only)."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.io.files import write_json
+
+__all__ = ["RunFolder", "find_checkpoint", "find_run", "newest_run", "write_json"]
+
+_TIME_FORMAT = "%Y-%m-%d_%H-%M-%S"
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)(?:-(\d+))?")
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_STEP = re.compile(r"(\d+)(?:-\d+)?(?:\.json)?")
+_SEARCH_DEPTH = 4  # runs/<task>/<time>, runs/<group>/<task>/<time>, runs/sweeps/<time>/<n>
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's folder: `runs/<task>/<time>`, or wherever `run_dir` put it."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints; made by the first save."""
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON row per logged iteration."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        """What the run came to, written at its end."""
+        return self.path / "summary.json"
+
+    @property
+    def log(self) -> Path:
+        """What the console showed, as plain text."""
+        return self.path / "train.log"
+
+    @classmethod
+    def create(cls, root: Path, task: str, now: datetime | None = None) -> "RunFolder":
+        """Make a new folder `root/<task>/<YYYY-MM-DD_HH-MM-SS>`, with `-1`, `-2`, … if taken.
+
+        Args:
+            root: folder of all runs, made if missing.
+            task: the task's name; a `/` in it becomes a folder level.
+            now: local time for the name; None is the present.
+
+        Raises:
+            UserError: the task's name cannot be a folder name.
+        """
+        if not all(_NAME.fullmatch(part) for part in task.split("/")):
+            raise UserError(
+                f"task: {task!r} cannot name a run folder. Allowed: letters, digits, '_', '-', '.' "
+                "(not first) and '/' between levels. run_dir=<folder> chooses the folder instead."
+            )
+        parent = root / task
+        parent.mkdir(parents=True, exist_ok=True)
+        stamp = (now or datetime.now()).strftime(_TIME_FORMAT)
+        number = 0
+        while True:
+            path = parent / (f"{stamp}-{number}" if number else stamp)
+            try:
+                path.mkdir()
+            except FileExistsError:
+                number += 1
+            else:
+                return cls(path)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for one trainer; the kernel lets go when the process dies.
+
+        Raises:
+            UserError: another trainer holds it.
+        """
+        import fcntl  # POSIX only, so that reading runs works elsewhere
+
+        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
+                who = f"process {holder}" if holder.isdigit() else "another process"
+                raise UserError(
+                    f"{self.path} is being trained by {who}. One trainer per run folder: wait for "
+                    "it, stop it, or start a new run by leaving out resume and run_dir."
+                ) from error
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
+            yield
+        finally:
+            os.close(descriptor)  # which unlocks; the file stays, for removing it would race
+
+
+def newest_run(root: Path) -> RunFolder:
+    """The run under `root` that was started last, sweeps' jobs included.
+
+    Raises:
+        UserError: there is none.
+    """
+    runs = _runs_below(root)
+    if not runs:
+        raise UserError(
+            f"No run found in {root}. Train one first (ksim train task=<name>) "
+            "or name one with checkpoint=<run folder>."
+        )
+    return RunFolder(max(runs, key=_started))
+
+
+def find_run(spec: str, root: Path) -> RunFolder:
+    """The run that `spec` names.
+
+    Args:
+        spec: `latest`; a run folder or a path inside one; a folder of runs (its newest is taken);
+            the same relative to `root`; or a run folder's bare name.
+        root: folder of all runs.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    return _locate(spec, root)[0]
+
+
+def find_checkpoint(spec: str | None, root: Path) -> tuple[RunFolder, int | None]:
+    """The run that `spec` names and, where it names one, the step of its checkpoint.
+
+    Args:
+        spec: as in `find_run`, or a checkpoint such as `<run>/checkpoints/00001000`;
+            None takes the newest run.
+        root: folder of all runs.
+
+    Returns:
+        The run, and the step, or None where the newest good checkpoint is to be taken.
+
+    Raises:
+        UserError: there is no such run, or the run has no such checkpoint.
+    """
+    run, inside = _locate(spec or "latest", root)
+    if len(inside) < 2 or inside[0] != "checkpoints":
+        return run, None
+    match = _STEP.fullmatch(inside[1])
+    if match and (run.checkpoints / f"{int(match[1]):08d}.json").is_file():
+        return run, int(match[1])
+    steps = sorted(path.stem for path in run.checkpoints.glob("[0-9]*.json"))
+    raise UserError(
+        f"No checkpoint {inside[1]!r} in {run.path}. Complete ones: {', '.join(steps) or '(none)'}."
+        f" Give the run folder alone to take its newest: {run.path}"
+    )
+
+
+def _locate(spec: str, root: Path) -> tuple[RunFolder, tuple[str, ...]]:
+    """The run that `spec` names, and the parts of the path that `spec` gives inside it."""
+    if spec == "latest":
+        return newest_run(root), ()
+    for path in (Path(spec).expanduser(), root / spec):
+        run = _run_around(path)
+        if run is not None:
+            return RunFolder(run), path.relative_to(run).parts
+        if path.is_dir() and _runs_below(path):
+            return newest_run(path), ()
+    runs = sorted(_runs_below(root), key=_started, reverse=True)
+    names = [run.relative_to(root).as_posix() for run in runs]
+    named = [name for name in names if name.rpartition("/")[2] == spec]
+    if len(named) == 1:
+        return RunFolder(root / named[0]), ()
+    if named:
+        raise UserError(
+            f"Several runs in {root} are called {spec!r}: {listing(named)}. Give one of these."
+        )
+    shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    raise UserError(
+        f"No run {spec!r}: neither a run folder (one with a config.yaml) nor a path inside one."
+        f"{nearest(spec, names)} Newest runs in {root}: {shown or '(none)'}. "
+        "'latest' takes the newest."
+    )
+
+
+def _run_around(path: Path) -> Path | None:
+    """The run folder that `path` is or lies in; None where it is neither."""
+    candidates = [path]
+    if path.is_file():
+        candidates.append(path.parent)
+    if "checkpoints" in path.parts:
+        last = len(path.parts) - 1 - path.parts[::-1].index("checkpoints")
+        candidates.append(Path(*path.parts[:last]))
+    for candidate in candidates:
+        if (candidate / "config.yaml").is_file():
+            return candidate
+    return None
+
+
+def _runs_below(root: Path, depth: int = _SEARCH_DEPTH) -> list[Path]:
+    """Folders with a config.yaml at most `depth` levels under `root`; hidden ones are skipped."""
+    try:
+        entries = sorted(os.scandir(root), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []  # nothing there that could be opened as a run
+    found: list[Path] = []
+    for entry in entries:
+        if entry.name.startswith(".") or not entry.is_dir():
+            continue
+        path = Path(entry.path)
+        if (path / "config.yaml").is_file():
+            found.append(path)
+        elif depth > 1:
+            found.extend(_runs_below(path, depth - 1))
+    return found
+
+
+def _started(run: Path) -> tuple[float, int, int]:
+    """When a run was started: by its name (copies keep it), else by its config's file time."""
+    modified = (run / "config.yaml").stat().st_mtime
+    match = _STAMP.fullmatch(run.name)
+    if match is None:
+        return modified, int(run.name) if run.name.isdigit() else 0, 0
+    try:
+        seconds = datetime.strptime(match[1], _TIME_FORMAT).timestamp()
+    except ValueError:  # thirteen o'clock in the thirteenth month: a name like any other
+        return modified, 0, 0
+    return seconds, int(match[2] or 0), 1

@@ -1,0 +1,197 @@
+"""What an engine is: N environments of one model, seen through MuJoCo-named fields."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from ksim_cli.errors import UserError, listing, nearest
+
+HUGE = 1e10
+"""Larger positions, velocities and accelerations count as unstable (MuJoCo's mjMAXVAL)."""
+
+ALWAYS_VIEWED = ("time", "qpos", "qvel")
+"""Fields every view holds: actuators and bookkeeping need them."""
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class View:
+    """Fields of `mjData` under MuJoCo's names, e.g. `view.qpos`; a pytree of float32 arrays.
+
+    Holds what `mj_step` leaves: state fields (`time qpos qvel act`) are new, derived fields
+    (`xpos sensordata ...`) belong to the state one physics step before. After a reset they are
+    those of a full forward pass. Only fields that some term reads are there.
+    """
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._fields = dict(fields)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._fields[name]
+        except KeyError:
+            raise AttributeError(
+                f"no field '{name}' in this view; it holds {listing(self._fields)}"
+            ) from None
+
+    def fields(self) -> dict[str, Any]:
+        """The fields by name (a copy)."""
+        return dict(self._fields)
+
+    def replace(self, **fields: Any) -> "View":
+        """This view with some fields replaced."""
+        return View({**self._fields, **fields})
+
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], tuple[str, ...]]:
+        """For JAX: the fields in name order."""
+        names = tuple(sorted(self._fields))
+        return [(jax.tree_util.DictKey(n), self._fields[n]) for n in names], names
+
+    @classmethod
+    def tree_unflatten(cls, names: tuple[str, ...], values: Sequence[Any]) -> "View":
+        """For JAX: the inverse of flattening."""
+        return cls(dict(zip(names, values, strict=True)))
+
+
+class _ProbeView(View):
+    """A view of one environment that has every field of `mjData` and notes which are read."""
+
+    __slots__ = ("_data", "_read")
+
+    def __init__(self, model: mujoco.MjModel) -> None:
+        super().__init__({})
+        self._data = mujoco.MjData(model)
+        self._read: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._data, name, None)
+        if not isinstance(value, np.ndarray | float) or name.startswith("_"):
+            names = [n for n in dir(self._data) if not n.startswith("_")]
+            raise UserError(f"view.{name}: mjData has no array of that name.{nearest(name, names)}")
+        self._read.add(name)
+        return jnp.zeros(np.shape(value), jnp.float32)
+
+
+def fields_read(model: mujoco.MjModel, use: Callable[[View], Any]) -> frozenset[str]:
+    """Names of the `mjData` fields that a function of a view reads.
+
+    Args:
+        model: the model that gives the fields their shapes.
+        use: called once under abstract evaluation, with a view of one environment.
+    """
+    probe = _ProbeView(model)
+    jax.eval_shape(lambda: use(probe))
+    return frozenset(probe._read)  # noqa: SLF001 - same module
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """What an engine is built from.
+
+    Attributes:
+        model: the compiled model, nominal.
+        num_envs: environments.
+        fields: `mjData` fields the view shall hold, besides `ALWAYS_VIEWED`.
+        models: randomised variants; environment `i` runs on `models[i % len(models)]`.
+            Empty: all run on `model`.
+        num_threads: threads of a CPU engine; 0: one per core.
+    """
+
+    model: mujoco.MjModel
+    num_envs: int
+    fields: frozenset[str] = frozenset()
+    models: Sequence[mujoco.MjModel] = ()
+    num_threads: int = 0
+
+    def viewed(self) -> tuple[str, ...]:
+        """Names of all fields of the view, sorted."""
+        return tuple(sorted({*self.fields, *ALWAYS_VIEWED}))
+
+
+class Engine(Protocol):
+    """N environments of one model. All methods but the last two are traced by `jax.jit`.
+
+    `state` is the engine's own pytree. N is `num_envs`.
+    """
+
+    spec: EngineSpec
+
+    def init(self) -> Any:
+        """The state with every environment at the model's default pose, forwarded."""
+        ...
+
+    def prepare(self, state: Any, qpos: jax.Array, qvel: jax.Array) -> Any:
+        """Makes the next reset of every environment ready.
+
+        Args:
+            state: current state.
+            qpos: `[N, nq]` positions to reset to.
+            qvel: `[N, nv]` velocities to reset to.
+        """
+        ...
+
+    def reset(self, state: Any, mask: jax.Array, prepared: Any) -> Any:
+        """Resets the environments of `mask` `[N]` to their prepared states; others are untouched."""
+        ...
+
+    def step(self, state: Any, ctrl: jax.Array, num_steps: int) -> Any:
+        """Holds `ctrl` `[N, nu]` for `num_steps` calls of `mj_step` and refreshes the view."""
+        ...
+
+    def advance(self, state: Any, ctrl: jax.Array) -> Any:
+        """One `mj_step` after which only `qpos` and `qvel` of the view are refreshed."""
+        ...
+
+    def push(self, state: Any, velocity: jax.Array) -> Any:
+        """Adds `velocity` `[N, nv]` to `qvel`."""
+        ...
+
+    def view(self, state: Any) -> View:
+        """The fields, each with a leading axis of N."""
+        ...
+
+    def unstable(self, state: Any) -> jax.Array:
+        """`[N]` bool: non-finite or huge state, or a warning of MuJoCo, since the last reset."""
+        ...
+
+    def host_state(self) -> dict[str, np.ndarray]:
+        """State that lives outside JAX, for a checkpoint; empty where there is none."""
+        ...
+
+    def load_host_state(self, saved: Mapping[str, np.ndarray]) -> None:
+        """The inverse of `host_state`."""
+        ...
+
+
+def resolve_engine(name: str) -> str:
+    """The engine that `auto` means here: `mujoco` on a CPU-only machine, else `mjx`."""
+    if name != "auto":
+        return name
+    return "mujoco" if jax.default_backend() == "cpu" else "mjx"
+
+
+def make_engine(name: str, spec: EngineSpec) -> Engine:
+    """Builds the engine of that name; `mjx` is imported only here, since it takes seconds.
+
+    Raises:
+        UserError: no such engine.
+    """
+    name = resolve_engine(name)
+    if name == "mujoco":
+        from ksim_cli.physics.mujoco_engine import MujocoEngine
+
+        return MujocoEngine(spec)
+    if name == "mjx":
+        from ksim_cli.physics.mjx_engine import MjxEngine
+
+        return MjxEngine(spec)
+    names = ("auto", "mujoco", "mjx")
+    raise UserError(
+        f"engine.type={name}: no such engine.{nearest(name, names)} One of {listing(names)}"
+    )

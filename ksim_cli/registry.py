@@ -1,0 +1,230 @@
+"""Names of components, and how a section of configuration becomes one of them.
+
+A config names a component (`type: upright`) and gives the values of its fields. Only what is
+registered can be named, so a config that came from somewhere else cannot choose code to run.
+
+Standard library only: `ksim list` and a mistyped key must not pay for JAX.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Literal, TypeVar, Union
+
+from ksim_cli.errors import UserError, listing, nearest
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """The components of one kind: name -> class.
+
+    Args:
+        kind: what one entry is called in messages, e.g. `reward`.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, type[T]] = {}
+
+    def register(self, name: str) -> Callable[[type[T]], type[T]]:
+        """Class decorator that registers a class under `name`.
+
+        Raises:
+            ValueError: another class has that name already.
+        """
+
+        def decorate(cls: type[T]) -> type[T]:
+            other = self._entries.get(name)
+            if other is not None and _origin(other) != _origin(cls):
+                raise ValueError(
+                    f"{self.kind} '{name}' is registered twice:"
+                    f" by {'.'.join(_origin(other))} and by {'.'.join(_origin(cls))}"
+                )
+            self._entries[name] = cls
+            return cls
+
+        return decorate
+
+    def get(self, name: str, where: str) -> type[T]:
+        """The class registered under `name`.
+
+        Args:
+            name: the registered name.
+            where: path of the config key that named it, for the message.
+
+        Raises:
+            UserError: nothing is registered under that name.
+        """
+        if name not in self._entries:
+            raise UserError(
+                f"{where}: no {self.kind} '{name}'.{nearest(str(name), self._entries)}"
+                f"\n  available: {listing(self._entries)}"
+            )
+        return self._entries[name]
+
+    def names(self) -> list[str]:
+        """All registered names, sorted."""
+        return sorted(self._entries)
+
+    def build(self, section: Mapping[str, Any], where: str) -> T:
+        """Makes the component that a config section describes.
+
+        Args:
+            section: `type` (the registered name) and values of the class's fields.
+            where: path of the section, for messages.
+
+        Raises:
+            UserError: unknown type, unknown field, missing field, or a value of the wrong type.
+        """
+        if not isinstance(section, Mapping) or "type" not in section:
+            got = f"keys {listing(section)}" if isinstance(section, Mapping) else repr(section)
+            raise UserError(
+                f"{where}: a {self.kind} needs 'type', got {got}."
+                f"\n  Set {where}.type to one of: {listing(self._entries)}"
+            )
+        cls = self.get(section["type"], f"{where}.type")
+        values = {key: value for key, value in section.items() if key != "type"}
+        return make(cls, values, where)
+
+
+def make(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Makes dataclass `cls` from config values, with names and types checked.
+
+    Raises:
+        UserError: unknown field, missing field, or a value of the wrong type; also what the
+            class's own `__post_init__` refuses with a ValueError.
+    """
+    settable = settable_fields(cls)
+    for name in values:
+        if name not in settable:
+            raise UserError(
+                f"{where}: no parameter '{name}'.{nearest(name, settable)}"
+                f"\n  parameters: {', '.join(_signature(f) for f in settable.values()) or '(none)'}"
+            )
+    missing = [name for name, f in settable.items() if _required(f) and name not in values]
+    if missing:
+        raise UserError(f"{where}: needs {', '.join(missing)}. Set {where}.{missing[0]}=...")
+    hints = typing.get_type_hints(cls)
+    checked = {
+        name: convert(value, hints[name], f"{where}.{name}") for name, value in values.items()
+    }
+    try:
+        return cls(**checked)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
+
+
+def settable_fields(cls: type) -> dict[str, "dataclasses.Field[Any]"]:
+    """The fields of a component that its YAML may give: all but those `bind` resolves."""
+    return {
+        f.name: f
+        for f in dataclasses.fields(cls)
+        if f.init and not f.metadata.get("resolved", False)
+    }
+
+
+def convert(value: Any, hint: Any, where: str) -> Any:
+    """Checks `value` against a type hint; an int becomes a float and a list a tuple where asked.
+
+    Raises:
+        UserError: the value is of another type.
+    """
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (Union, types.UnionType):
+        return _convert_union(value, arguments, where)
+    if origin is Literal:
+        if value not in arguments:
+            names = [str(a) for a in arguments]
+            raise UserError(
+                f"{where}={value}: is not one of {', '.join(names)}.{nearest(str(value), names)}"
+            )
+        return value
+    if origin is tuple:
+        return _convert_tuple(value, arguments, where)
+    if origin in (dict, Mapping) or hint in (dict, Mapping):
+        if not isinstance(value, Mapping):
+            raise _wrong(value, "a mapping", where)
+        item = arguments[1] if arguments else Any
+        return {str(k): convert(v, item, f"{where}.{k}") for k, v in value.items()}
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and isinstance(value, hint):
+        if not (isinstance(value, bool) and hint is int):
+            return value
+    raise _wrong(value, _name(hint), where)
+
+
+def _convert_union(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
+    for argument in arguments:
+        if argument is type(None):
+            if value is None:
+                return None
+            continue
+        try:
+            return convert(value, argument, where)
+        except UserError:
+            continue
+    raise _wrong(value, " or ".join(_name(a) for a in arguments), where)
+
+
+def _convert_tuple(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
+    if not isinstance(value, list | tuple):
+        raise _wrong(value, "a list", where)
+    if len(arguments) == 2 and arguments[1] is Ellipsis:
+        return tuple(convert(v, arguments[0], f"{where}[{i}]") for i, v in enumerate(value))
+    if len(arguments) != len(value):
+        raise _wrong(value, f"a list of {len(arguments)} values", where)
+    return tuple(
+        convert(v, a, f"{where}[{i}]")
+        for i, (v, a) in enumerate(zip(value, arguments, strict=True))
+    )
+
+
+def _wrong(value: Any, wanted: str, where: str) -> UserError:
+    return UserError(f"{where}={value}: expected {wanted}, got {type(value).__name__}")
+
+
+def _name(hint: Any) -> str:
+    if hint is type(None):
+        return "null"
+    return getattr(hint, "__name__", str(hint)) if typing.get_origin(hint) is None else str(hint)
+
+
+def _required(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _signature(field: "dataclasses.Field[Any]") -> str:
+    kind = field.type if isinstance(field.type, str) else _name(field.type)
+    if _required(field):
+        return f"{field.name}: {kind}"
+    if field.default is dataclasses.MISSING:
+        return f"{field.name}: {kind} = ..."
+    return f"{field.name}: {kind} = {field.default!r}"
+
+
+def _origin(cls: type) -> tuple[str, str]:
+    # A user's task may be imported again under the same module name (a sweep in one process):
+    # that is the same class, not a second one.
+    return cls.__module__, cls.__qualname__
+
+
+TASKS: Registry[Any] = Registry("task")
+OBSERVATIONS: Registry[Any] = Registry("observation")
+REWARDS: Registry[Any] = Registry("reward")
+TERMINATIONS: Registry[Any] = Registry("termination")
+RESETS: Registry[Any] = Registry("reset")
+NOISES: Registry[Any] = Registry("noise")
+COMMANDS: Registry[Any] = Registry("command")
+EVENTS: Registry[Any] = Registry("event")
+RANDOMIZERS: Registry[Any] = Registry("randomizer")
+CURRICULA: Registry[Any] = Registry("curriculum")
+ACTUATORS: Registry[Any] = Registry("actuator")
+MODELS: Registry[Any] = Registry("model")
+OPTIMIZERS: Registry[Any] = Registry("optimizer")
+ALGORITHMS: Registry[Any] = Registry("algorithm")
+ENGINES: Registry[Any] = Registry("engine")

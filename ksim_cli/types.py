@@ -1,0 +1,119 @@
+"""The pytrees that cross module borders, and the protocol between environments and learning.
+
+Letters in shapes: N environments, T control steps of a rollout, B transitions of a minibatch,
+A actions, O observations. Arrays of a rollout are time-major: `[T, N, ...]`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import jax
+from flax import struct
+
+
+class Step(struct.PyTreeNode):
+    """One control step of one environment, as terms see it.
+
+    Attributes:
+        view: physics after the step and before any reset.
+        action: `[A]` the action taken.
+        commands: command name -> value that was in force.
+        time: s since the episode began, this step included.
+        termination: int32, -1 failure, +1 success, 0 none (what terminations themselves see is 0).
+        truncated: bool, the episode ends here for lack of time.
+        level: curriculum level in [0, 1].
+    """
+
+    view: Any
+    action: jax.Array
+    commands: dict[str, jax.Array]
+    time: jax.Array
+    termination: jax.Array
+    truncated: jax.Array
+    level: jax.Array
+
+
+class StepResult(struct.PyTreeNode):
+    """What a step of N environments leaves for learning.
+
+    Attributes:
+        steps: `Step` of every environment, leading axis N; rewards are computed from it.
+        terminated: `[N]` bool, the episode ended by failure or success.
+        truncated: `[N]` bool, the episode ended for lack of time only.
+        quarantined: `[N]` int32, why the environment was taken out as non-finite; 0 if it was not.
+        causes: termination name -> `[N]` bool, which of them fired.
+        final_obs: group -> `[N, O]` the observation after the step and before any reset; only
+            meaningful where `truncated`.
+    """
+
+    steps: Any
+    terminated: jax.Array
+    truncated: jax.Array
+    quarantined: jax.Array
+    causes: dict[str, jax.Array]
+    final_obs: dict[str, jax.Array]
+
+    @property
+    def done(self) -> jax.Array:
+        """`[N]` bool: the environment was reset after this step."""
+        return self.terminated | self.truncated | (self.quarantined > 0)
+
+
+class Scores(struct.PyTreeNode):
+    """Rewards of a rollout.
+
+    Attributes:
+        total: `[T, N]` sum of the weighted components, clipped.
+        components: reward name -> `[T, N]` weighted reward.
+    """
+
+    total: jax.Array
+    components: dict[str, jax.Array]
+
+
+class EpisodeStatistics(struct.PyTreeNode):
+    """What a curriculum may look at: means over the episodes that ended in a rollout.
+
+    Attributes:
+        episodes: how many ended.
+        length: mean length, s.
+        episode_return: mean undiscounted return.
+        failure_rate: share that ended in failure.
+    """
+
+    episodes: jax.Array
+    length: jax.Array
+    episode_return: jax.Array
+    failure_rate: jax.Array
+
+
+class Env(Protocol):
+    """N environments, as learning sees them. `state` is a pytree with an attribute `obs`."""
+
+    num_envs: int
+    action_size: int
+    observation_sizes: Mapping[str, int]
+
+    def init(self, key: jax.Array) -> Any:
+        """Fresh environments."""
+        ...
+
+    def begin_rollout(self, state: Any) -> Any:
+        """Called once before each rollout."""
+        ...
+
+    def step(self, state: Any, action: jax.Array) -> tuple[Any, StepResult]:
+        """One control step of all environments, with automatic resets."""
+        ...
+
+    def end_rollout(self, state: Any, statistics: EpisodeStatistics) -> Any:
+        """Called once after each rollout: the curriculum moves."""
+        ...
+
+    def init_rewards(self) -> Any:
+        """The carry of the rewards at the start of training."""
+        ...
+
+    def rewards(self, carry: Any, results: StepResult) -> tuple[Any, Scores]:
+        """Scores `[T, N]` steps; the carry goes from one rollout to the next."""
+        ...
