@@ -17,11 +17,7 @@ from ksim_cli.mdp.mdp import Mdp, named_key
 from ksim_cli.mdp.probe import fields_of_rewards, observation_layout
 from ksim_cli.mdp.term import Pose
 from ksim_cli.physics.engine import Engine, View
-from ksim_cli.types import EpisodeStatistics, Scores, Step, StepResult
-
-QUARANTINE_CAUSES = {"physics": 1, "view": 2, "action": 4, "observation": 8}
-"""Bits of `StepResult.quarantined`: what was non-finite."""
-
+from ksim_cli.types import QUARANTINE_CAUSES, EpisodeStatistics, Scores, Step, StepResult
 
 class EnvState(struct.PyTreeNode):
     """State of N environments between two control steps.
@@ -88,11 +84,17 @@ class TaskEnv:
         }
         self._scored = {"qpos", "qvel", *fields_of_rewards(self.model, mdp)}
 
-    def init(self, key: jax.Array) -> EnvState:
-        """Fresh environments, each in a pose drawn from the resets."""
+    def init(self, key: jax.Array, level: jax.Array | None = None) -> EnvState:
+        """Fresh environments, each in a pose drawn from the resets.
+
+        Args:
+            key: random key.
+            level: curriculum level; None: the one training starts at.
+        """
         key, key_reset, key_carry, key_step = jax.random.split(key, 4)
         n = self.num_envs
-        level = jnp.asarray(self.mdp.curriculum.initial_level(), jnp.float32)
+        if level is None:
+            level = jnp.asarray(self.mdp.curriculum.initial_level(), jnp.float32)
         physics = self.engine.init()
         prepared = self._prepare(physics, key_reset, level)
         physics = self.engine.reset(physics, jnp.ones(n, bool), prepared)
@@ -302,7 +304,7 @@ class TaskEnv:
             "observation": ~_finite(state.obs, self.num_envs),
         }
         return sum(
-            jnp.where(bad[cause], bit, 0) for cause, bit in QUARANTINE_CAUSES.items()
+            jnp.where(where, QUARANTINE_CAUSES[cause], 0) for cause, where in bad.items()
         ).astype(jnp.int32)
 
     def _reset(

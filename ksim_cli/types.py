@@ -11,6 +11,10 @@ import jax
 from flax import struct
 
 
+QUARANTINE_CAUSES = {"physics": 1, "view": 2, "action": 4, "observation": 8, "reward": 16}
+"""Bits of `StepResult.quarantined`: what was not finite."""
+
+
 class Step(struct.PyTreeNode):
     """One control step of one environment, as terms see it.
 
@@ -76,7 +80,7 @@ class EpisodeStatistics(struct.PyTreeNode):
 
     Attributes:
         episodes: how many ended.
-        length: mean length, s.
+        length: mean length, control steps.
         episode_return: mean undiscounted return.
         failure_rate: share that ended in failure.
     """
@@ -94,8 +98,8 @@ class Env(Protocol):
     action_size: int
     observation_sizes: Mapping[str, int]
 
-    def init(self, key: jax.Array) -> Any:
-        """Fresh environments."""
+    def init(self, key: jax.Array, level: jax.Array | None = None) -> Any:
+        """Fresh environments, at a curriculum level or at the one training starts at."""
         ...
 
     def begin_rollout(self, state: Any) -> Any:

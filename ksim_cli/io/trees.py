@@ -98,7 +98,7 @@ def describe(leaf: Any, path: str) -> Leaf:
             "PRNG keys, int, float, bool."
         )
     shape, dtype = tuple(leaf.shape), leaf.dtype
-    if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+    if jax.numpy.issubdtype(dtype, jax.dtypes.prng_key):
         impl = str(jax.random.key_impl(leaf)) if isinstance(leaf, jax.Array) else ""
         return Leaf(shape, str(dtype), "key", impl)
     if dtype.hasobject or dtype.kind in "SUmM" or dtype.names:

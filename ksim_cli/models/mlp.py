@@ -33,9 +33,7 @@ class Perceptron(nnx.Module):
     (Huang et al. 2022, the implementation details of PPO).
     """
 
-    def __init__(
-        self, sizes: list[int], activation: str, last_gain: float, rngs: nnx.Rngs
-    ) -> None:
+    def __init__(self, sizes: list[int], activation: str, last_gain: float, rngs: nnx.Rngs) -> None:
         if activation not in ACTIVATIONS:
             raise UserError(
                 f"model.activation={activation}: no such activation."
@@ -83,9 +81,7 @@ class MLPActorCritic(nnx.Module):
         std = jnp.maximum(jnp.exp(self.log_std[...]), self.config.min_std)
         return DiagonalNormal(mean=mean, std=jnp.broadcast_to(std, mean.shape)), carry
 
-    def value(
-        self, obs: Mapping[str, jax.Array], carry: tuple[()]
-    ) -> tuple[jax.Array, tuple[()]]:
+    def value(self, obs: Mapping[str, jax.Array], carry: tuple[()]) -> tuple[jax.Array, tuple[()]]:
         """The value `[...]` of states and the (empty) carry."""
         return self.critic(self._normalized("critic", obs))[..., 0], carry
 

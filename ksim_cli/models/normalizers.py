@@ -54,6 +54,4 @@ class RunningStatistics(struct.PyTreeNode):
 
 def running_statistics(*shape: int) -> RunningStatistics:
     """Statistics of nothing yet: mean 0, variance 1."""
-    return RunningStatistics(
-        count=jnp.zeros(()), mean=jnp.zeros(shape), variance=jnp.ones(shape)
-    )
+    return RunningStatistics(count=jnp.zeros(()), mean=jnp.zeros(shape), variance=jnp.ones(shape))

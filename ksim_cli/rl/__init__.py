@@ -1,0 +1,1 @@
+"""Reinforcement learning over the `Env` protocol; knows nothing of MuJoCo, terms or Hydra."""

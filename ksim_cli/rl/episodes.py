@@ -1,0 +1,99 @@
+"""Statistics of finished episodes, and the running scale of returns."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from ksim_cli.models.normalizers import EPSILON, RunningStatistics, running_statistics
+from ksim_cli.types import EpisodeStatistics, StepResult
+
+
+class EpisodeTracker(struct.PyTreeNode):
+    """Episodes under way.
+
+    Attributes:
+        episode_return: `[N]` undiscounted return so far.
+        steps: `[N]` int32 control steps so far.
+    """
+
+    episode_return: jax.Array
+    steps: jax.Array
+
+
+def episode_tracker(num_envs: int) -> EpisodeTracker:
+    """All episodes at their start."""
+    return EpisodeTracker(episode_return=jnp.zeros(num_envs), steps=jnp.zeros(num_envs, jnp.int32))
+
+
+def track(
+    tracker: EpisodeTracker, rewards_tn: jax.Array, results: StepResult
+) -> tuple[EpisodeTracker, EpisodeStatistics]:
+    """Follows the episodes through a rollout.
+
+    Args:
+        tracker: episodes under way before it.
+        rewards_tn: `[T, N]`, finite.
+        results: what the steps left.
+
+    Returns:
+        Episodes under way after it, and means over those that ended (NaN where none did).
+    """
+
+    def step(
+        tracker: EpisodeTracker, inputs: tuple[jax.Array, jax.Array]
+    ) -> tuple[EpisodeTracker, EpisodeTracker]:
+        reward_n, done_n = inputs
+        now = EpisodeTracker(
+            episode_return=tracker.episode_return + reward_n, steps=tracker.steps + 1
+        )
+        return jax.tree.map(lambda x: jnp.where(done_n, 0, x), now), now
+
+    tracker, seen = jax.lax.scan(step, tracker, (rewards_tn, results.done))
+    episodes = results.done.sum()
+    mean = lambda x: jnp.where(results.done, x, 0).sum() / episodes  # noqa: E731
+    return tracker, EpisodeStatistics(
+        episodes=episodes,
+        length=mean(seen.steps),
+        episode_return=mean(seen.episode_return),
+        failure_rate=mean(results.steps.termination < 0),
+    )
+
+
+class ReturnScale(struct.PyTreeNode):
+    """The running standard deviation of the discounted return, which rewards are divided by.
+
+    Attributes:
+        statistics: of all discounted returns seen.
+        discounted: `[N]` discounted return of the episodes under way.
+    """
+
+    statistics: RunningStatistics
+    discounted: jax.Array
+
+    def update(
+        self, rewards_tn: jax.Array, done_tn: jax.Array, gamma: float
+    ) -> tuple["ReturnScale", jax.Array]:
+        """Follows the returns through a rollout.
+
+        R_t = gamma R_{t-1} + r_t, R starting at 0 in each episode.
+
+        Returns:
+            The new scale and the rewards `[T, N]` divided by it.
+        """
+
+        def step(
+            discounted_n: jax.Array, inputs: tuple[jax.Array, jax.Array]
+        ) -> tuple[jax.Array, jax.Array]:
+            reward_n, done_n = inputs
+            now_n = gamma * discounted_n + reward_n
+            return jnp.where(done_n, 0.0, now_n), now_n
+
+        discounted, returns_tn = jax.lax.scan(step, self.discounted, (rewards_tn, done_tn))
+        statistics = self.statistics.update(returns_tn, jnp.ones(returns_tn.shape, bool))
+        scaled_tn = rewards_tn * jax.lax.rsqrt(statistics.variance + EPSILON)
+        return ReturnScale(statistics=statistics, discounted=discounted), scaled_tn
+
+
+def return_scale(num_envs: int) -> ReturnScale:
+    """Nothing seen yet."""
+    return ReturnScale(statistics=running_statistics(), discounted=jnp.zeros(num_envs))

@@ -1,0 +1,63 @@
+"""The terms of PPO's loss, as functions of arrays. Means are over the transitions of a mask."""
+
+import jax
+import jax.numpy as jnp
+
+
+def masked_mean(values_b: jax.Array, mask_b: jax.Array) -> jax.Array:
+    """Mean of `values_b` `[B]` where `mask_b` `[B]`; 0 where the mask is empty."""
+    return jnp.where(mask_b, values_b, 0.0).sum() / jnp.maximum(mask_b.sum(), 1)
+
+
+def normalize(values_b: jax.Array, mask_b: jax.Array) -> jax.Array:
+    """Zero mean and unit variance over the mask, `[B]`."""
+    mean = masked_mean(values_b, mask_b)
+    variance = masked_mean(jnp.square(values_b - mean), mask_b)
+    return (values_b - mean) * jax.lax.rsqrt(variance + 1e-8)
+
+
+def surrogate_loss(
+    log_ratio_b: jax.Array, advantage_b: jax.Array, clip: float, mask_b: jax.Array
+) -> jax.Array:
+    """-E[min(r A, clip(r, 1 - c, 1 + c) A)], r = exp(log_ratio). Schulman et al. 2017, eq. 7.
+
+    Args:
+        log_ratio_b: `[B]` log of the probability ratio of new and old policy.
+        advantage_b: `[B]`.
+        clip: c.
+        mask_b: `[B]` bool.
+    """
+    ratio_b = jnp.exp(log_ratio_b)
+    clipped_b = jnp.clip(ratio_b, 1.0 - clip, 1.0 + clip)
+    return -masked_mean(jnp.minimum(ratio_b * advantage_b, clipped_b * advantage_b), mask_b)
+
+
+def value_loss(
+    value_b: jax.Array,
+    old_value_b: jax.Array,
+    target_b: jax.Array,
+    clip: float | None,
+    mask_b: jax.Array,
+) -> jax.Array:
+    """E[(V - target)^2] / 2, or with `clip` the larger of that and of the clipped change of V.
+
+    Args:
+        value_b: `[B]` values now.
+        old_value_b: `[B]` values when acting.
+        target_b: `[B]`.
+        clip: largest change of the value that is followed; None: any.
+        mask_b: `[B]` bool.
+    """
+    error_b = jnp.square(value_b - target_b)
+    if clip is not None:
+        clipped_b = old_value_b + jnp.clip(value_b - old_value_b, -clip, clip)
+        error_b = jnp.maximum(error_b, jnp.square(clipped_b - target_b))
+    return 0.5 * masked_mean(error_b, mask_b)
+
+
+def kl_divergence(log_ratio_b: jax.Array, mask_b: jax.Array) -> jax.Array:
+    """Estimate of KL(old || new) from samples of the old policy: E[r - 1 - log r] >= 0.
+
+    Unbiased and never negative (Schulman 2020, "Approximating KL divergence", estimator k3).
+    """
+    return masked_mean(jnp.expm1(log_ratio_b) - log_ratio_b, mask_b)

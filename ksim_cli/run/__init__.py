@@ -1,0 +1,1 @@
+"""Host loops: training, evaluation, viewing, collecting."""

@@ -1,0 +1,34 @@
+"""When something that is done now and then is due."""
+
+import time
+
+
+class Timer:
+    """Due every so many seconds or iterations, whichever comes first.
+
+    Args:
+        every_seconds: s between two times; None: never by time.
+        every_steps: iterations between two times; None: never by iterations.
+        first_seconds: s until the first time; None: `every_seconds`.
+    """
+
+    def __init__(
+        self,
+        every_seconds: float | None,
+        every_steps: int | None,
+        first_seconds: float | None = None,
+    ) -> None:
+        self._every_seconds = every_seconds
+        self._every_steps = every_steps
+        first = every_seconds if first_seconds is None else first_seconds
+        self._next = None if first is None else time.monotonic() + first
+
+    def due(self, before: int, now: int) -> bool:
+        """Whether it is due after iterations `before + 1` to `now`; a due time is used up."""
+        clock = time.monotonic()
+        by_time = self._next is not None and clock >= self._next
+        every = self._every_steps
+        by_steps = every is not None and before // every != now // every
+        if by_time:
+            self._next = None if self._every_seconds is None else clock + self._every_seconds
+        return by_time or by_steps

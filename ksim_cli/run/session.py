@@ -1,0 +1,131 @@
+"""From a configuration to the objects that train or act."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import ksim_cli.models.mlp
+import ksim_cli.rl.optimizers  # noqa: F401 - registers
+from ksim_cli import registry
+from ksim_cli.config.schema import RunConfig
+from ksim_cli.env import TaskEnv
+from ksim_cli.io.checkpoints import CheckpointStore
+from ksim_cli.io.console import Console
+from ksim_cli.io.runs import RunFolder, find_checkpoint
+from ksim_cli.errors import UserError
+from ksim_cli.models.policy import Variables
+from ksim_cli.physics.engine import Engine
+from ksim_cli.rl.ppo import PPO, Setup
+from ksim_cli.rl.rollout import Agent, RandomAgent, ZeroAgent
+from ksim_cli.task import TaskModel, make_task
+
+RUNS = Path("runs")
+"""Where runs are kept, relative to the current folder."""
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """What a training run is made of.
+
+    Attributes:
+        task_model: the task's terms and model.
+        algorithm: the learning algorithm.
+        setup: environments, agent, optimizer and sizes.
+        env: the setup's environments.
+    """
+
+    task_model: TaskModel
+    algorithm: PPO
+    setup: Setup
+    env: TaskEnv
+
+    def task_engine(self) -> Engine:
+        """The engine of the training environments."""
+        return self.env.engine
+
+
+def make_task_model(config: RunConfig) -> TaskModel:
+    """The task a config names, with its model compiled and its terms bound."""
+    return TaskModel(make_task(config, registry.load_task))
+
+
+def make_trainer(config: RunConfig) -> Trainer:
+    """Everything training needs but its state."""
+    task_model = make_task_model(config)
+    algorithm = registry.ALGORITHMS.build(config.algo, "algo")
+    task = task_model.task
+
+    def update_model(*arguments: Any) -> Any:
+        return task.update_model(algorithm, *arguments)
+
+    env = task_model.make_env(config.num_envs)
+    setup = Setup(
+        env=env,
+        agent=task_model.make_agent(),
+        optimizer=task.get_optimizer(),
+        update_model=update_model,
+        num_steps=rollout_steps(config),
+        batch_size=config.batch_size,
+    )
+    return Trainer(task_model=task_model, algorithm=algorithm, setup=setup, env=env)
+
+
+def rollout_steps(config: RunConfig) -> int:
+    """Control steps of a rollout."""
+    if config.rollout_length_frames is not None:
+        return config.rollout_length_frames
+    assert config.rollout_length_seconds is not None  # the validation saw to it
+    return max(1, round(config.rollout_length_seconds / config.ctrl_dt))
+
+
+@dataclass(frozen=True)
+class LoadedPolicy:
+    """Something that acts, and where it comes from.
+
+    Attributes:
+        agent: what acts.
+        variables: its variables.
+        level: curriculum level it was trained at.
+        run: the run it comes from, None for one without a checkpoint.
+        step: the checkpoint's iteration, None for one without.
+    """
+
+    agent: Agent
+    variables: Variables
+    level: float
+    run: RunFolder | None
+    step: int | None
+
+
+def load_policy(config: RunConfig, task_model: TaskModel, console: Console) -> LoadedPolicy:
+    """The policy that `checkpoint=` or `policy=` names; without both that of the newest run.
+
+    Raises:
+        UserError: no run, no readable checkpoint, or one of another shape.
+    """
+    if config.policy is not None:
+        size = task_model.sizes()[1]
+        agents: dict[str, Any] = {"zero": ZeroAgent(size), "random": RandomAgent(size)}
+        if config.policy not in agents:
+            raise UserError(f"policy={config.policy}: no such policy. One of zero, random")
+        nothing = Variables(params=(), statistics=())
+        return LoadedPolicy(agents[config.policy], nothing, 1.0, None, None)
+    run, step = find_checkpoint(config.checkpoint, RUNS)
+    store = CheckpointStore(run.checkpoints)
+    if step is None:
+        step = store.newest(console.warn)
+    elif (reason := store.verify(step)) is not None:
+        raise UserError(f"checkpoint={config.checkpoint}: {reason}")
+    if step is None:
+        raise UserError(
+            f"{run.path} holds no checkpoint that can be read. Train it further with"
+            f" ksim train resume={run.path}, or name another with checkpoint="
+        )
+    agent = task_model.make_agent()
+    target = jax.eval_shape(agent.init, jax.random.key(0))
+    variables = store.restore_subtree(step, "train/learner/variables", target)
+    level = store.restore_subtree(step, "train/env/level", jax.ShapeDtypeStruct((), "float32"))
+    console.print(f"policy: {run.path}, iteration {step}")
+    return LoadedPolicy(agent, variables, float(level), run, step)

@@ -1,0 +1,310 @@
+"""Training: the loop around the compiled iteration."""
+
+import math
+import time
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import ksim_cli
+from ksim_cli.clock import Clock
+from ksim_cli.config.saved import write_config
+from ksim_cli.config.schema import RunConfig
+from ksim_cli.errors import UserError
+from ksim_cli.io.checkpoints import CheckpointStore
+from ksim_cli.io.console import Console, open_console
+from ksim_cli.io.metrics import MetricsLog, open_loggers
+from ksim_cli.io.runs import RunFolder, find_run, write_json
+from ksim_cli.physics.engine import resolve_engine
+from ksim_cli.rl.ppo import Incident, Metrics, TrainState
+from ksim_cli.run.compile import Compiled, compile_training
+from ksim_cli.run.evaluate import Evaluator
+from ksim_cli.run.schedule import Timer
+from ksim_cli.run.session import RUNS, Trainer, make_trainer
+from ksim_cli.run.signals import Interrupted, StopSignals
+from ksim_cli.types import QUARANTINE_CAUSES
+
+VERSIONED = ("jax", "mujoco", "mujoco-mjx", "flax", "optax", "orbax-checkpoint", "numpy")
+EVALUATED = ("episode_return_mean", "episode_return_std", "episode_length_mean")
+
+
+def train(config: RunConfig) -> float:
+    """`ksim train`: trains until the run's end, evaluates, and leaves a run folder.
+
+    Returns:
+        The mean return of the final evaluation.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM; the last finished iteration is saved.
+    """
+    clock = Clock()
+    run = _run_folder(config)
+    with run.lock(), StopSignals() as signals:
+        console = open_console(run.log)
+        try:
+            return TrainingRun(config, run, console, clock, signals).execute()
+        except Interrupted as stop:
+            console.print(f"stopped by {stop.signal}; continue with ksim train resume={run.path}")
+            raise
+        except Exception:
+            console.log_exception()
+            raise
+        finally:
+            console.close()
+
+
+def _run_folder(config: RunConfig) -> RunFolder:
+    if config.resume is not None:
+        return find_run(config.resume, RUNS)
+    if config.run_dir is None:
+        return RunFolder.create(RUNS, config.task.name)
+    run = RunFolder(Path(config.run_dir))
+    if run.config.exists():
+        raise UserError(
+            f"run_dir={run.path}: holds a run already. Continue it with resume={run.path},"
+            " or choose another folder"
+        )
+    run.path.mkdir(parents=True, exist_ok=True)
+    return run
+
+
+class TrainingRun:
+    """One run of training, from its configuration to its summary.
+
+    Args:
+        config: the run's configuration.
+        run: its folder.
+        console: says what goes on.
+        clock: started with the command.
+        signals: asked after each dispatch.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        run: RunFolder,
+        console: Console,
+        clock: Clock,
+        signals: StopSignals,
+    ) -> None:
+        self.config = config
+        self.run = run
+        self.console = console
+        self.clock = clock
+        self.signals = signals
+        self.store = CheckpointStore(run.checkpoints)
+        self.iteration = 0
+        self.env_steps = 0
+        self.facts: dict[str, Any] = {"first_step_seconds": None, "env_steps_per_second": None}
+
+    def execute(self) -> float:
+        """The whole run; returns the mean return of the final evaluation."""
+        self.console.print(f"run folder: {self.run.path}")
+        self.facts["import_seconds"] = self.clock.seconds()
+        trainer = make_trainer(self.config)
+        self._describe(trainer)
+        saved = self.store.newest(self.console.warn) if self.config.resume else None
+        if saved is None:
+            write_config(self.config, self.run.config)
+        compiled = compile_training(trainer, self.config.epochs_per_log_step, self.console)
+        self.facts["compile_seconds"] = compiled.seconds
+        state = self._start(trainer, compiled, saved)
+        evaluator = Evaluator(
+            trainer.task_model, trainer.setup.agent, self.config.num_episodes
+        )
+        if saved is not None and self._finished():
+            self.console.print(
+                f"nothing to do: the run ended at iteration {self.iteration}"
+                f" ({self.env_steps:,} env steps) and its checkpoint is sound."
+                " Raise max_env_steps or num_iterations to train further"
+            )
+        else:
+            write_config(self.config, self.run.config)
+            state = self._loop(trainer, compiled, evaluator, state)
+        return self._finish(trainer, evaluator, state)
+
+    def _start(self, trainer: Trainer, compiled: Compiled, saved: int | None) -> TrainState:
+        """The state to go on from: a checkpoint's, or a fresh one."""
+        metrics = MetricsLog(self.run.metrics)
+        if saved is None:
+            if self.config.resume:
+                self.console.print("no checkpoint yet: starting afresh")
+            metrics.truncate_after(0)
+            return compiled.init(self.config.seed)
+        engine = trainer.task_engine()
+        target = {"train": compiled.abstract, "host": engine.host_state()}
+        tree, info = self.store.restore(saved, target)
+        engine.load_host_state(tree["host"])
+        self.iteration, self.env_steps = info["iteration"], info["env_steps"]
+        metrics.truncate_after(self.iteration)
+        self.console.print(f"resumed at iteration {self.iteration} ({self.env_steps:,} env steps)")
+        return tree["train"]
+
+    def _loop(
+        self, trainer: Trainer, compiled: Compiled, evaluator: Evaluator, state: TrainState
+    ) -> TrainState:
+        config, fused = self.config, self.config.epochs_per_log_step
+        save = Timer(config.save_every_n_seconds, config.save_every_n_steps)
+        valid = Timer(
+            config.valid_every_n_seconds, config.valid_every_n_steps, config.valid_first_n_seconds
+        )
+        steps_each = fused * trainer.setup.num_steps * config.num_envs
+        start, done_before = time.monotonic(), self.env_steps
+        metrics_log = MetricsLog(self.run.metrics)
+        loggers = open_loggers(_sinks(config), self.run.path, _plain(config), self.console.warn)
+        evaluating = 0.0
+        with self.console.progress(self._total_steps(trainer), self.env_steps) as progress:
+            while not self._finished():
+                self.signals.check()
+                state, metrics, incident = compiled.step(state)
+                row = self._row(jax.device_get(metrics))
+                before, self.iteration = self.iteration, self.iteration + fused
+                self.env_steps += steps_each
+                if self.facts["first_step_seconds"] is None:
+                    self.facts["first_step_seconds"] = self.clock.seconds()
+                    self._profile_memory()
+                self._report(row, incident)
+                if valid.due(before, self.iteration) and not self._finished():
+                    began = time.monotonic()
+                    self._evaluate(evaluator, state, row)
+                    evaluating += time.monotonic() - began
+                elapsed = time.monotonic() - start - evaluating
+                rate = (self.env_steps - done_before) / elapsed
+                self.facts["env_steps_per_second"] = rate
+                row = {
+                    "iteration": self.iteration,
+                    "env_steps": self.env_steps,
+                    "wall_seconds": self.clock.seconds(),
+                    "env_steps_per_second": rate,
+                    **row,
+                }
+                if config.log_train_metrics:
+                    metrics_log.append(row)
+                    loggers.log(row)
+                progress.update(self.env_steps, row)
+                if save.due(before, self.iteration) and not self._finished():
+                    self._save(trainer, state)
+                if self.signals.received is not None:
+                    self._save(trainer, state)
+                    self.store.wait()
+                    self.signals.check()
+        metrics_log.close()
+        loggers.close()
+        self._save(trainer, state)
+        return state
+
+    def _finished(self) -> bool:
+        config = self.config
+        by_iterations = config.num_iterations is not None and self.iteration >= config.num_iterations
+        by_steps = config.max_env_steps is not None and self.env_steps >= config.max_env_steps
+        return by_iterations or by_steps
+
+    def _total_steps(self, trainer: Trainer) -> int | None:
+        config = self.config
+        limits = [config.max_env_steps] if config.max_env_steps is not None else []
+        if config.num_iterations is not None:
+            limits.append(config.num_iterations * trainer.setup.num_steps * config.num_envs)
+        return min(limits, default=None)
+
+    def _row(self, metrics: Metrics) -> dict[str, float | int | None]:
+        """Scalars of an iteration as they are logged; what was not measured is None."""
+        row: dict[str, float | int | None] = {}
+        for name, value in metrics.items():
+            number = value.item()
+            row[name] = number if math.isfinite(number) else None
+        return row | {f"eval_{name}": None for name in EVALUATED}
+
+    def _evaluate(self, evaluator: Evaluator, state: TrainState, row: dict[str, Any]) -> None:
+        with self.console.status(f"evaluating at iteration {self.iteration}"):
+            played = evaluator(state.learner.variables, state.env.level, self.config.seed)
+        summary = played.summary()
+        row.update({f"eval_{name}": summary[name] for name in EVALUATED})
+
+    def _save(self, trainer: Trainer, state: TrainState) -> None:
+        tree = {"train": state, "host": trainer.task_engine().host_state()}
+        info = {"iteration": self.iteration, "env_steps": self.env_steps}
+        self.store.save(self.iteration, tree, info)
+
+    def _report(self, row: Mapping[str, Any], incident: Incident) -> None:
+        """Says what went wrong in an iteration; the first non-finite environment is dumped."""
+        if row["skipped_updates"]:
+            self.console.warn(
+                f"iteration {self.iteration}: {row['skipped_updates']:.0%} of the updates were not"
+                " finite and were not applied"
+            )
+        path = self.run.path / "quarantine.npz"
+        if not row["quarantined"] or path.exists():
+            return
+        incident = jax.device_get(incident)
+        causes = [n for n, bit in QUARANTINE_CAUSES.items() if int(incident.cause) & bit]
+        arrays = {f"obs_{k}": v for k, v in incident.obs.items()}
+        arrays |= {f"view_{k}": v for k, v in incident.view.fields().items()}
+        np.savez(path, action=incident.action, step=incident.step, env=incident.env, **arrays)
+        self.console.warn(
+            f"iteration {self.iteration}: environment {int(incident.env)} was not finite"
+            f" ({', '.join(causes)}) and was reset; it is not learned from. Dumped once: {path}"
+        )
+
+    def _profile_memory(self) -> None:
+        if self.config.profile_memory:
+            jax.profiler.save_device_memory_profile(str(self.run.path / "memory.prof"))
+
+    def _describe(self, trainer: Trainer) -> None:
+        config, setup = self.config, trainer.setup
+        self.console.print(
+            f"{config.task.name}: {config.num_envs} environments x {setup.num_steps} steps,"
+            f" engine {resolve_engine(config.engine.type)}, algo {config.algo['type']},"
+            f" {setup.env.action_size} actions, observations {dict(setup.env.observation_sizes)}"
+        )
+
+    def _finish(self, trainer: Trainer, evaluator: Evaluator, state: TrainState) -> float:
+        """The final evaluation and the summary."""
+        config = self.config
+        with self.console.status(f"playing {config.num_episodes} evaluation episodes"):
+            played = evaluator(state.learner.variables, state.env.level, config.seed).summary()
+        self.store.wait()
+        self.facts |= {
+            "task": config.task.name,
+            "algo": config.algo["type"],
+            "engine": resolve_engine(config.engine.type),
+            "num_envs": config.num_envs,
+            "seed": config.seed,
+            "env_steps": self.env_steps,
+            "iterations": self.iteration,
+            "eval_return_mean": played["episode_return_mean"],
+            "eval_return_std": played["episode_return_std"],
+            "eval_episode_length": played["episode_length_mean"],
+            "eval_episodes": config.num_episodes,
+            "versions": _versions(),
+            "wall_seconds": self.clock.seconds(),
+        }
+        write_json(self.run.summary, self.facts)
+        self.console.print(
+            f"evaluation: return {played['episode_return_mean']:.1f} ±"
+            f" {played['episode_return_std']:.1f}, length {played['episode_length_mean']:.0f} steps;"
+            f" {self.facts['wall_seconds']:.1f} s in all. Summary: {self.run.summary}"
+        )
+        return played["episode_return_mean"]
+
+
+def _sinks(config: RunConfig) -> list[str]:
+    chosen = {"tensorboard": config.logger.tensorboard, "wandb": config.logger.wandb}
+    return [name for name, on in chosen.items() if on and config.log_train_metrics]
+
+
+def _plain(config: RunConfig) -> dict[str, Any]:
+    return {"project": config.logger.wandb_project, "task": config.task.name, "seed": config.seed}
+
+
+def _versions() -> dict[str, str]:
+    versions = {"ksim": ksim_cli.__version__}
+    for name in VERSIONED:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions

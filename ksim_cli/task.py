@@ -1,0 +1,290 @@
+"""The task: what a user writes.
+
+A task is a class under a registered name, and often less than that: a model and a YAML. Every
+method has a default that builds from the config; override any of them. The algorithm is chosen
+beside it (`algo=ppo`), not inherited.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import mujoco
+import optax
+
+from ksim_cli import mdp, registry
+from ksim_cli.config.schema import RunConfig
+from ksim_cli.env import TaskEnv, Timing
+from ksim_cli.errors import UserError
+from ksim_cli.mdp.actuators import Actuator
+from ksim_cli.mdp.mdp import Mdp
+from ksim_cli.mdp.probe import fields_needed
+from ksim_cli.mdp.term import (
+    Command,
+    Curriculum,
+    Event,
+    Observation,
+    Randomizer,
+    Reset,
+    Reward,
+    Termination,
+)
+from ksim_cli.models.policy import (
+    ActionSample,
+    NNXModel,
+    Observations,
+    Policy,
+    PPOVariables,
+    Variables,
+)
+from ksim_cli.physics.engine import EngineSpec, make_engine
+from ksim_cli.physics.model import compile_model, load_spec
+from ksim_cli.physics.randomized import randomized_models
+from ksim_cli.registry import Registry, TASKS
+
+mdp.register_terms()
+
+
+@TASKS.register("task")
+class Task:
+    """A task made of nothing but its config; the base of every other.
+
+    Args:
+        config: the run's configuration.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+
+    # The environment.
+
+    def get_mujoco_model(self) -> mujoco.MjSpec:
+        """The model, not yet compiled, so that terms can add sensors and actuators to it.
+
+        Default: the MJCF file `task.model`, relative to the folder of the task's class; without
+        it `<folder>/<name of the task>.xml`.
+        """
+        folder = Path(inspect.getfile(type(self))).parent
+        return load_spec(folder / (self.config.task.model or f"{self.config.task.type}.xml"))
+
+    def get_actuators(self) -> dict[str, Actuator]:
+        """name -> actuator. Default: the config's `actuators`."""
+        return build_terms(registry.ACTUATORS, self.config.actuators, "actuators")
+
+    def get_observations(self) -> dict[str, Observation]:
+        """name -> observation, in the order the networks see them. Default: `observations`."""
+        return build_terms(registry.OBSERVATIONS, self.config.observations, "observations")
+
+    def get_commands(self) -> dict[str, Command]:
+        """name -> command. Default: the config's `commands`."""
+        return build_terms(registry.COMMANDS, self.config.commands, "commands")
+
+    def get_terminations(self) -> dict[str, Termination]:
+        """name -> termination. Default: the config's `terminations`."""
+        return build_terms(registry.TERMINATIONS, self.config.terminations, "terminations")
+
+    def get_resets(self) -> dict[str, Reset]:
+        """name -> reset, applied in this order. Default: the config's `resets`."""
+        return build_terms(registry.RESETS, self.config.resets, "resets")
+
+    def get_events(self) -> dict[str, Event]:
+        """name -> event. Default: the config's `events`."""
+        return build_terms(registry.EVENTS, self.config.events, "events")
+
+    def get_rewards(self) -> dict[str, Reward]:
+        """name -> reward. Default: the config's `rewards`."""
+        return build_terms(registry.REWARDS, self.config.rewards, "rewards")
+
+    def get_curriculum(self) -> Curriculum:
+        """What moves the level. Default: the config's `curriculum`."""
+        return registry.CURRICULA.build(self.config.curriculum, "curriculum")
+
+    def get_physics_randomizers(self) -> dict[str, Randomizer]:
+        """name -> randomizer, applied in this order. Default: the config's `randomization`."""
+        return build_terms(registry.RANDOMIZERS, self.config.randomization, "randomization")
+
+    # The model.
+
+    def get_model(self, observation_sizes: Mapping[str, int], action_size: int) -> Any:
+        """The networks, as a `ksim_cli.models.policy.Model`. Default: the config's `model`.
+
+        Args:
+            observation_sizes: observation group -> size.
+            action_size: elements of an action.
+        """
+        model = registry.MODELS.build(self.config.model, "model")
+        return NNXModel(lambda key: model.build(observation_sizes, action_size, key))
+
+    def get_optimizer(self) -> optax.GradientTransformation:
+        """Trains the parameters. Default: the config's `optimizer`."""
+        return registry.OPTIMIZERS.build(self.config.optimizer, "optimizer").build()
+
+    def get_initial_model_carry(self, policy: Policy, num_envs: int) -> Any:
+        """The model's carry of `num_envs` environments at the start of an episode."""
+        return policy.initial_carry(num_envs)
+
+    def sample_action(
+        self,
+        policy: Policy,
+        variables: Variables,
+        obs: Observations,
+        carry: Any,
+        key: jax.Array,
+        argmax: bool,
+    ) -> ActionSample:
+        """Acts in all environments. Default: the policy's sample, or its mode with `argmax`."""
+        return policy.sample_action(variables, obs, carry, key, argmax)
+
+    # The algorithm.
+
+    def update_model(
+        self, algorithm: Any, setup: Any, learner: Any, batch: Any, key: jax.Array
+    ) -> tuple[Any, dict[str, jax.Array]]:
+        """One update from a rollout. Default: the algorithm's."""
+        return algorithm.update_model(setup, learner, batch, key)
+
+    def get_ppo_variables(
+        self,
+        policy: Policy,
+        variables: Variables,
+        obs: Observations,
+        action: jax.Array,
+        carry: Any,
+    ) -> PPOVariables:
+        """What PPO's loss needs of stored transitions. Default: the policy's."""
+        return policy.ppo_variables(variables, obs, action, carry)
+
+
+class TaskAgent:
+    """A policy that acts and is evaluated through its task, so that the task may override both.
+
+    Args:
+        task: the task.
+        policy: its policy.
+    """
+
+    def __init__(self, task: Task, policy: Policy) -> None:
+        self._task = task
+        self.policy = policy
+        self.init = policy.init
+        self.value = policy.value
+        self.update_statistics = policy.update_statistics
+
+    def initial_carry(self, num_envs: int) -> Any:
+        """See `Task.get_initial_model_carry`."""
+        return self._task.get_initial_model_carry(self.policy, num_envs)
+
+    def sample_action(
+        self, variables: Variables, obs: Observations, carry: Any, key: jax.Array, argmax: bool
+    ) -> ActionSample:
+        """See `Task.sample_action`."""
+        return self._task.sample_action(self.policy, variables, obs, carry, key, argmax)
+
+    def ppo_variables(
+        self, variables: Variables, obs: Observations, action: jax.Array, carry: Any
+    ) -> PPOVariables:
+        """See `Task.get_ppo_variables`."""
+        return self._task.get_ppo_variables(self.policy, variables, obs, action, carry)
+
+
+def build_terms(kind: Registry[Any], section: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """name -> term for a section of the config; an entry set to null is left out.
+
+    Raises:
+        UserError: an entry that names no registered term, or gives it a wrong parameter.
+    """
+    return {
+        name: kind.build(entry, f"{where}.{name}")
+        for name, entry in section.items()
+        if entry is not None
+    }
+
+
+class TaskModel:
+    """A task's terms bound to its compiled model: what every set of environments shares.
+
+    Args:
+        task: the task.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        config = task.config
+        spec = task.get_mujoco_model()
+        terms = Mdp(
+            curriculum=task.get_curriculum(),
+            actuators=task.get_actuators(),
+            observations=task.get_observations(),
+            rewards=task.get_rewards(),
+            terminations=task.get_terminations(),
+            resets=task.get_resets(),
+            commands=task.get_commands(),
+            events=task.get_events(),
+            randomizers=task.get_physics_randomizers(),
+        ).edit(spec)
+        self.model = compile_model(spec, config)
+        self.mdp = terms.bind(self.model)
+        if not self.mdp.actuators:
+            raise UserError("actuators: none; a task needs at least one. Try actuators=torque")
+        self.timing = Timing(
+            ctrl_dt=config.ctrl_dt,
+            num_substeps=round(config.ctrl_dt / config.dt),
+            action_clip=config.action_clip_max,
+            reward_clip=(config.reward_clip_min, config.reward_clip_max),
+        )
+
+    def make_env(self, num_envs: int, randomized: bool = True) -> TaskEnv:
+        """Environments of this task on an engine of their own.
+
+        Args:
+            num_envs: how many.
+            randomized: on randomised models, where the task has randomizers.
+        """
+        config = self.task.config
+        models = ()
+        if randomized and self.mdp.randomizers:
+            models = randomized_models(self.model, self.mdp.randomizers, num_envs, config.seed)
+        spec = EngineSpec(
+            model=self.model,
+            num_envs=num_envs,
+            fields=fields_needed(self.model, self.mdp),
+            models=models,
+            num_threads=config.engine.num_threads,
+        )
+        return TaskEnv(make_engine(config.engine.type, spec), self.mdp, self.timing)
+
+    def make_agent(self) -> TaskAgent:
+        """The task's policy, acting through the task."""
+        sizes, action_size = self.sizes()
+        return TaskAgent(self.task, Policy(self.task.get_model(sizes, action_size)))
+
+    def sizes(self) -> tuple[dict[str, int], int]:
+        """Observation group -> size, and the size of an action."""
+        from ksim_cli.mdp.probe import observation_layout
+
+        layout = observation_layout(self.model, self.mdp)
+        sizes = {group: sum(parts.values()) for group, parts in layout.items()}
+        return sizes, sum(len(a.joints) for a in self.mdp.actuators.values())
+
+    def episode_steps(self) -> int:
+        """Control steps of the longest episode: the first time limit, else the config's."""
+        limits = [
+            t.max_length_seconds
+            for t in self.mdp.terminations.values()
+            if t.truncates and hasattr(t, "max_length_seconds")
+        ]
+        seconds = min(limits, default=self.task.config.eval_length_seconds)
+        return math.ceil(seconds / self.task.config.ctrl_dt - 1e-6)
+
+
+def make_task(config: RunConfig, load: Callable[[str], type[Task]]) -> Task:
+    """The task a config names.
+
+    Args:
+        config: the run's configuration.
+        load: finds a task's class by its registered name.
+    """
+    return load(config.task.type)(config)

@@ -1,0 +1,41 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ksim_cli.io.files import plain, replace_text, write_json
+
+
+def test_write_json_turns_what_json_cannot_hold_into_null(tmp_path: Path):
+    path = tmp_path / "summary.json"
+    value = {"a": float("nan"), "b": [float("inf"), 1.5], "c": np.float32(2.0), "d": (1, True)}
+    write_json(path, value)
+    assert json.loads(path.read_text()) == {"a": None, "b": [None, 1.5], "c": 2.0, "d": [1, True]}
+
+
+def test_plain_of_arrays_and_paths(tmp_path: Path):
+    assert plain({"x": np.array([1.0, np.nan]), 3: tmp_path}) == {
+        "x": [1.0, None],
+        "3": str(tmp_path),
+    }
+
+
+def test_plain_refuses_an_object():
+    with pytest.raises(TypeError, match="object has no JSON form"):
+        plain({"a": object()})
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch):
+    path = tmp_path / "a.json"
+    write_json(path, 1)
+
+    def refuse(descriptor: int) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="no space"):
+        replace_text(path, "2")
+    assert path.read_text() == "1\n"
+    assert os.listdir(tmp_path) == ["a.json"]
