@@ -19,6 +19,7 @@ from ksim_cli.mdp.term import Pose
 from ksim_cli.physics.engine import Engine, View
 from ksim_cli.types import QUARANTINE_CAUSES, EpisodeStatistics, Scores, Step, StepResult
 
+
 class EnvState(struct.PyTreeNode):
     """State of N environments between two control steps.
 
@@ -53,6 +54,8 @@ class Timing:
         ctrl_dt: s between two actions.
         num_substeps: physics steps per control step.
         action_clip: clip of every action.
+        stagger_steps: environments begin their very first episode at a random time below this
+            many control steps, so that they do not all reach a time limit together; 0: at 0.
         reward_clip: lower and upper clip of the total reward, None where there is none.
     """
 
@@ -60,6 +63,7 @@ class Timing:
     num_substeps: int
     action_clip: float = 1e3
     reward_clip: tuple[float | None, float | None] = (None, None)
+    stagger_steps: int = 0
 
 
 class TaskEnv:
@@ -105,7 +109,9 @@ class TaskEnv:
             commands={},
             carries=_init_carries(self, key_carry),
             curriculum=self.mdp.curriculum.init(named_key(key_carry, "curriculum")),
-            count=jnp.zeros(n, jnp.int32),
+            count=jax.random.randint(
+                named_key(key_carry, "stagger"), (n,), 0, max(1, self.timing.stagger_steps)
+            ),
             level=level,
             key=key,
         )

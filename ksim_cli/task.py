@@ -8,6 +8,7 @@ beside it (`algo=ppo`), not inherited.
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ksim_cli.env import TaskEnv, Timing
 from ksim_cli.errors import UserError
 from ksim_cli.mdp.actuators import Actuator
 from ksim_cli.mdp.mdp import Mdp
-from ksim_cli.mdp.probe import fields_needed
+from ksim_cli.mdp.probe import fields_needed, observation_layout
 from ksim_cli.mdp.term import (
     Command,
     Curriculum,
@@ -43,7 +44,7 @@ from ksim_cli.models.policy import (
 from ksim_cli.physics.engine import EngineSpec, make_engine
 from ksim_cli.physics.model import compile_model, load_spec
 from ksim_cli.physics.randomized import randomized_models
-from ksim_cli.registry import Registry, TASKS
+from ksim_cli.registry import TASKS, Registry
 
 mdp.register_terms()
 
@@ -236,16 +237,19 @@ class TaskModel:
             reward_clip=(config.reward_clip_min, config.reward_clip_max),
         )
 
-    def make_env(self, num_envs: int, randomized: bool = True) -> TaskEnv:
+    def make_env(self, num_envs: int, training: bool = False) -> TaskEnv:
         """Environments of this task on an engine of their own.
 
         Args:
             num_envs: how many.
-            randomized: on randomised models, where the task has randomizers.
+            training: on randomised models, where the task has randomizers, and at random times
+                of their first episode.
         """
         config = self.task.config
-        models = ()
-        if randomized and self.mdp.randomizers:
+        models, timing = (), self.timing
+        if training and config.stagger_episodes:
+            timing = replace(timing, stagger_steps=self.episode_steps())
+        if training and self.mdp.randomizers:
             models = randomized_models(self.model, self.mdp.randomizers, num_envs, config.seed)
         spec = EngineSpec(
             model=self.model,
@@ -254,7 +258,7 @@ class TaskModel:
             models=models,
             num_threads=config.engine.num_threads,
         )
-        return TaskEnv(make_engine(config.engine.type, spec), self.mdp, self.timing)
+        return TaskEnv(make_engine(config.engine.type, spec), self.mdp, timing)
 
     def make_agent(self) -> TaskAgent:
         """The task's policy, acting through the task."""
@@ -263,8 +267,6 @@ class TaskModel:
 
     def sizes(self) -> tuple[dict[str, int], int]:
         """Observation group -> size, and the size of an action."""
-        from ksim_cli.mdp.probe import observation_layout
-
         layout = observation_layout(self.model, self.mdp)
         sizes = {group: sum(parts.values()) for group, parts in layout.items()}
         return sizes, sum(len(a.joints) for a in self.mdp.actuators.values())

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import jax
 from flax import struct
 
-
 QUARANTINE_CAUSES = {"physics": 1, "view": 2, "action": 4, "observation": 8, "reward": 16}
 """Bits of `StepResult.quarantined`: what was not finite."""
 

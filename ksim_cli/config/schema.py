@@ -70,6 +70,7 @@ class TrainingKeys:
     batch_size: int = key(64, "environments per minibatch; divides num_envs")
     rollout_length_seconds: float | None = key(None, "length of a rollout", unit="s")
     rollout_length_frames: int | None = key(None, "the same in control steps")
+    stagger_episodes: bool = key(True, "environments begin at random times of a first episode")
     reward_clip_min: float | None = key(None, "lower clip of the total reward")
     reward_clip_max: float | None = key(None, "upper clip of the total reward")
     action_clip_max: float = key(1e3, "clip of every action before the actuators")

@@ -29,7 +29,11 @@ def manifest_path(folder: Path, step: int) -> Path:
 
 def committed_steps(folder: Path) -> list[int]:
     """Steps that have a manifest, in order; what it says is not looked at."""
-    return sorted(int(match[1]) for name in _names(folder) if (match := _MANIFEST.fullmatch(name)))
+    return sorted(
+        int(match[1])
+        for name in _names(folder)
+        if (match := _MANIFEST.fullmatch(name)) and (folder / name).is_file()
+    )
 
 
 def seen_steps(folder: Path) -> list[int]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ksim_cli.io import wording
@@ -128,6 +129,17 @@ class Console:
         if self._log is not None:
             self._log.close()
             self._log = None
+
+    def __enter__(self) -> "Console":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     @property
     def live(self) -> bool:

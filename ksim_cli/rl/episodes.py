@@ -11,18 +11,27 @@ from ksim_cli.types import EpisodeStatistics, StepResult
 class EpisodeTracker(struct.PyTreeNode):
     """Episodes under way.
 
+    The first episode of an environment is left out of the statistics: it may have started at a
+    random time of its life, and the burn-in acted in it.
+
     Attributes:
         episode_return: `[N]` undiscounted return so far.
         steps: `[N]` int32 control steps so far.
+        first: `[N]` bool, the environment is in its first episode.
     """
 
     episode_return: jax.Array
     steps: jax.Array
+    first: jax.Array
 
 
 def episode_tracker(num_envs: int) -> EpisodeTracker:
     """All episodes at their start."""
-    return EpisodeTracker(episode_return=jnp.zeros(num_envs), steps=jnp.zeros(num_envs, jnp.int32))
+    return EpisodeTracker(
+        episode_return=jnp.zeros(num_envs),
+        steps=jnp.zeros(num_envs, jnp.int32),
+        first=jnp.ones(num_envs, bool),
+    )
 
 
 def track(
@@ -43,14 +52,20 @@ def track(
         tracker: EpisodeTracker, inputs: tuple[jax.Array, jax.Array]
     ) -> tuple[EpisodeTracker, EpisodeTracker]:
         reward_n, done_n = inputs
-        now = EpisodeTracker(
+        now = tracker.replace(
             episode_return=tracker.episode_return + reward_n, steps=tracker.steps + 1
         )
-        return jax.tree.map(lambda x: jnp.where(done_n, 0, x), now), now
+        after = EpisodeTracker(
+            episode_return=jnp.where(done_n, 0.0, now.episode_return),
+            steps=jnp.where(done_n, 0, now.steps),
+            first=now.first & ~done_n,
+        )
+        return after, now
 
     tracker, seen = jax.lax.scan(step, tracker, (rewards_tn, results.done))
-    episodes = results.done.sum()
-    mean = lambda x: jnp.where(results.done, x, 0).sum() / episodes  # noqa: E731
+    counted = results.done & ~seen.first
+    episodes = counted.sum()
+    mean = lambda x: jnp.where(counted, x, 0).sum() / episodes  # noqa: E731
     return tracker, EpisodeStatistics(
         episodes=episodes,
         length=mean(seen.steps),

@@ -167,9 +167,7 @@ class PPO(PPOConfig):
             key=key,
         )
 
-    def train_step(
-        self, setup: Setup, state: TrainState
-    ) -> tuple[TrainState, Metrics, Incident]:
+    def train_step(self, setup: Setup, state: TrainState) -> tuple[TrainState, Metrics, Incident]:
         """One iteration.
 
         Returns:

@@ -8,7 +8,8 @@ import jax
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.io.console import open_console
 from ksim_cli.io.datasets import EpisodeWriter
-from ksim_cli.rl.rollout import Rollout, collect as roll_out
+from ksim_cli.rl.rollout import Rollout
+from ksim_cli.rl.rollout import collect as roll_out
 from ksim_cli.run.session import RUNS, LoadedPolicy, load_policy, make_task_model, rollout_steps
 
 

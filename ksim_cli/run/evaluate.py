@@ -74,7 +74,7 @@ class Evaluator:
         self._agent = agent
         self._argmax = argmax
         self._num_episodes = num_episodes
-        self._env: TaskEnv = task_model.make_env(min(num_episodes, MAX_ENVS), randomized=False)
+        self._env: TaskEnv = task_model.make_env(min(num_episodes, MAX_ENVS))
         self._max_steps = task_model.episode_steps()
         self._play = jax.jit(self._episodes)
 

@@ -11,10 +11,10 @@ import ksim_cli.rl.optimizers  # noqa: F401 - registers
 from ksim_cli import registry
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv
+from ksim_cli.errors import UserError
 from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.console import Console
 from ksim_cli.io.runs import RunFolder, find_checkpoint
-from ksim_cli.errors import UserError
 from ksim_cli.models.policy import Variables
 from ksim_cli.physics.engine import Engine
 from ksim_cli.rl.ppo import PPO, Setup
@@ -60,7 +60,7 @@ def make_trainer(config: RunConfig) -> Trainer:
     def update_model(*arguments: Any) -> Any:
         return task.update_model(algorithm, *arguments)
 
-    env = task_model.make_env(config.num_envs)
+    env = task_model.make_env(config.num_envs, training=True)
     setup = Setup(
         env=env,
         agent=task_model.make_agent(),

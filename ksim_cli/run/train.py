@@ -30,6 +30,7 @@ from ksim_cli.types import QUARANTINE_CAUSES
 
 VERSIONED = ("jax", "mujoco", "mujoco-mjx", "flax", "optax", "orbax-checkpoint", "numpy")
 EVALUATED = ("episode_return_mean", "episode_return_std", "episode_length_mean")
+SHOWN = ("episode_return", "episode_length", "reward", "policy_loss", "value_loss", "entropy", "kl")
 
 
 def train(config: RunConfig) -> float:
@@ -113,9 +114,7 @@ class TrainingRun:
         compiled = compile_training(trainer, self.config.epochs_per_log_step, self.console)
         self.facts["compile_seconds"] = compiled.seconds
         state = self._start(trainer, compiled, saved)
-        evaluator = Evaluator(
-            trainer.task_model, trainer.setup.agent, self.config.num_episodes
-        )
+        evaluator = Evaluator(trainer.task_model, trainer.setup.agent, self.config.num_episodes)
         if saved is not None and self._finished():
             self.console.print(
                 f"nothing to do: the run ended at iteration {self.iteration}"
@@ -157,7 +156,7 @@ class TrainingRun:
         metrics_log = MetricsLog(self.run.metrics)
         loggers = open_loggers(_sinks(config), self.run.path, _plain(config), self.console.warn)
         evaluating = 0.0
-        with self.console.progress(self._total_steps(trainer), self.env_steps) as progress:
+        with self.console.progress(self._total_steps(trainer), self.env_steps, SHOWN) as progress:
             while not self._finished():
                 self.signals.check()
                 state, metrics, incident = compiled.step(state)
@@ -199,7 +198,9 @@ class TrainingRun:
 
     def _finished(self) -> bool:
         config = self.config
-        by_iterations = config.num_iterations is not None and self.iteration >= config.num_iterations
+        by_iterations = (
+            config.num_iterations is not None and self.iteration >= config.num_iterations
+        )
         by_steps = config.max_env_steps is not None and self.env_steps >= config.max_env_steps
         return by_iterations or by_steps
 

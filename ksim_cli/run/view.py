@@ -51,7 +51,7 @@ def _frames(
     console: Console,
 ) -> Iterator[np.ndarray]:
     """Plays one environment and yields a picture for every frame of the video."""
-    env, agent = task_model.make_env(1, randomized=False), loaded.agent
+    env, agent = task_model.make_env(1), loaded.agent
     key_env, key_actions = jax.random.split(jax.random.key(config.seed))
     step = jax.jit(_step(env, agent, loaded, config.viewer_argmax_action))
     begin = jax.jit(env.begin_rollout)

@@ -39,7 +39,7 @@ def _create(root: Path, count: int) -> list[str]:
 
 def test_create_by_several_processes_at_once(tmp_path: Path):
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        names = sum(pool.starmap(_create, [(tmp_path, 20)] * 2), [])
+        names = [name for made in pool.starmap(_create, [(tmp_path, 20)] * 2) for name in made]
     assert len(set(names)) == 40
 
 

@@ -1,0 +1,233 @@
+import io
+import re
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ksim_cli.io import console as module
+from ksim_cli.io.console import Console, open_console
+
+STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.MULTILINE)
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "train.log"
+
+
+@pytest.fixture
+def terminal(monkeypatch) -> Terminal:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "30")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return Terminal()
+
+
+@pytest.fixture
+def clock(monkeypatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def without_stamps(log: Path) -> str:
+    return re.sub(r"^.{19}(  )?", "", log.read_text(), flags=re.MULTILINE)
+
+
+def train(console: Console, clock: list[float], seconds: int) -> None:
+    with console.progress(10 * seconds, 0) as progress:
+        for second in range(1, seconds + 1):
+            clock[0] += 1.0
+            progress.update(10 * second, {"iteration": second, "return": float(second)})
+
+
+def test_plain_output_and_log_are_the_same_text(log: Path):
+    stream = io.StringIO()
+    console = open_console(log, stream)
+    assert not console.live
+    console.print("tensor [T, N] [bold]stays[/bold]", style="bold")
+    console.print("first\nsecond")
+    console.table("rewards", ["name", "weight"], [["upright", 1.0], ["energy", None]])
+    console.close()
+    assert stream.getvalue() == (
+        "tensor [T, N] [bold]stays[/bold]\nfirst\nsecond\n"
+        "rewards\n  name     weight\n  upright   1.000\n  energy        -\n"
+    )
+    assert without_stamps(log) == stream.getvalue()
+    assert len(STAMP.findall(log.read_text())) == 7
+
+
+def test_warnings_go_to_standard_error(log: Path, capsys):
+    console = open_console(log)
+    console.warn("step 3 is passed over")
+    console.close()
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "warning: step 3 is passed over\n")
+    assert without_stamps(log) == err
+
+
+def test_plain_progress_is_the_first_line_one_per_five_seconds_and_the_last(
+    log: Path, clock: list[float]
+):
+    stream = io.StringIO()
+    console = open_console(log, stream)
+    train(console, clock, 13)
+    console.close()
+    lines = stream.getvalue().splitlines()
+    assert [re.search(r"return (\S+)", line)[1] for line in lines] == [
+        "1.000",
+        "6.000",
+        "11.00",
+        "13.00",
+    ]
+    assert lines[1] == "46%  60/130 steps  10.0/s  ETA 7.0 s  return 6.000"
+    assert "\x1b" not in stream.getvalue() and "\r" not in stream.getvalue()
+    assert without_stamps(log) == stream.getvalue()
+
+
+def test_the_last_line_is_printed_even_when_training_fails(clock: list[float]):
+    stream = io.StringIO()
+    console = open_console(None, stream)
+    with pytest.raises(RuntimeError), console.progress(100, 0) as progress:
+        progress.update(10, {"return": 1.0})
+        progress.update(20, {"return": 2.0})
+        raise RuntimeError
+    assert "return 2.000" in stream.getvalue().splitlines()[-1]
+
+
+def test_status_says_how_long_it_took(log: Path, clock: list[float]):
+    stream = io.StringIO()
+    console = open_console(log, stream)
+    with console.status("compiling train step"):
+        clock[0] += 12.3
+    with pytest.raises(ValueError), console.status("reading model"):
+        clock[0] += 0.5
+        raise ValueError
+    console.close()
+    assert stream.getvalue().splitlines() == [
+        "compiling train step ...",
+        "compiling train step took 12 s",
+        "reading model ...",
+        "reading model failed after 0.5 s",
+    ]
+    assert without_stamps(log) == stream.getvalue()
+
+
+def test_status_within_progress_goes_to_the_log_only(log: Path, clock: list[float]):
+    stream = io.StringIO()
+    with (
+        open_console(log, stream) as console,
+        console.progress(100, 0),
+        console.status("evaluating"),
+    ):
+        clock[0] += 2.0
+    assert stream.getvalue() == ""
+    assert without_stamps(log) == "evaluating ...\nevaluating took 2.0 s\n"
+
+
+def test_control_characters_reach_neither_terminal_nor_log(log: Path, terminal: Terminal):
+    for stream in (io.StringIO(), terminal):
+        console = open_console(log, stream)
+        console.print("a\x1b[2Jb\x07c\x1b]0;title\x07d\x9be")
+        console.table("\x1b[31mt", ["\x1b[2Jc"], [["\x1b[2Jv"]])
+        console.close()
+        assert "\x1b[2J" not in stream.getvalue() and "\x07" not in stream.getvalue()
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", log.read_text())
+
+
+def test_a_stream_that_knows_ascii_only(log: Path):
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    console = open_console(log, stream)
+    console.print("μ = 0.5 …")
+    console.close()
+    assert raw.getvalue() == b"? = 0.5 ?\n"
+    assert "μ = 0.5 …" in log.read_text(encoding="utf-8")
+
+
+def test_the_log_is_appended_to(log: Path):
+    for text in ("one", "two"):
+        console = open_console(log, io.StringIO())
+        console.print(text)
+        console.close()
+    assert without_stamps(log) == "one\ntwo\n"
+
+
+def test_on_a_terminal_progress_is_live_and_the_log_plain(log: Path, terminal: Terminal):
+    console = open_console(log, terminal)
+    assert console.live
+    with console.status("compiling"):
+        pass
+    with console.progress(1000, 0) as progress:
+        progress.update(500, {"return": 12.5, "policy_loss": 0.1})
+        with console.status("evaluating"):
+            console.print("in between")
+    console.warn("careful")
+    console.close()
+    shown = terminal.getvalue()
+    for text in ("\x1b[", "━", "50%", "policy loss", "evaluating", "in between", "careful"):
+        assert text in shown
+    assert without_stamps(log).splitlines() == [
+        "compiling ...",
+        "compiling took 0.0 s",
+        "50%  500/1.0k steps  " + without_stamps(log).splitlines()[2].split("  ", 2)[2],
+        "evaluating ...",
+        "in between",
+        "evaluating took 0.0 s",
+        "warning: careful",
+    ]
+    assert "\x1b" not in log.read_text()
+
+
+@pytest.mark.parametrize("width", [30, 40, 80, 200])
+def test_no_live_line_is_wider_than_the_terminal(terminal: Terminal, monkeypatch, width: int):
+    from rich.console import Console as Rich
+
+    rich = Rich(file=terminal, width=width, force_terminal=True)
+    console = Console(terminal, rich, None)
+    progress = module.Progress(console, 3_000_000_000, 0, ("*",))
+    row = {f"a_rather_long_name_{i}": -1234.5 for i in range(9)}
+    progress.update(1_400_000_000, row)
+    console._note = module.Note("evaluating " * 20)
+    lines = rich.render_lines(progress, rich.options)
+    assert {sum(segment.cell_length for segment in line) for line in lines} == {width}
+    across = max(1, (width - 2) // (20 + 8 + 4))
+    assert len(lines) <= 1 + -(-9 // across) + 2
+
+
+def test_a_long_path_is_not_broken_on_a_terminal(terminal: Terminal):
+    console = open_console(None, terminal)
+    console.print("run " + "/folder" * 20)
+    assert "/folder" * 20 in terminal.getvalue()
+
+
+def test_a_dumb_terminal_gets_plain_lines(terminal: Terminal, monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")
+    console = open_console(None, terminal)
+    assert not console.live
+    console.print("text")
+    assert terminal.getvalue() == "text\n"
+
+
+def test_rich_is_not_imported_where_there_is_no_terminal():
+    import subprocess
+
+    code = (
+        "import sys; from ksim_cli.io.console import open_console\n"
+        "console = open_console(None)\n"
+        "with console.status('a'), console.progress(10) as p: p.update(5, {'return': 1.0})\n"
+        "assert not [m for m in ('rich', 'jax', 'numpy') if m in sys.modules]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
