@@ -7,12 +7,17 @@ Standard library only: `ksim list` and a mistyped key must not pay for JAX.
 """
 
 import dataclasses
+import importlib
+import importlib.util
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, Union
 
 from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.paths import builtin_root, project_root, task_file
 
 T = TypeVar("T")
 
@@ -228,3 +233,47 @@ MODELS: Registry[Any] = Registry("model")
 OPTIMIZERS: Registry[Any] = Registry("optimizer")
 ALGORITHMS: Registry[Any] = Registry("algorithm")
 ENGINES: Registry[Any] = Registry("engine")
+
+
+def load_task(name: str) -> Any:
+    """The task class registered under `name`, from the user's `tasks/` first.
+
+    Only `tasks/<name>.py` (or `tasks/<name>/`) is imported, so that a broken neighbour does no
+    harm; and the user's `tasks/__init__.py`, if there is one, whatever the task: terms of his own
+    that built-in tasks shall know go there.
+
+    Raises:
+        UserError: no such task.
+    """
+    own = project_root()
+    if own is not None and (own / "tasks").is_dir():
+        _user_package(own / "tasks")
+        if task_file(own, name) is not None:
+            importlib.import_module(f"tasks.{name}")
+            return TASKS.get(name, "task.type")
+    if task_file(builtin_root(), name) is not None:
+        importlib.import_module(f"ksim_cli.tasks.{name}")
+    elif name == "task":
+        importlib.import_module("ksim_cli.task")
+    return TASKS.get(name, "task.type")
+
+
+def _user_package(folder: Path) -> None:
+    """Makes `tasks` the user's folder, whatever other `tasks` may stand on the module path."""
+    there = sys.modules.get("tasks")
+    if there is not None and list(getattr(there, "__path__", [])) == [str(folder)]:
+        return
+    for name in [n for n in sys.modules if n == "tasks" or n.startswith("tasks.")]:
+        del sys.modules[name]
+    package = types.ModuleType("tasks")
+    package.__path__ = [str(folder)]
+    sys.modules["tasks"] = package
+    init = folder / "__init__.py"
+    if init.is_file():
+        spec = importlib.util.spec_from_file_location(
+            "tasks", init, submodule_search_locations=[str(folder)]
+        )
+        assert spec is not None and spec.loader is not None  # it is a Python file
+        package.__spec__ = spec
+        package.__file__ = str(init)
+        spec.loader.exec_module(package)

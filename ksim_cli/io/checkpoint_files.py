@@ -4,11 +4,13 @@ Only the one process that saves may call what removes; the rest only looks.
 """
 
 import contextlib
+import logging
 import os
 import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,8 +59,7 @@ def save_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> None:
         folder.mkdir()
         (folder / "_CHECKPOINT_METADATA").write_text("{}\n", encoding="utf-8")
         return
-    import orbax.checkpoint as ocp  # a run that saves nothing does not pay for it
-
+    ocp = _orbax()
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
         checkpointer.save(folder, args=ocp.args.PyTreeSave(arrays))
 
@@ -67,8 +68,7 @@ def load_arrays(folder: Path, paths: Sequence[str]) -> dict[str, np.ndarray]:
     """Read the arrays at `paths` from `folder`, as numpy and with their saved types."""
     if not paths:
         return {}
-    import orbax.checkpoint as ocp
-
+    ocp = _orbax()
     arguments = ocp.args.PyTreeRestore(
         item=dict.fromkeys(paths, 0),
         restore_args={path: ocp.RestoreArgs(restore_type=np.ndarray) for path in paths},
@@ -111,6 +111,21 @@ def retain(folder: Path, step: int, keep: int) -> None:
         if (folder / name).is_dir():
             _remove(folder / name)
     remove_leftovers(folder)
+
+
+def _orbax() -> Any:
+    """The library, imported when it is first needed: a run that saves nothing pays nothing."""
+    import orbax.checkpoint as ocp
+
+    logger = logging.getLogger("absl")
+    if _is_worth_showing not in logger.filters:
+        logger.addFilter(_is_worth_showing)
+    return ocp
+
+
+def _is_worth_showing(record: logging.LogRecord) -> bool:
+    """Not the pages of traceback that orbax logs for an error it raises as well."""
+    return not Path(record.pathname).match("orbax/checkpoint/_src/futures/*.py")
 
 
 def _names(folder: Path) -> list[str]:

@@ -246,7 +246,9 @@ def _explain(step: int, folder: Path, error: Exception) -> CheckpointError:
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    reason = str(error).strip().split("\n")[0][:300]
+    reason = str(error).strip().split("\n")[0]
+    if len(reason) > 200:  # of orbax's long ones the two ends say what and why
+        reason = f"{reason[:60]} … {reason[-140:]}"
     failure = CheckpointError(
         f"checkpoint {step} could not be saved to {folder}: {type(error).__name__}: {reason} "
         f"({free} bytes free there). Earlier checkpoints are as they were."

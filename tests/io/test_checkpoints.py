@@ -328,6 +328,42 @@ def test_a_failed_save_is_reported_by_the_next_save_which_goes_on(
     assert store.steps() == [1, 3]
 
 
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from ksim_cli.io.checkpoints import CheckpointError, CheckpointStore
+store = CheckpointStore(Path(sys.argv[1]))
+store.save(1, {"x": np.zeros(2)}, {})
+store.wait()
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, -1))  # no file may grow beyond this
+for step in (2, 3):
+    store.save(step, {"x": np.random.default_rng(step).standard_normal(100_000)}, {})
+    try:
+        store.wait()
+    except CheckpointError as error:
+        print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (-1, -1))
+store.save(4, {"x": np.zeros(2)}, {})
+store.wait()
+"""
+
+
+def test_a_disk_that_takes_no_more_costs_nothing_but_the_step(tmp_path: Path):
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert [line.split(" could")[0] for line in lines] == ["checkpoint 2", "checkpoint 3"]
+    assert all("File too large" in line and "bytes free" in line for line in lines)
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "00000001",
+        "00000001.json",
+        "00000004",
+        "00000004.json",
+    ]
+
+
 def test_what_cannot_be_saved_is_said_at_once(store: CheckpointStore):
     with pytest.raises(CheckpointError, match="checkpoint 1 cannot be saved: a/0: str"):
         store.save(1, {"a": ["text"]}, {})

@@ -1,0 +1,37 @@
+"""Names that keys had before, in the reference system or here. Standard library only."""
+
+import dataclasses
+
+from ksim_cli.config.components import PPOConfig
+
+_MOVED = {
+    "random_seed": "seed",
+    "exp_dir": "run_dir",
+    "max_steps": "num_iterations",
+    "load_from_ckpt_path": "checkpoint",
+    "run_viewer_num_seconds": "viewer_num_seconds",
+    "run_viewer_save_renders": "viewer_save_renders",
+    "run_viewer_save_video": "viewer_save_video",
+    "run_model_viewer_num_seconds": "viewer_num_seconds",
+    "run_model_viewer_save_renders": "viewer_save_renders",
+    "run_model_viewer_argmax_action": "viewer_argmax_action",
+    "run_viewer_argmax_action": "viewer_argmax_action",
+    "run_environment": "run_model_viewer",
+    "run_environment_num_seconds": "viewer_num_seconds",
+    "run_environment_argmax_action": "viewer_argmax_action",
+    "learning_rate": "optimizer.learning_rate",
+    "max_grad_norm": "optimizer.max_grad_norm",
+    "global_grad_clip": "optimizer.max_grad_norm",
+}
+
+ALIASES: dict[str, str] = _MOVED | {
+    f.name: f"algo.{f.name}" for f in dataclasses.fields(PPOConfig) if f.name != "type"
+}
+"""Old name of a key -> its path today."""
+
+RUN_MODES = {
+    "train": "",
+    "view": "run_model_viewer=true",
+    "collect_dataset": "collect_dataset=true",
+}
+"""Value of the reference's `run_mode` -> the override that means it."""

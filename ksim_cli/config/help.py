@@ -1,0 +1,120 @@
+"""What `--help` prints. Standard library only."""
+
+import dataclasses
+import shutil
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from ksim_cli.config.components import COMPONENTS
+from ksim_cli.config.options import Option, list_options
+from ksim_cli.config.schema import SECTIONS, ComponentKeys
+
+COMMANDS = {
+    "train": "train a policy",
+    "eval": "play deterministic episodes and write eval.json",
+    "view": "render a policy to a video",
+    "collect": "record a dataset of episodes",
+    "list": "list every group's options, your own included",
+}
+
+_EXAMPLES = {
+    "train": (
+        "ksim train task=cartpole",
+        "ksim train task=cartpole engine=mjx num_envs=512 optimizer.learning_rate=1e-3",
+        "ksim train -m task=cartpole seed=0,1,2",
+        "ksim train resume=latest max_env_steps=2000000",
+    ),
+    "eval": ("ksim eval", "ksim eval checkpoint=runs/cartpole/... num_episodes=64"),
+    "view": ("ksim view", "ksim view task=cartpole policy=random viewer_num_seconds=5"),
+    "collect": ("ksim collect dataset_num_batches=10",),
+}
+
+_FLAGS = """\
+  -m, --multirun         one job for each value of a comma-separated override
+  --cfg job              print the config and leave
+  --info [defaults|searchpath|...]  how the config came about
+  --config-dir FOLDER    one more folder of configs
+  --config-name NAME     another primary config than train"""
+
+
+def main_help() -> str:
+    """`ksim --help`."""
+    commands = "\n".join(f"  {name:<9}{text}" for name, text in COMMANDS.items())
+    return (
+        "ksim: train robot controllers by reinforcement learning in simulation, from"
+        " configuration.\n\n"
+        f"usage: ksim COMMAND [key=value ...]\n\ncommands:\n{commands}\n\n"
+        "  ksim train task=cartpole\n  ksim view\n\n"
+        "ksim COMMAND --help lists the groups and keys of a command; ksim --version the version."
+    )
+
+
+def command_help(command: str) -> str:
+    """`ksim <command> --help`."""
+    lines = [f"ksim {command}: {COMMANDS[command]}", ""]
+    lines += [f"usage: ksim {command} [group=option ...] [key=value ...]", ""]
+    lines += [f"  {example}" for example in _EXAMPLES[command]]
+    lines += ["", "groups:"]
+    for group, options in list_options().items():
+        names = ", ".join(option.name for option in options)
+        lines += _wrapped(f"  {group + '=':<14}", names)
+    for section in SECTIONS:
+        if section is ComponentKeys:
+            continue
+        title = (section.__doc__ or "").splitlines()[0].rstrip(".")
+        lines += ["", f"{title}:", *_keys(section)]
+    shown: set[type] = set()
+    for group, components in COMPONENTS.items():
+        for schema in components.values():
+            if schema not in shown:
+                shown.add(schema)
+                title = (schema.__doc__ or "").splitlines()[0].rstrip(".")
+                lines += ["", f"{title}:", *_keys(schema, f"{group}.")]
+    return "\n".join([*lines, "", "flags:", _FLAGS])
+
+
+def list_text(groups: list[str]) -> str:
+    """`ksim list [group ...]`.
+
+    Args:
+        groups: the groups to show; empty for all.
+    """
+    lines: list[str] = []
+    for group, options in list_options().items():
+        if groups and group not in groups:
+            continue
+        lines += [f"{group}:", *(_option(option) for option in options)]
+    return "\n".join(lines)
+
+
+def _option(option: Option) -> str:
+    note = "shadows the built-in one. " if option.shadows else ""
+    return f"  {option.name:<16} {option.source:<10} {note}{option.description}".rstrip()
+
+
+def _keys(schema: type, prefix: str = "") -> Iterator[str]:
+    for field in dataclasses.fields(schema):
+        unit = f" [{field.metadata['unit']}]" if field.metadata.get("unit") else ""
+        head = f"  {prefix + field.name}={_default(field)}"
+        yield from _wrapped(f"{head:<38} ", field.metadata.get("help", "") + unit)
+
+
+def _default(field: "dataclasses.Field[Any]") -> str:
+    if field.default_factory is not dataclasses.MISSING:
+        value: Any = field.default_factory()
+    else:
+        value = field.default
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return '""' if value == "" else str(value)
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    width = max(60, min(110, shutil.get_terminal_size((100, 24)).columns))
+    indent = " " * (len(head) if len(head) <= 40 else 39)
+    return textwrap.wrap(head + text, width, subsequent_indent=indent, drop_whitespace=True) or [
+        head
+    ]

@@ -1,0 +1,71 @@
+"""The options of each config group, from the user's project and the built-in one.
+
+Standard library only: nothing is imported or executed, YAML files give their first comment line.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ksim_cli.paths import GROUPS, builtin_root, project_root
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a group.
+
+    Attributes:
+        name: what is typed after `group=`.
+        source: `built-in`, `./configs` or `./tasks`.
+        description: its first comment line.
+        shadows: whether it stands before a built-in option of the same name.
+    """
+
+    name: str
+    source: str
+    description: str
+    shadows: bool = False
+
+
+def list_options() -> dict[str, list[Option]]:
+    """group -> its options, the user's before the built-in ones of the same name."""
+    groups = {group: _group(group) for group in GROUPS}
+    return {group: found for group, found in groups.items() if found}
+
+
+def tasks_without_config() -> list[str]:
+    """Names of the user's tasks that have a Python file and no YAML anywhere."""
+    own = project_root()
+    if own is None or not (own / "tasks").is_dir():
+        return []
+    files = [p.stem for p in (own / "tasks").glob("*.py")]
+    folders = [p.parent.name for p in (own / "tasks").glob("*/__init__.py")]
+    names = {n for n in (*files, *folders) if not n.startswith("_")}
+    roots = (own, builtin_root())
+    written = {p.stem for root in roots for p in (root / "configs" / "task").glob("*.yaml")}
+    return sorted(names - written)
+
+
+def _group(group: str) -> list[Option]:
+    own = project_root()
+    built_in = {p.stem: p for p in sorted((builtin_root() / "configs" / group).glob("*.yaml"))}
+    options = {n: Option(n, "built-in", _description(p)) for n, p in built_in.items()}
+    if own is not None:
+        for path in sorted((own / "configs" / group).glob("*.yaml")):
+            shadows = path.stem in built_in
+            options[path.stem] = Option(path.stem, "./configs", _description(path), shadows)
+    if group == "task":
+        for name in tasks_without_config():
+            options[name] = Option(name, "./tasks", "no YAML: the class's own defaults")
+    return [options[name] for name in sorted(options)]
+
+
+def _description(path: Path) -> str:
+    """The first comment line of a YAML file that is not a directive."""
+    for line in path.read_text("utf-8", errors="replace").splitlines():
+        text = line.strip()
+        if not text.startswith("#"):
+            return ""
+        text = text.lstrip("#").strip()
+        if text and not text.startswith("@"):
+            return text
+    return ""

@@ -1,0 +1,85 @@
+"""The configuration in a run folder: written resolved, read as plain data.
+
+A config may come from a stranger's checkpoint, so reading it never runs or resolves anything.
+"""
+
+import dataclasses
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ksim_cli.config.schema import RunConfig
+from ksim_cli.errors import UserError
+
+MAX_BYTES = 1_000_000
+_NOT_SAVED = ("checkpoint", "resume", "run_dir", "policy", "run_model_viewer", "collect_dataset")
+_FORBIDDEN_KEY = re.compile(r"^_.*_$")
+
+
+def write_config(config: RunConfig, path: Path) -> None:
+    """Writes every key and its value, as plain YAML; complete or not at all."""
+    values = {k: v for k, v in dataclasses.asdict(config).items() if k not in _NOT_SAVED}
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        yaml.safe_dump(plain(values), file, sort_keys=False)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def plain(value: Any) -> Any:
+    """Mappings as dicts and sequences as lists, for YAML."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Reads a saved config.
+
+    Keys that this version does not know are dropped with a line on stderr.
+
+    Raises:
+        UserError: unreadable, too large, or holding anything but plain data.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; a run folder has one")
+    if path.stat().st_size > MAX_BYTES:
+        raise UserError(f"{path}: larger than {MAX_BYTES} bytes, so not a config that ksim wrote")
+    text = path.read_text("utf-8")
+    try:
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            if isinstance(token, yaml.AnchorToken | yaml.AliasToken | yaml.TagToken):
+                raise UserError(f"{path}: anchors, aliases and tags are not allowed in it")
+        saved = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: {error}") from error
+    if not isinstance(saved, dict):
+        raise UserError(f"{path}: not a config that ksim wrote")
+    _refuse_code(saved, str(path))
+    known = {f.name for f in dataclasses.fields(RunConfig)}
+    unknown = sorted(set(saved) - known)
+    if unknown:
+        print(f"{path}: keys unknown here are left out: {', '.join(unknown)}", file=sys.stderr)
+    return {key: value for key, value in saved.items() if key in known}
+
+
+def _refuse_code(value: Any, where: str) -> None:
+    """Refuses what Hydra or OmegaConf would act upon: `_target_`, `${...}`, `???`."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if _FORBIDDEN_KEY.match(str(key)):
+                raise UserError(f"{where}: key '{key}' is not allowed in a saved config")
+            _refuse_code(item, f"{where}:{key}")
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_code(item, where)
+    elif isinstance(value, str) and ("${" in value or value == "???"):
+        raise UserError(f"{where}: '{value}' is not allowed in a saved config")

@@ -1,0 +1,56 @@
+"""Where configs and tasks are found: in the package, and in the folder the user is in."""
+
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+GROUPS = (
+    "experiment",
+    "actuators",
+    "rewards",
+    "algo",
+    "model",
+    "engine",
+    "optimizer",
+    "curriculum",
+    "logger",
+    "render",
+    "task",
+)
+"""Config groups, in the order they are composed: a task overrides those before it."""
+
+
+def builtin_root() -> Path:
+    """The built-in project root: the package in an installation, the repository in a checkout."""
+    for root in (PACKAGE, PACKAGE.parent):
+        if (root / "configs" / "train.yaml").is_file():
+            return root
+    raise RuntimeError("no built-in configs: the installation of ksim is broken; install it again")
+
+
+def project_root() -> Path | None:
+    """The user's own project root: `$KSIM_PROJECT` or the current folder.
+
+    A folder is one if it has `configs/<group>/` for a group of ksim, or `tasks/`. None where it is
+    not, or where it is the built-in root itself.
+    """
+    root = Path(os.environ.get("KSIM_PROJECT") or Path.cwd()).resolve()
+    is_project = (root / "tasks").is_dir() or any(
+        (root / "configs" / group).is_dir() for group in GROUPS
+    )
+    return root if is_project and root != builtin_root() else None
+
+
+def project_roots() -> list[Path]:
+    """All project roots, the user's first."""
+    own = project_root()
+    return [builtin_root()] if own is None else [own, builtin_root()]
+
+
+def task_file(root: Path, name: str) -> Path | None:
+    """The Python file of a task in a project root, if it has one."""
+    for path in (root / "tasks" / f"{name}.py", root / "tasks" / name / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
