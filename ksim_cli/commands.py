@@ -4,6 +4,7 @@ Module-level functions, so that launchers (joblib, submitit) find them by name. 
 only when the configuration has passed its checks.
 """
 
+import logging
 import sys
 import traceback
 from collections.abc import Callable
@@ -79,6 +80,9 @@ def _evaluate(config: RunConfig) -> None:
 
 def _run(composed: DictConfig, work: Callable[[RunConfig], Any]) -> Any:
     """Runs a job; a crash prints its traceback once and is told apart from a mistake."""
+    # Hydra opens the root logger for all; libraries shall speak up only when something is wrong.
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("hydra").setLevel(logging.INFO)
     try:
         return work(to_run_config(composed))
     except UserError as error:

@@ -104,7 +104,12 @@ def to_run_config(composed: DictConfig) -> RunConfig:
     assert isinstance(config, RunConfig)
     name = choice or config.task.name
     kind = config.task.type or (name if _has_class(name) else "task")
-    changes: dict[str, Any] = {"task": dataclasses.replace(config.task, name=name, type=kind)}
+    changes: dict[str, Any] = {
+        section: OmegaConf.to_container(composed[section])
+        for section in ("algo", "model", "optimizer", "curriculum")
+        if composed[section] is not None
+    }
+    changes["task"] = dataclasses.replace(config.task, name=name, type=kind)
     if config.run_dir is None and hydra_config.mode == RunMode.MULTIRUN:
         changes["run_dir"] = hydra_config.runtime.output_dir
     config = dataclasses.replace(config, **changes)

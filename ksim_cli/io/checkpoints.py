@@ -130,6 +130,14 @@ class CheckpointStore:
         self._verified[step] = manifest
         return None
 
+    def info(self, step: int) -> dict[str, Any]:
+        """The facts given to `save`, without reading the tree.
+
+        Raises:
+            CheckpointReadError: the step is missing or damaged.
+        """
+        return dict(self._open(step).info)
+
     def restore(self, step: int, target: Any) -> tuple[Any, dict[str, Any]]:
         """Read the whole tree of `step`.
 

@@ -1,7 +1,9 @@
 """Training: the loop around the compiled iteration."""
 
+import json
 import math
 import time
+import traceback
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +21,7 @@ from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.console import Console, open_console
 from ksim_cli.io.metrics import MetricsLog, open_loggers
 from ksim_cli.io.runs import RunFolder, find_run, write_json
+from ksim_cli.models.policy import Variables
 from ksim_cli.physics.engine import resolve_engine
 from ksim_cli.rl.ppo import Incident, Metrics, TrainState
 from ksim_cli.run.compile import Compiled, compile_training
@@ -52,7 +55,7 @@ def train(config: RunConfig) -> float:
             console.print(f"stopped by {stop.signal}; continue with ksim train resume={run.path}")
             raise
         except Exception:
-            console.log_exception()
+            console.log(traceback.format_exc())
             raise
         finally:
             console.close()
@@ -108,23 +111,52 @@ class TrainingRun:
         self.facts["import_seconds"] = self.clock.seconds()
         trainer = make_trainer(self.config)
         self._describe(trainer)
-        saved = self.store.newest(self.console.warn) if self.config.resume else None
-        if saved is None:
-            write_config(self.config, self.run.config)
+        saved = self._saved_step()
+        if saved is not None and self._finished():
+            return self._over(trainer, saved)
+        write_config(self.config, self.run.config)
         compiled = compile_training(trainer, self.config.epochs_per_log_step, self.console)
         self.facts["compile_seconds"] = compiled.seconds
         state = self._start(trainer, compiled, saved)
-        evaluator = Evaluator(trainer.task_model, trainer.setup.agent, self.config.num_episodes)
-        if saved is not None and self._finished():
-            self.console.print(
-                f"nothing to do: the run ended at iteration {self.iteration}"
-                f" ({self.env_steps:,} env steps) and its checkpoint is sound."
-                " Raise max_env_steps or num_iterations to train further"
+        evaluator = self._evaluator(trainer)
+        state = self._loop(trainer, compiled, evaluator, state)
+        return self._finish(evaluator, state.learner.variables, state.env.level)
+
+    def _over(self, trainer: Trainer, saved: int) -> float:
+        """A run that is past its end already: its checkpoint is sound, and that is all."""
+        self.console.print(
+            f"nothing to do: the run ended at iteration {self.iteration}"
+            f" ({self.env_steps:,} env steps), and its checkpoint is sound."
+            " Raise max_env_steps or num_iterations to train further"
+        )
+        if self.run.summary.exists():
+            return float(json.loads(self.run.summary.read_text())["eval_return_mean"])
+        agent = trainer.setup.agent
+        target = jax.eval_shape(agent.init, jax.random.key(0))
+        level = jax.ShapeDtypeStruct((), "float32")
+        return self._finish(
+            self._evaluator(trainer),
+            self.store.restore_subtree(saved, "train/learner/variables", target),
+            self.store.restore_subtree(saved, "train/env/level", level),
+        )
+
+    def _evaluator(self, trainer: Trainer) -> Evaluator:
+        return Evaluator(trainer.task_model, trainer.setup.agent, self.config.num_episodes)
+
+    def _saved_step(self) -> int | None:
+        """The checkpoint to resume from; None for a run that starts afresh."""
+        if not self.config.resume:
+            return None
+        saved = self.store.newest(self.console.warn)
+        if saved is None and self.store.steps():
+            raise UserError(
+                f"resume={self.run.path}: none of its checkpoints can be read. Starting afresh would"
+                " remove them; train a new run instead"
             )
-        else:
-            write_config(self.config, self.run.config)
-            state = self._loop(trainer, compiled, evaluator, state)
-        return self._finish(trainer, evaluator, state)
+        if saved is not None:
+            info = self.store.info(saved)
+            self.iteration, self.env_steps = info["iteration"], info["env_steps"]
+        return saved
 
     def _start(self, trainer: Trainer, compiled: Compiled, saved: int | None) -> TrainState:
         """The state to go on from: a checkpoint's, or a fresh one."""
@@ -136,9 +168,8 @@ class TrainingRun:
             return compiled.init(self.config.seed)
         engine = trainer.task_engine()
         target = {"train": compiled.abstract, "host": engine.host_state()}
-        tree, info = self.store.restore(saved, target)
+        tree, _ = self.store.restore(saved, target)
         engine.load_host_state(tree["host"])
-        self.iteration, self.env_steps = info["iteration"], info["env_steps"]
         metrics.truncate_after(self.iteration)
         self.console.print(f"resumed at iteration {self.iteration} ({self.env_steps:,} env steps)")
         return tree["train"]
@@ -221,7 +252,7 @@ class TrainingRun:
 
     def _evaluate(self, evaluator: Evaluator, state: TrainState, row: dict[str, Any]) -> None:
         with self.console.status(f"evaluating at iteration {self.iteration}"):
-            played = evaluator(state.learner.variables, state.env.level, self.config.seed)
+            played = evaluator(state.learner.variables, float(state.env.level), self.config.seed)
         summary = played.summary()
         row.update({f"eval_{name}": summary[name] for name in EVALUATED})
 
@@ -262,11 +293,11 @@ class TrainingRun:
             f" {setup.env.action_size} actions, observations {dict(setup.env.observation_sizes)}"
         )
 
-    def _finish(self, trainer: Trainer, evaluator: Evaluator, state: TrainState) -> float:
+    def _finish(self, evaluator: Evaluator, variables: Variables, level: jax.Array) -> float:
         """The final evaluation and the summary."""
         config = self.config
         with self.console.status(f"playing {config.num_episodes} evaluation episodes"):
-            played = evaluator(state.learner.variables, state.env.level, config.seed).summary()
+            played = evaluator(variables, float(level), config.seed).summary()
         self.store.wait()
         self.facts |= {
             "task": config.task.name,
