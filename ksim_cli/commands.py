@@ -61,6 +61,9 @@ def _train(config: RunConfig) -> float | None:
 
 
 def _view(config: RunConfig) -> None:
+    from ksim_cli.io.gl import pick_gl
+
+    pick_gl(config.render_with_glfw)  # MuJoCo looks at it while it is imported
     from ksim_cli.run.view import view
 
     view(config)

@@ -11,7 +11,7 @@ from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import EnvState, TaskEnv
 from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console, open_console
-from ksim_cli.io.video import Recorder, pick_gl, write_frames, write_video
+from ksim_cli.io.video import Recorder, write_frames, write_video
 from ksim_cli.rl.rollout import Agent
 from ksim_cli.run.session import RUNS, LoadedPolicy, load_policy, make_task_model
 from ksim_cli.task import TaskModel
@@ -26,7 +26,6 @@ def view(config: RunConfig) -> None:
     if config.viewer != "video":
         raise UserError(f"viewer={config.viewer}: no such viewer. One of video")
     console = open_console(None)
-    pick_gl(config.render_with_glfw)
     task_model = make_task_model(config)
     loaded = load_policy(config, task_model, console)
     # Before anything is compiled: where nothing can be rendered, say so at once.

@@ -1,0 +1,170 @@
+"""Datasets of episodes in the layout of Minari (Farama Foundation): HDF5 and a metadata file.
+
+Written without Minari; `minari.MinariDataset(<folder>/data)` reads the result.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from ksim_cli.errors import UserError
+from ksim_cli.io.files import write_json
+
+MINARI_VERSION = "0.5.4"
+"""Version of the layout; Minari refuses a dataset of one it does not know."""
+
+Episode = dict[str, np.ndarray]
+
+
+class EpisodeWriter:
+    """Writes episodes as they end; an episode may span rollouts.
+
+    After each rollout the files on disk are consistent: a run that is killed leaves a dataset of
+    all episodes that had ended by then.
+
+    Args:
+        path: the dataset's folder, made here; its data go to `<path>/data`.
+        observation_size: elements of an observation.
+        action_size: elements of an action.
+        info: facts for the metadata, under `ksim`.
+
+    Raises:
+        UserError: the folder holds a dataset already.
+    """
+
+    def __init__(
+        self, path: Path, observation_size: int, action_size: int, info: Mapping[str, Any]
+    ) -> None:
+        import h5py
+
+        self._folder = path / "data"
+        if (self._folder / "metadata.json").exists():
+            raise UserError(
+                f"dataset_save_path={path}: holds a dataset already. Remove it or choose another"
+            )
+        self._folder.mkdir(parents=True, exist_ok=True)
+        name = re.sub(r"[^A-Za-z0-9-]+", "-", str(info.get("task", "episodes"))).strip("-")
+        self._metadata: dict[str, Any] = {
+            "dataset_id": f"ksim/{name or 'episodes'}/episodes-v0",
+            "minari_version": MINARI_VERSION,
+            "data_format": "hdf5",
+            "jpeg_encoding": False,
+            "observation_space": _box(observation_size),
+            "action_space": _box(action_size),
+            "algorithm_name": "ksim",
+            "ksim": dict(info),
+        }
+        self._file = h5py.File(self._folder / "main_data.hdf5", "w", track_order=True)
+        self._open: list[list[Episode]] = []
+        self.total_steps = 0
+        self.total_episodes = 0
+        self.cut_at_end = 0
+        self._flush()
+
+    def add_rollout(
+        self,
+        obs: np.ndarray,
+        actions: np.ndarray,
+        rewards: np.ndarray,
+        terminations: np.ndarray,
+        truncations: np.ndarray,
+        final_obs: np.ndarray,
+    ) -> None:
+        """Adds a rollout; episodes that end in it are written.
+
+        Args:
+            obs: `[T, N, O]` observations before each action.
+            actions: `[T, N, A]`.
+            rewards: `[T, N]`.
+            terminations: `[T, N]` bool, the episode ended by itself.
+            truncations: `[T, N]` bool, the episode was cut for lack of time.
+            final_obs: `[T, N, O]` observations after each step, before any reset.
+        """
+        num_steps, num_envs = rewards.shape
+        if not self._open:
+            self._open = [[] for _ in range(num_envs)]
+        ended = terminations | truncations
+        for env in range(num_envs):
+            start = 0
+            for end in [*(np.flatnonzero(ended[:, env]) + 1), num_steps]:
+                if start == end:
+                    continue
+                part = slice(start, end)
+                self._open[env].append(
+                    {
+                        "observations": obs[part, env],
+                        "actions": actions[part, env],
+                        "rewards": rewards[part, env],
+                        "terminations": terminations[part, env],
+                        "truncations": truncations[part, env],
+                        "last": final_obs[end - 1, env],
+                    }
+                )
+                if ended[end - 1, env]:
+                    self._write(env)
+                start = end
+        self._flush()
+
+    def close(self) -> None:
+        """Writes the episodes under way, truncated where they are, and closes the files."""
+        for env, parts in enumerate(self._open):
+            if parts:
+                parts[-1]["truncations"] = parts[-1]["truncations"].copy()
+                parts[-1]["truncations"][-1] = True
+                self.cut_at_end += 1
+                self._write(env)
+        self._flush()
+        self._file.close()
+
+    def __enter__(self) -> "EpisodeWriter":
+        """The writer itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Closes the dataset, also after an error: what was recorded is kept."""
+        self.close()
+
+    def _write(self, env: int) -> None:
+        parts, self._open[env] = self._open[env], []
+        episode = {
+            key: np.concatenate([part[key] for part in parts]) for key in parts[0] if key != "last"
+        }
+        last = parts[-1]["last"][None]
+        episode["observations"] = np.concatenate([episode["observations"], last])
+        group = self._file.create_group(f"episode_{self.total_episodes}")
+        steps = len(episode["rewards"])
+        group.attrs.update({"id": self.total_episodes, "total_steps": steps, "env": env})
+        for key, values in episode.items():
+            group.create_dataset(key, data=values)
+        self.total_episodes += 1
+        self.total_steps += steps
+
+    def _flush(self) -> None:
+        """Data first, then the metadata that speak of them."""
+        self._file.flush()
+        counts = {
+            "total_episodes": self.total_episodes,
+            "total_steps": self.total_steps,
+            "dataset_size": round((self._folder / "main_data.hdf5").stat().st_size / 1e6, 1),
+        }
+        ours = {**self._metadata["ksim"], "cut_at_end": self.cut_at_end}
+        metadata = {**self._metadata, **counts, "ksim": ours}
+        write_json(self._folder / "metadata.json", metadata)
+
+
+def _box(size: int) -> str:
+    """An unbounded box of `size` float32, as Minari writes a space."""
+    low, high = ", ".join(["-Infinity"] * size), ", ".join(["Infinity"] * size)
+    return (
+        f'{{"type": "Box", "dtype": "float32", "shape": [{size}],'
+        f' "low": [{low}], "high": [{high}]}}'
+    )

@@ -1,0 +1,152 @@
+"""Pictures and videos. Needs OpenGL; training never does."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from ksim_cli.config.schema import RenderKeys
+from ksim_cli.errors import UserError, listing, nearest
+
+_NO_GL = (
+    "no OpenGL to render with ({reason}). On Debian or Ubuntu: apt-get install libegl1 libosmesa6;"
+    " MUJOCO_GL=egl, osmesa or glfw chooses one"
+)
+
+
+class Recorder:
+    """Renders states of a model.
+
+    Args:
+        model: the model.
+        keys: the `render_*` keys.
+
+    Raises:
+        UserError: no OpenGL, no such camera or body.
+    """
+
+    def __init__(self, model: mujoco.MjModel, keys: RenderKeys) -> None:
+        self._model = model
+        self._data = mujoco.MjData(model)
+        self._camera = _camera(model, keys)
+        self._options = _scene_options(keys)
+        # A model's off-screen buffer is 640 x 480 unless its MJCF says otherwise.
+        model.vis.global_.offwidth = max(model.vis.global_.offwidth, keys.render_width)
+        model.vis.global_.offheight = max(model.vis.global_.offheight, keys.render_height)
+        try:
+            self._renderer = mujoco.Renderer(model, keys.render_height, keys.render_width)
+        except Exception as error:  # which error depends on the back end
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(_NO_GL.format(reason=reason[:120])) from error
+        flags = self._renderer.scene.flags
+        flags[mujoco.mjtRndFlag.mjRND_SHADOW] = keys.render_shadow
+        flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = keys.render_reflection
+
+    def frame(self, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
+        """A picture `[H, W, 3]` uint8 of a state.
+
+        Args:
+            qpos: `[nq]`.
+            qvel: `[nv]`.
+        """
+        self._data.qpos[:] = qpos
+        self._data.qvel[:] = qvel
+        mujoco.mj_forward(self._model, self._data)
+        self._renderer.update_scene(self._data, self._camera, self._options)
+        return self._renderer.render().copy()
+
+
+def _camera(model: mujoco.MjModel, keys: RenderKeys) -> Any:
+    if keys.render_camera_name is not None:
+        names = [model.camera(i).name for i in range(model.ncam)]
+        if keys.render_camera_name not in names:
+            raise UserError(
+                f"render_camera_name={keys.render_camera_name}: no such camera."
+                f"{nearest(keys.render_camera_name, names)} The model has: {listing(names)}"
+            )
+        return keys.render_camera_name
+    camera = mujoco.MjvCamera()
+    camera.distance = keys.render_distance
+    camera.azimuth = keys.render_azimuth
+    camera.elevation = keys.render_elevation
+    camera.lookat[:] = keys.render_lookat
+    if keys.render_track_body_id is not None:
+        if not 0 <= keys.render_track_body_id < model.nbody:
+            names = [f"{i} {model.body(i).name}" for i in range(model.nbody)]
+            raise UserError(
+                f"render_track_body_id={keys.render_track_body_id}: no such body."
+                f" The model has: {', '.join(names)}"
+            )
+        camera.type = mujoco.mjtCamera.mjCAMERA_TRACKING
+        camera.trackbodyid = keys.render_track_body_id
+    return camera
+
+
+def _scene_options(keys: RenderKeys) -> mujoco.MjvOption:
+    options = mujoco.MjvOption()
+    flags = options.flags
+    flags[mujoco.mjtVisFlag.mjVIS_CONTACTFORCE] = keys.render_contact_force
+    flags[mujoco.mjtVisFlag.mjVIS_CONTACTPOINT] = keys.render_contact_point
+    flags[mujoco.mjtVisFlag.mjVIS_INERTIA] = keys.render_inertia
+    return options
+
+
+def write_video(path: Path, frames: Sequence[np.ndarray], fps: int) -> None:
+    """Writes a video.
+
+    Args:
+        path: ends in `.mp4` or `.gif`.
+        frames: pictures `[H, W, 3]` uint8 of one size.
+        fps: frames per second; a GIF shows at most 50.
+
+    Raises:
+        UserError: the encoder failed.
+    """
+    if path.suffix == ".gif":
+        _write_gif(path, frames, fps)
+        return
+    import imageio_ffmpeg
+
+    height, width = frames[0].shape[:2]
+    # H.264 in its common form wants even sizes.
+    even = [np.ascontiguousarray(f[: height - height % 2, : width - width % 2]) for f in frames]
+    size = (width - width % 2, height - height % 2)
+    writer = imageio_ffmpeg.write_frames(
+        str(path), size, fps=fps, macro_block_size=2, codec="libx264", ffmpeg_log_level="error"
+    )
+    try:
+        writer.send(None)
+        for frame in even:
+            writer.send(frame)
+        writer.close()
+    except OSError as error:
+        raise UserError(f"{path}: the video encoder failed: {error}") from error
+
+
+def _write_gif(path: Path, frames: Sequence[np.ndarray], fps: int) -> None:
+    from PIL import Image
+
+    # GIF counts in hundredths of a second, and most viewers show nothing under two of them.
+    every = max(1, -(-fps // 50))
+    pictures = [
+        Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE) for frame in frames[::every]
+    ]
+    pictures[0].save(
+        path,
+        save_all=True,
+        append_images=pictures[1:],
+        duration=round(1000 * every / fps),
+        loop=0,
+        optimize=True,
+    )
+
+
+def write_frames(folder: Path, frames: Sequence[np.ndarray]) -> None:
+    """Writes every picture as `<folder>/<number>.png`."""
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / f"{i:05d}.png")
