@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from ksim_cli.config.compose import is_sweep, launch, to_run_config
 from ksim_cli.config.overrides import CommandLine
-from ksim_cli.config.report import JobFailed
+from ksim_cli.config.report import JobFailedError
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
 from ksim_cli.io.runs import find_checkpoint, find_run
@@ -97,7 +97,7 @@ def _run(composed: DictConfig, work: Callable[[RunConfig], Any]) -> Any:
     except Exception as error:
         traceback.print_exc()
         if is_sweep():
-            raise JobFailed(str(error)) from None
+            raise JobFailedError(str(error)) from None
         raise SystemExit(1) from error
 
 

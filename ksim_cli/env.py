@@ -309,9 +309,8 @@ class TaskEnv:
             "action": bad_action,
             "observation": ~_finite(state.obs, self.num_envs),
         }
-        return sum(
-            jnp.where(where, QUARANTINE_CAUSES[cause], 0) for cause, where in bad.items()
-        ).astype(jnp.int32)
+        bits = [jnp.where(where, QUARANTINE_CAUSES[cause], 0) for cause, where in bad.items()]
+        return jnp.stack(bits).sum(axis=0, dtype=jnp.int32)
 
     def _reset(
         self, state: EnvState, mask: jax.Array, action: jax.Array, key: jax.Array

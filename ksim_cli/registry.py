@@ -73,7 +73,7 @@ class Registry(Generic[T]):
         """All registered names, sorted."""
         return sorted(self._entries)
 
-    def build(self, section: Mapping[str, Any], where: str) -> T:
+    def build(self, section: Any, where: str) -> T:
         """Makes the component that a config section describes.
 
         Args:
@@ -157,9 +157,9 @@ def convert(value: Any, hint: Any, where: str) -> Any:
         return {str(k): convert(v, item, f"{where}.{k}") for k, v in value.items()}
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    if isinstance(hint, type) and isinstance(value, hint):
-        if not (isinstance(value, bool) and hint is int):
-            return value
+    is_bool_for_int = isinstance(value, bool) and hint is int
+    if isinstance(hint, type) and isinstance(value, hint) and not is_bool_for_int:
+        return value
     raise _wrong(value, _name(hint), where)
 
 

@@ -16,7 +16,7 @@ import jax
 import mujoco
 import optax
 
-from ksim_cli import mdp, registry
+from ksim_cli import mdp, models, registry, rl
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv, Timing
 from ksim_cli.errors import UserError
@@ -47,6 +47,8 @@ from ksim_cli.physics.randomized import randomized_models
 from ksim_cli.registry import TASKS, Registry
 
 mdp.register_terms()
+models.register_models()
+rl.register_algorithms()
 
 
 @TASKS.register("task")
@@ -273,11 +275,8 @@ class TaskModel:
 
     def episode_steps(self) -> int:
         """Control steps of the longest episode: the first time limit, else the config's."""
-        limits = [
-            t.max_length_seconds
-            for t in self.mdp.terminations.values()
-            if t.truncates and hasattr(t, "max_length_seconds")
-        ]
+        bounds = [t.longest_episode() for t in self.mdp.terminations.values()]
+        limits = [bound for bound in bounds if bound is not None]
         seconds = min(limits, default=self.task.config.eval_length_seconds)
         return math.ceil(seconds / self.task.config.ctrl_dt - 1e-6)
 

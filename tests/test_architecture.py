@@ -5,10 +5,8 @@ at the end of the file, so that a check that stops working is noticed.
 """
 
 import ast
-import re
-import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "ksim_cli"
 
 LAYERS = (
-    ("", "errors", "paths", "registry", "types", "config"),
+    ("", "errors", "paths", "registry", "types", "config", "clock"),
     ("physics",),
     ("mdp",),
     ("env",),
@@ -97,7 +95,7 @@ def sources(*folders: str) -> list[Source]:
 
 def part(module: str) -> str:
     """The part of the package a module belongs to: `ksim_cli.io.runs` -> `io`."""
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 def walk(node: ast.AST, outer: int = 0) -> Iterator[tuple[Function | ast.ClassDef, int]]:
@@ -161,22 +159,202 @@ def undocumented(source: Source) -> Iterator[str]:
 
 
 def imports(source: Source, top_level: bool = False) -> Iterator[tuple[int, str]]:
-    """Line and dotted name of everything imported; `from a import b` gives `a.b`."""
+    """Line and dotted name of everything imported; `from a import b` gives `a.b`.
+
+    With `top_level` only what importing the file imports, not what its functions do.
+    """
     package = source.module.split(".")
     if not source.path.endswith("/__init__.py"):
         package = package[:-1]
-    lazy = {
-        id(inner)
-        for node in ast.walk(source.tree if top_level else ast.Module([], []))
-        if isinstance(node, Function)
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree := source.tree) if not top_level else _eager(source.tree):
-        del tree
+    pending: list[ast.AST] = [source.tree]
+    while pending:
+        node = pending.pop()
         if isinstance(node, ast.Import):
             yield from ((node.lineno, each.name) for each in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             base = [*base, *([node.module] if node.module else [])]
             yield from ((node.lineno, ".".join([*base, each.name])) for each in node.names)
-    del lazy
+        elif not (top_level and isinstance(node, Function)):
+            pending.extend(ast.iter_child_nodes(node))
+
+
+def wrong_way(source: Source) -> Iterator[str]:
+    """Imports against the direction, or that the design closes."""
+    rank = {name: i for i, names in enumerate(LAYERS) for name in names}
+    own = part(source.module)
+    for line, name in imports(source):
+        if name.split(".")[0] != PACKAGE:
+            continue
+        other = part(name)
+        if other not in rank:
+            other = ""  # a name of the package itself
+        where = f"{source.path}:{line}: {own} imports {name}"
+        if own not in rank:
+            yield f"{source.path}: part '{own}' stands in no layer of LAYERS"
+            return
+        if rank[other] > rank[own]:
+            yield f"{where}, which stands to its right"
+        if other in CLOSED.get(own, ()):
+            yield f"{where}, which the design closes"
+
+
+def not_its_business(source: Source) -> Iterator[str]:
+    """Imports of other people's modules where they do not belong."""
+    for line, name in imports(source):
+        for module, allowed in OUTSIDE.items():
+            inside = name == module or name.startswith(f"{module}.")
+            if inside and not source.path.startswith(allowed):
+                yield f"{source.path}:{line}: imports {name}; only {', '.join(allowed)} may"
+
+
+def not_light(source: Source) -> Iterator[str]:
+    """Imports at the top of a module that must load the standard library only."""
+    if source.module.removeprefix(f"{PACKAGE}.") not in STANDARD_LIBRARY_ONLY:
+        return
+    light = {f"{PACKAGE}.{name}" for name in STANDARD_LIBRARY_ONLY} | {f"{PACKAGE}.config.keys"}
+    for line, name in imports(source, top_level=True):
+        first = name.split(".")[0]
+        ours = first == PACKAGE and (
+            any(name == each or name.startswith(f"{each}.") for each in light)
+            or name == f"{PACKAGE}.__version__"
+        )
+        if not ours and first not in sys.stdlib_module_names:
+            yield f"{source.path}:{line}: imports {name}, which is not light"
+
+
+def runs_code(source: Source) -> Iterator[str]:
+    """What could run code from a file, or measure time by a clock that jumps."""
+    for line, name in imports(source):
+        if name.split(".")[0] in RUNS_CODE:
+            yield f"{source.path}:{line}: imports {name}"
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called in ("eval", "exec", "time.time"):
+                yield f"{source.path}:{node.lineno}: calls {called}"
+            for keyword in node.keywords:
+                if keyword.arg == "allow_pickle" and ast.unparse(keyword.value) != "False":
+                    yield f"{source.path}:{node.lineno}: allow_pickle"
+        if isinstance(node, ast.Constant) and node.value == "_target_":
+            yield f"{source.path}:{node.lineno}: names _target_"
+
+
+CHECKS = (
+    over_size,
+    over_budget,
+    undocumented,
+    wrong_way,
+    not_its_business,
+    not_light,
+    runs_code,
+)
+PACKAGE_SOURCES = sources("ksim_cli", "tasks")
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_the_package_keeps_its_shape(check: Callable[[Source], Iterator[str]]) -> None:
+    complaints = [text for source in PACKAGE_SOURCES for text in check(source)]
+    assert not complaints, "\n".join(complaints)
+
+
+def test_no_import_cycle() -> None:
+    modules = {source.module: source for source in PACKAGE_SOURCES}
+    graph = {
+        name: {
+            target
+            for _, imported in imports(source, top_level=True)
+            for target in (imported, imported.rpartition(".")[0])
+            if target in modules and target != name
+        }
+        for name, source in modules.items()
+    }
+    assert find_cycle(graph) == []
+
+
+def find_cycle(graph: dict[str, set[str]]) -> list[str]:
+    """The modules of one import cycle, or nothing."""
+    done: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return path[path.index(name) :]
+        if name in done:
+            return []
+        for target in sorted(graph[name]):
+            found = visit(target, [*path, name])
+            if found:
+                return found
+        done.add(name)
+        return []
+
+    for name in sorted(graph):
+        found = visit(name, [])
+        if found:
+            return found
+    return []
+
+
+WITHOUT_A_TEST_OF_THEIR_OWN = {
+    "ksim_cli/__init__.py": "a version and a path",
+    "ksim_cli/__main__.py": "run by tests/test_cli.py",
+    "ksim_cli/types.py": "pytrees without behaviour",
+    "ksim_cli/config/keys.py": "one function, used by every schema",
+    "ksim_cli/config/schema.py": "covered by tests/config/test_compose.py",
+    "ksim_cli/config/components.py": "covered by tests/config/test_compose.py",
+    "ksim_cli/mdp/term.py": "abstract; every term's test calls it",
+    "ksim_cli/commands.py": "run by tests/test_cli.py and tests/run",
+    "ksim_cli/io/gl.py": "run by tests/io/test_video.py",
+}
+
+
+def test_tests_mirror_the_package() -> None:
+    missing = [
+        source.path
+        for source in sources("ksim_cli")
+        if not source.path.endswith("__init__.py")
+        and source.path not in WITHOUT_A_TEST_OF_THEIR_OWN
+        and not _mirror(source.path).is_file()
+    ]
+    assert not missing, f"no test mirrors {', '.join(missing)}"
+    gone = [path for path in WITHOUT_A_TEST_OF_THEIR_OWN if not (ROOT / path).is_file()]
+    assert not gone
+
+
+def _mirror(path: str) -> Path:
+    inner = Path(path).relative_to(PACKAGE)
+    return ROOT / "tests" / inner.parent / f"test_{inner.name}"
+
+
+BAD = {
+    "over_size": "def f():\n" + "    x = 1\n" * 61,
+    "over_budget": "def f(a, b, c, d, e, g, h, i, j):\n    pass\n",
+    "undocumented": "def public():\n    pass\n",
+    "wrong_way": "from ksim_cli.run import train\n",
+    "not_its_business": "import rich\n",
+    "runs_code": "import pickle\n",
+}
+
+
+@pytest.mark.parametrize("check", [c for c in CHECKS if c.__name__ in BAD], ids=str)
+def test_each_check_finds_what_it_is_for(check: Callable[[Source], Iterator[str]]) -> None:
+    assert list(check(Source("ksim_cli/rl/bad.py", BAD[check.__name__])))
+    good = Source("ksim_cli/rl/good.py", '"""Good."""\n\nimport jax\n')
+    assert not list(check(good))
+
+
+def test_light_modules_are_checked() -> None:
+    assert list(not_light(Source("ksim_cli/cli.py", "import jax\n")))
+    assert not list(not_light(Source("ksim_cli/cli.py", "def f():\n    import jax\n")))
+
+
+def test_cycles_are_found() -> None:
+    assert find_cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
+    assert find_cycle({"a": {"b"}, "b": set()}) == []
+
+
+def test_nesting_and_methods_are_counted() -> None:
+    nested = "def a():\n def b():\n  def c():\n   def d(): pass\n"
+    assert list(over_budget(Source("ksim_cli/rl/bad.py", nested)))
+    methods = "class A:\n" + "".join(f" def m{i}(self): pass\n" for i in range(16))
+    assert list(over_budget(Source("ksim_cli/rl/bad.py", methods)))

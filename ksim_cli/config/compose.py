@@ -142,16 +142,12 @@ def _register_schemas() -> None:
 def _structured(schema: type) -> DictConfig:
     """A structured node that Hydra may write to, though the dataclass is frozen."""
     node = OmegaConf.structured(schema)
-    _unlock(node)
+    nodes = [node]
+    while nodes:
+        parent = nodes.pop()
+        OmegaConf.set_readonly(parent, None)
+        nodes += [child for child in parent.values() if isinstance(child, DictConfig)]
     return node
-
-
-def _unlock(node: DictConfig) -> None:
-    node._set_flag("readonly", None)  # noqa: SLF001 - the public setter is not recursive
-    for key in node:
-        child = node._get_node(key)  # noqa: SLF001
-        if isinstance(child, DictConfig) and not child._is_none():  # noqa: SLF001
-            _unlock(child)
 
 
 def _start_from(path: Path, line: CommandLine) -> CommandLine:

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 
-def key(default: Any, help: str, unit: str = "") -> Any:  # noqa: A002 - the word users know
+def key(default: Any, help: str, unit: str = "") -> Any:
     """A dataclass field that knows its meaning.
 
     Args:

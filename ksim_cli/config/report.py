@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ksim_cli.errors import UserError, listing, nearest
 
 
-class JobFailed(Exception):
+class JobFailedError(Exception):
     """A job crashed; its traceback has been printed."""
 
 
@@ -20,7 +20,7 @@ def report(error: Exception, command: str, wants_full_error: bool) -> int:
     """Prints an error; returns the exit status: 2 for the user's mistake, 1 for a failed job."""
     if wants_full_error:
         traceback.print_exception(error)
-    if isinstance(error, JobFailed):
+    if isinstance(error, JobFailedError):
         return 1
     message = explain(error)
     if message is None:
@@ -77,7 +77,8 @@ def _omegaconf(cause: OmegaConfBaseException, error: BaseException) -> str:
         if names:
             message += f"\n  {parent or 'keys'}: {listing(names)}"
         if full_key.startswith("task.") and place:
-            message += "\n  A task's YAML sets keys of the whole run: its first line is # @package _global_"
+            message += "\n  A task's YAML sets keys of the whole run. Its first line is"
+            message += " # @package _global_"
         return message
     return f"{place}{full_key}: {text}" if full_key else f"{place}{text}"
 
@@ -89,7 +90,8 @@ def _missing(error: MissingConfigException) -> str:
     if not choices:
         return " ".join(str(error).split())
     choices = [c for c in choices if not c.endswith("_schema")]
-    return f"no {group or 'config'} '{choice}'.{nearest(choice, choices)}\n  {group}: {listing(choices)}"
+    hint = f"{nearest(choice, choices)}\n  {group}: {listing(choices)}"
+    return f"no {group or 'config'} '{choice}'.{hint}"
 
 
 def _hydra(error: HydraException) -> str:

@@ -60,13 +60,14 @@ def _choices(config: RunConfig) -> Iterator[str]:
         for name in path.split("."):
             value = getattr(value, name)
         if value is not None and value not in choices:
-            yield f"{path}={value}: is not one of {', '.join(choices)}.{nearest(str(value), choices)}"
+            hint = nearest(str(value), choices)
+            yield f"{path}={value}: is not one of {', '.join(choices)}.{hint}"
 
 
 def _numbers(config: RunConfig) -> Iterator[str]:
     for name in (*_POSITIVE, *_POSITIVE_OR_NULL):
-        value = getattr(config, name)
-        if value is None and name in _POSITIVE_OR_NULL:
+        value: float | None = getattr(config, name)
+        if value is None:
             continue
         if not (math.isfinite(value) and value > 0):
             yield f"{name}={value}: must be a positive number"

@@ -1,14 +1,19 @@
 """The terms of a Markov decision process, each for one environment and one step."""
 
+from importlib import import_module
+
+_MODULES = (
+    "actuators",
+    "curricula",
+    "noise",
+    "observations",
+    "resets",
+    "rewards",
+    "terminations",
+)
+
 
 def register_terms() -> None:
     """Imports every module of terms, which registers what is in them."""
-    from ksim_cli.mdp import (  # noqa: F401
-        actuators,
-        curricula,
-        noise,
-        observations,
-        resets,
-        rewards,
-        terminations,
-    )
+    for name in _MODULES:
+        import_module(f"ksim_cli.mdp.{name}")

@@ -89,15 +89,21 @@ class Actuator(Term):
                 )
         return self.joints or tuple(j for j in available if j in driven) or tuple(available)
 
-    def _per_joint(self, value: PerJoint, default: float, field: str) -> jax.Array:
+    def per_joint(self, value: PerJoint, default: float, field: str) -> jax.Array:
+        """`[J]` numbers of this actuator's joints; those a table does not name have the default.
+
+        Raises:
+            UserError: the table names a joint that this actuator does not drive.
+        """
         if not isinstance(value, Mapping):
             return jnp.full(len(self.joints), value)
         self._check(value, field)
         return jnp.array([value.get(joint, default) for joint in self.joints])
 
-    def _per_joint_range(
+    def per_joint_range(
         self, value: PerJointRange, default: tuple[float, float], field: str
     ) -> tuple[jax.Array, jax.Array]:
+        """Lower and upper ends `[J]`, as `per_joint`."""
         if isinstance(value, Mapping):
             self._check(value, field)
             ranges = [value.get(joint, default) for joint in self.joints]
@@ -132,7 +138,7 @@ class Torque(Actuator):
         del position, velocity
         if self.limit is None:
             return action, carry
-        limit = self._per_joint(self.limit, float("inf"), "limit")
+        limit = self.per_joint(self.limit, float("inf"), "limit")
         return jnp.clip(action, -limit, limit), carry
 
 
@@ -154,6 +160,6 @@ class ScaledTorque(Actuator):
     ) -> tuple[jax.Array, Carry]:
         """See `Actuator`."""
         del position, velocity
-        low, high = self._per_joint_range(self.input_range, (-1.0, 1.0), "input_range")
-        gear = self._per_joint(self.gear_ratio, 1.0, "gear_ratio")
+        low, high = self.per_joint_range(self.input_range, (-1.0, 1.0), "input_range")
+        gear = self.per_joint(self.gear_ratio, 1.0, "gear_ratio")
         return jnp.clip(action, low, high) * gear, carry

@@ -33,7 +33,8 @@ class JointReset(Reset):
         qpos, dof = joint_addresses(model, self.joints)
         return replace(self, qpos_addresses=qpos, dof_addresses=dof)
 
-    def _sample(self, key: jax.Array) -> jax.Array:
+    def sample(self, key: jax.Array) -> jax.Array:
+        """One random number per joint."""
         shape = (len(self.qpos_addresses),)
         if self.distribution == "normal":
             return self.scale * jax.random.normal(key, shape)
@@ -47,9 +48,7 @@ class RandomJointPosition(JointReset):
 
     def __call__(self, pose: Pose, key: jax.Array, level: jax.Array) -> Pose:
         """See `Reset`."""
-        return pose.replace(
-            qpos=pose.qpos.at[jnp.array(self.qpos_addresses)].add(self._sample(key))
-        )
+        return pose.replace(qpos=pose.qpos.at[jnp.array(self.qpos_addresses)].add(self.sample(key)))
 
 
 @RESETS.register("random_joint_velocity")
@@ -59,4 +58,4 @@ class RandomJointVelocity(JointReset):
 
     def __call__(self, pose: Pose, key: jax.Array, level: jax.Array) -> Pose:
         """See `Reset`."""
-        return pose.replace(qvel=pose.qvel.at[jnp.array(self.dof_addresses)].add(self._sample(key)))
+        return pose.replace(qvel=pose.qvel.at[jnp.array(self.dof_addresses)].add(self.sample(key)))

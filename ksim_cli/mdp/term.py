@@ -82,6 +82,10 @@ class Termination(Term):
 
     truncates: ClassVar[bool] = False
 
+    def longest_episode(self) -> float | None:
+        """Upper bound of the episode's length, s; None where the term gives none."""
+        return None
+
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """-1 failure, +1 success, 0 none (a truncation: whether it applies), and the carry."""
         raise NotImplementedError

@@ -28,6 +28,10 @@ class EpisodeLength(Termination):
         if not self.max_length_seconds > 0:
             raise ValueError(f"max_length_seconds={self.max_length_seconds}: must be positive")
 
+    def longest_episode(self) -> float | None:
+        """See `Termination`."""
+        return self.max_length_seconds
+
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Termination`."""
         # Times are float32 multiples of the control step: the margin absorbs their rounding.

@@ -92,9 +92,9 @@ class NNXModel:
             `action_distribution`, `value`, `update_statistics` and `initial_carry`.
     """
 
-    def __init__(self, build: Callable[[jax.Array], nnx.Module]) -> None:
+    def __init__(self, build: Callable[[jax.Array], Any]) -> None:
         self._build = build
-        module = nnx.eval_shape(lambda: build(jax.random.key(0)))
+        module: Any = nnx.eval_shape(lambda: build(jax.random.key(0)))
         self._graph, _, _ = nnx.split(module, nnx.Param, ...)
         self._carry = module.initial_carry()
 

@@ -62,19 +62,19 @@ class View:
 class _ProbeView(View):
     """A view of one environment that has every field of `mjData` and notes which are read."""
 
-    __slots__ = ("_data", "_read")
+    __slots__ = ("_data", "read")
 
     def __init__(self, model: mujoco.MjModel) -> None:
         super().__init__({})
         self._data = mujoco.MjData(model)
-        self._read: set[str] = set()
+        self.read: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._data, name, None)
         if not isinstance(value, np.ndarray | float) or name.startswith("_"):
             names = [n for n in dir(self._data) if not n.startswith("_")]
             raise UserError(f"view.{name}: mjData has no array of that name.{nearest(name, names)}")
-        self._read.add(name)
+        self.read.add(name)
         return jnp.zeros(np.shape(value), jnp.float32)
 
 
@@ -87,7 +87,7 @@ def fields_read(model: mujoco.MjModel, use: Callable[[View], Any]) -> frozenset[
     """
     probe = _ProbeView(model)
     jax.eval_shape(lambda: use(probe))
-    return frozenset(probe._read)  # noqa: SLF001 - same module
+    return frozenset(probe.read)
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Engine(Protocol):
         ...
 
     def reset(self, state: Any, mask: jax.Array, prepared: Any) -> Any:
-        """Resets the environments of `mask` `[N]` to their prepared states; others are untouched."""
+        """Resets the environments of `mask` `[N]` to what was prepared; others are untouched."""
         ...
 
     def step(self, state: Any, ctrl: jax.Array, num_steps: int) -> Any:

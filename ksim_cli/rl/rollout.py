@@ -10,12 +10,8 @@ from ksim_cli.models.policy import ActionSample, Observations, PPOVariables, Var
 from ksim_cli.types import Env, StepResult
 
 
-class Agent(Protocol):
-    """What acts and is trained; `ksim_cli.models.policy.Policy` is one."""
-
-    def init(self, key: jax.Array) -> Variables:
-        """Fresh variables."""
-        ...
+class Actor(Protocol):
+    """What acts."""
 
     def initial_carry(self, num_envs: int) -> Any:
         """The model's carry at the start of an episode."""
@@ -29,6 +25,14 @@ class Agent(Protocol):
 
     def value(self, variables: Variables, obs: Observations, carry: Any) -> jax.Array:
         """Values of observations."""
+        ...
+
+
+class Agent(Actor, Protocol):
+    """What acts and is trained; `ksim_cli.models.policy.Policy` is one."""
+
+    def init(self, key: jax.Array) -> Variables:
+        """Fresh variables."""
         ...
 
     def ppo_variables(
@@ -69,7 +73,7 @@ class Rollout(struct.PyTreeNode):
 
 def collect(
     env: Env,
-    agent: Agent,
+    agent: Actor,
     variables: Variables,
     start: tuple[Any, Any],
     key: jax.Array,

@@ -52,22 +52,24 @@ def collect(config: RunConfig) -> None:
         "ctrl_dt": config.ctrl_dt,
     }
     observation_size = env.observation_sizes["actor"]
-    with EpisodeWriter(path, observation_size, env.action_size, info) as writer:
-        with console.progress(total) as progress:
-            for batch in range(config.dataset_num_batches):
-                key = jax.random.fold_in(key_actions, batch)
-                state, rollout, rewards = jax.block_until_ready(record(state, key))
-                results = jax.device_get(rollout.results)
-                writer.add_rollout(
-                    jax.device_get(rollout.obs["actor"]),
-                    jax.device_get(rollout.action),
-                    jax.device_get(rewards),
-                    results.terminated | (results.quarantined > 0),
-                    results.truncated,
-                    results.final_obs["actor"],
-                )
-                done = (batch + 1) * config.num_envs * num_steps
-                progress.update(done, {"episodes": writer.total_episodes})
+    with (
+        EpisodeWriter(path, observation_size, env.action_size, info) as writer,
+        console.progress(total) as progress,
+    ):
+        for batch in range(config.dataset_num_batches):
+            key = jax.random.fold_in(key_actions, batch)
+            state, rollout, rewards = jax.block_until_ready(record(state, key))
+            results = jax.device_get(rollout.results)
+            writer.add_rollout(
+                jax.device_get(rollout.obs["actor"]),
+                jax.device_get(rollout.action),
+                jax.device_get(rewards),
+                results.terminated | (results.quarantined > 0),
+                results.truncated,
+                results.final_obs["actor"],
+            )
+            done = (batch + 1) * config.num_envs * num_steps
+            progress.update(done, {"episodes": writer.total_episodes})
     console.print(
         f"written: {path}, {writer.total_steps:,} steps in {writer.total_episodes:,} episodes"
     )

@@ -13,7 +13,7 @@ from ksim_cli.env import TaskEnv
 from ksim_cli.io.console import open_console
 from ksim_cli.io.runs import write_json
 from ksim_cli.models.policy import Variables
-from ksim_cli.rl.rollout import Agent
+from ksim_cli.rl.rollout import Actor
 from ksim_cli.run.session import RUNS, load_policy, make_task_model
 from ksim_cli.task import TaskModel
 
@@ -69,7 +69,7 @@ class Evaluator:
     """
 
     def __init__(
-        self, task_model: TaskModel, agent: Agent, num_episodes: int, argmax: bool = True
+        self, task_model: TaskModel, agent: Actor, num_episodes: int, argmax: bool = True
     ) -> None:
         self._agent = agent
         self._argmax = argmax

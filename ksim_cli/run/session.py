@@ -6,8 +6,6 @@ from typing import Any
 
 import jax
 
-import ksim_cli.models.mlp
-import ksim_cli.rl.optimizers  # noqa: F401 - registers
 from ksim_cli import registry
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv
@@ -18,7 +16,7 @@ from ksim_cli.io.runs import RunFolder, find_checkpoint
 from ksim_cli.models.policy import Variables
 from ksim_cli.physics.engine import Engine
 from ksim_cli.rl.ppo import PPO, Setup
-from ksim_cli.rl.rollout import Agent, RandomAgent, ZeroAgent
+from ksim_cli.rl.rollout import Actor, RandomAgent, ZeroAgent
 from ksim_cli.task import TaskModel, make_task
 
 RUNS = Path("runs")
@@ -92,7 +90,7 @@ class LoadedPolicy:
         step: the checkpoint's iteration, None for one without.
     """
 
-    agent: Agent
+    agent: Actor
     variables: Variables
     level: float
     run: RunFolder | None

@@ -150,8 +150,8 @@ class TrainingRun:
         saved = self.store.newest(self.console.warn)
         if saved is None and self.store.steps():
             raise UserError(
-                f"resume={self.run.path}: none of its checkpoints can be read. Starting afresh would"
-                " remove them; train a new run instead"
+                f"resume={self.run.path}: none of its checkpoints can be read. Starting afresh"
+                " would remove them; train a new run instead"
             )
         if saved is not None:
             info = self.store.info(saved)
@@ -275,7 +275,8 @@ class TrainingRun:
         causes = [n for n, bit in QUARANTINE_CAUSES.items() if int(incident.cause) & bit]
         arrays = {f"obs_{k}": v for k, v in incident.obs.items()}
         arrays |= {f"view_{k}": v for k, v in incident.view.fields().items()}
-        np.savez(path, action=incident.action, step=incident.step, env=incident.env, **arrays)
+        arrays |= {"action": incident.action, "step": incident.step, "env": incident.env}
+        np.savez(path, allow_pickle=False, **arrays)
         self.console.warn(
             f"iteration {self.iteration}: environment {int(incident.env)} was not finite"
             f" ({', '.join(causes)}) and was reset; it is not learned from. Dumped once: {path}"
@@ -315,9 +316,10 @@ class TrainingRun:
             "wall_seconds": self.clock.seconds(),
         }
         write_json(self.run.summary, self.facts)
+        mean, std = played["episode_return_mean"], played["episode_return_std"]
         self.console.print(
-            f"evaluation: return {played['episode_return_mean']:.1f} ±"
-            f" {played['episode_return_std']:.1f}, length {played['episode_length_mean']:.0f} steps;"
+            f"evaluation: return {mean:.1f} ± {std:.1f},"
+            f" length {played['episode_length_mean']:.0f} steps;"
             f" {self.facts['wall_seconds']:.1f} s in all. Summary: {self.run.summary}"
         )
         return played["episode_return_mean"]

@@ -12,7 +12,7 @@ from ksim_cli.env import EnvState, TaskEnv
 from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console, open_console
 from ksim_cli.io.video import Recorder, write_frames, write_video
-from ksim_cli.rl.rollout import Agent
+from ksim_cli.rl.rollout import Actor
 from ksim_cli.run.session import RUNS, LoadedPolicy, load_policy, make_task_model
 from ksim_cli.task import TaskModel
 
@@ -78,7 +78,7 @@ def _frames(
 
 
 def _step(
-    env: TaskEnv, agent: Agent, loaded: LoadedPolicy, argmax: bool
+    env: TaskEnv, agent: Actor, loaded: LoadedPolicy, argmax: bool
 ) -> Callable[..., tuple[EnvState, Any, jax.Array, jax.Array]]:
     """One control step of the single environment: state, carry, reward, whether it ended."""
 

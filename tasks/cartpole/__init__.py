@@ -1,4 +1,4 @@
-"""Cart-pole: keep a pole upright on a cart, as in the DeepMind Control Suite (Tassa et al. 2018)."""
+"""Cart-pole: keep a pole upright on a cart (DeepMind Control Suite, Tassa et al. 2018)."""
 
 from dataclasses import dataclass, replace
 from typing import Self
