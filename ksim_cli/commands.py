@@ -11,8 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from ksim_cli.config.compose import is_sweep, launch, to_run_config
 from ksim_cli.config.overrides import CommandLine
 from ksim_cli.config.report import JobFailedError
@@ -23,22 +21,22 @@ from ksim_cli.io.runs import find_checkpoint, find_run
 RUNS = Path("runs")
 
 
-def train(composed: DictConfig) -> Any:
+def train(composed: Any) -> Any:
     """`ksim train`."""
     return _run(composed, _train)
 
 
-def view(composed: DictConfig) -> Any:
+def view(composed: Any) -> Any:
     """`ksim view`."""
     return _run(composed, _view)
 
 
-def collect(composed: DictConfig) -> Any:
+def collect(composed: Any) -> Any:
     """`ksim collect`."""
     return _run(composed, _collect)
 
 
-def evaluate(composed: DictConfig) -> Any:
+def evaluate(composed: Any) -> Any:
     """`ksim eval`."""
     return _run(composed, _evaluate)
 
@@ -81,7 +79,7 @@ def _evaluate(config: RunConfig) -> None:
     evaluate(config)
 
 
-def _run(composed: DictConfig, work: Callable[[RunConfig], Any]) -> Any:
+def _run(composed: Any, work: Callable[[RunConfig], Any]) -> Any:
     """Runs a job; a crash prints its traceback once and is told apart from a mistake."""
     # Hydra opens the root logger for all; libraries shall speak up only when something is wrong.
     logging.getLogger().setLevel(logging.WARNING)

@@ -44,28 +44,76 @@ class MujocoState(struct.PyTreeNode):
     unstable: jax.Array
 
 
+class _Host:
+    """The host's side: the batch, and what the callbacks do with it.
+
+    Every method that a callback runs takes arrays of JAX and returns float32 copies of all fields
+    and `Engine.unstable`, or of fewer fields where it says so.
+    """
+
+    def __init__(self, spec: EngineSpec) -> None:
+        # Otherwise MuJoCo resets a diverged environment by itself, unseen.
+        for model in (spec.model, *spec.models):
+            model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+        self.batch = batch.Batch(spec.model, spec.num_envs, nthread=spec.num_threads)
+        if spec.models:
+            models = [spec.models[i % len(spec.models)] for i in range(spec.num_envs)]
+            self.batch.set_models(models)
+        self.fields = {name: self.batch.bind(name) for name in spec.viewed()}
+        self._qpos, self._qvel = self.fields["qpos"], self.fields["qvel"]
+        self._ctrl = self.batch.bind("ctrl")
+
+    def init(self) -> list[np.ndarray]:
+        self.batch.reset()
+        return self._outputs()
+
+    def step(self, num_steps: int, ctrl: Any) -> list[np.ndarray]:
+        self._ctrl[:] = np.asarray(ctrl)
+        self.batch.step(nstep=num_steps)
+        return self._outputs()
+
+    def advance(self, ctrl: Any) -> list[np.ndarray]:
+        """One step; only `_REFRESHED` come back."""
+        self._ctrl[:] = np.asarray(ctrl)
+        self.batch.step()
+        with np.errstate(over="ignore", invalid="ignore"):
+            return [self.fields[name].astype(np.float32) for name in _REFRESHED]
+
+    def push(self, velocity: Any) -> np.ndarray:
+        """Only `qvel` comes back."""
+        self._qvel += np.asarray(velocity)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._qvel.astype(np.float32)
+
+    def reset(self, mask: Any, qpos: Any, qvel: Any) -> list[np.ndarray]:
+        ids = np.flatnonzero(np.asarray(mask)).astype(np.int32)
+        if ids.size:
+            # Clears everything an episode leaves: warm starts, controls, warnings.
+            self.batch.reset(ids=ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
+            self._qpos[ids] = np.asarray(qpos)[ids]
+            self._qvel[ids] = np.asarray(qvel)[ids]
+            self.batch.forward(ids=ids)
+        return self._outputs()
+
+    def _outputs(self) -> list[np.ndarray]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            copies = [rows.astype(np.float32) for rows in self.fields.values()]
+            huge = ~(np.abs(self._qpos) < HUGE).all(axis=1)
+            huge |= ~(np.abs(self._qvel) < HUGE).all(axis=1)
+        return [*copies, huge | self.batch.warning[:, _BAD, 1].any(axis=1)]
+
+
 class MujocoEngine:
     """The `mujoco` engine: one persistent batch of simulations, stepped by a thread pool."""
 
     def __init__(self, spec: EngineSpec) -> None:
         self.spec = spec
         _silence_log()
-        # Otherwise MuJoCo resets a diverged environment by itself, unseen.
-        for model in (spec.model, *spec.models):
-            model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-        self._batch = batch.Batch(spec.model, spec.num_envs, nthread=spec.num_threads)
-        if spec.models:
-            self._batch.set_models(
-                [spec.models[i % len(spec.models)] for i in range(spec.num_envs)]
-            )
-        self._bound = {name: self._batch.bind(name) for name in spec.viewed()}
-        self._qpos, self._qvel = self._bound["qpos"], self._bound["qvel"]
-        self._ctrl = self._batch.bind("ctrl")
+        self._host = _Host(spec)
 
     def init(self) -> MujocoState:
         """See `Engine.init`."""
-        view, unstable = self._call(self._on_init)
-        return MujocoState(view=view, unstable=unstable)
+        return self._call(self._host.init)
 
     def prepare(
         self, state: MujocoState, qpos: jax.Array, qvel: jax.Array
@@ -78,29 +126,27 @@ class MujocoEngine:
         self, state: MujocoState, mask: jax.Array, prepared: tuple[jax.Array, jax.Array]
     ) -> MujocoState:
         """See `Engine.reset`."""
-        view, unstable = self._call(self._on_reset, mask, *prepared)
 
         def merge(new: jax.Array, old: jax.Array) -> jax.Array:
             return jnp.where(mask.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
-        return jax.tree.map(merge, MujocoState(view=view, unstable=unstable), state)
+        return jax.tree.map(merge, self._call(self._host.reset, mask, *prepared), state)
 
     def step(self, state: MujocoState, ctrl: jax.Array, num_steps: int) -> MujocoState:
         """See `Engine.step`."""
         del state
-        view, unstable = self._call(partial(self._on_step, num_steps), ctrl)
-        return MujocoState(view=view, unstable=unstable)
+        return self._call(partial(self._host.step, num_steps), ctrl)
 
     def advance(self, state: MujocoState, ctrl: jax.Array) -> MujocoState:
         """See `Engine.advance`."""
         shapes = [self._shape(name) for name in _REFRESHED]
-        new = io_callback(self._on_advance, shapes, ctrl, ordered=True)
+        new = io_callback(self._host.advance, shapes, ctrl, ordered=True)
         view = state.view.replace(**dict(zip(_REFRESHED, new, strict=True)))
         return state.replace(view=view)
 
     def push(self, state: MujocoState, velocity: jax.Array) -> MujocoState:
         """See `Engine.push`."""
-        qvel = io_callback(self._on_push, self._shape("qvel"), velocity, ordered=True)
+        qvel = io_callback(self._host.push, self._shape("qvel"), velocity, ordered=True)
         return state.replace(view=state.view.replace(qvel=qvel))
 
     def view(self, state: MujocoState) -> View:
@@ -113,58 +159,24 @@ class MujocoEngine:
 
     def host_state(self) -> dict[str, np.ndarray]:
         """The batch's integration state in float64 and its warning counters."""
-        return {"state": self._batch.state.copy(), "warning": self._batch.warning.copy()}
+        rows = self._host.batch
+        return {"state": rows.state.copy(), "warning": rows.warning.copy()}
 
     def load_host_state(self, saved: Mapping[str, np.ndarray]) -> None:
         """See `Engine.load_host_state`."""
-        self._batch.state[:] = saved["state"]
-        self._batch.warning[:] = saved["warning"]
+        self._host.batch.state[:] = saved["state"]
+        self._host.batch.warning[:] = saved["warning"]
 
     def _shape(self, name: str) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(self._bound[name].shape, jnp.float32)
+        return jax.ShapeDtypeStruct(self._host.fields[name].shape, jnp.float32)
 
-    def _call(self, function: Callable[..., Any], *arguments: Any) -> tuple[View, jax.Array]:
+    def _call(self, function: Callable[..., Any], *arguments: Any) -> MujocoState:
         """Runs a host function that returns all fields and the unstable mask."""
         names = self.spec.viewed()
         shapes = [self._shape(name) for name in names]
         shapes.append(jax.ShapeDtypeStruct((self.spec.num_envs,), jnp.bool_))
         *fields, unstable = io_callback(function, shapes, *arguments, ordered=True)
-        return View(dict(zip(names, fields, strict=True))), unstable
-
-    def _on_init(self) -> list[np.ndarray]:
-        self._batch.reset()
-        return self._outputs()
-
-    def _on_step(self, num_steps: int, ctrl: Any) -> list[np.ndarray]:
-        self._ctrl[:] = np.asarray(ctrl)
-        self._batch.step(nstep=num_steps)
-        return self._outputs()
-
-    def _on_advance(self, ctrl: Any) -> list[np.ndarray]:
-        self._ctrl[:] = np.asarray(ctrl)
-        self._batch.step()
-        return [self._bound[name].astype(np.float32) for name in _REFRESHED]
-
-    def _on_push(self, velocity: Any) -> np.ndarray:
-        self._qvel += np.asarray(velocity)
-        return self._qvel.astype(np.float32)
-
-    def _on_reset(self, mask: Any, qpos: Any, qvel: Any) -> list[np.ndarray]:
-        ids = np.flatnonzero(np.asarray(mask)).astype(np.int32)
-        if ids.size:
-            # Clears everything an episode leaves: warm starts, controls, warnings.
-            self._batch.reset(ids=ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
-            self._qpos[ids] = np.asarray(qpos)[ids]
-            self._qvel[ids] = np.asarray(qvel)[ids]
-            self._batch.forward(ids=ids)
-        return self._outputs()
-
-    def _outputs(self) -> list[np.ndarray]:
-        with np.errstate(over="ignore", invalid="ignore"):
-            fields = [self._bound[name].astype(np.float32) for name in self.spec.viewed()]
-            huge = ~(np.abs(self._qpos) < HUGE).all(axis=1)
-            huge |= ~(np.abs(self._qvel) < HUGE).all(axis=1)
-        return [*fields, huge | self._batch.warning[:, _BAD, 1].any(axis=1)]
+        return MujocoState(view=View(dict(zip(names, fields, strict=True))), unstable=unstable)
 
 
 def _silence_log() -> None:

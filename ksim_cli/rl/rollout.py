@@ -128,12 +128,15 @@ def collect(
     env_state = env.begin_rollout(env_state)
     (env_state, carry), rollout = jax.lax.scan(step, (env_state, carry), keys)
     last_n = agent.value(variables, env_state.obs, carry)
-    following_tn = jnp.concatenate([rollout.value[1:], last_n[None]])
+    return (env_state, carry), rollout.replace(next_value=_next_values(rollout, last_n))
+
+
+def _next_values(rollout: Rollout, last_n: jax.Array) -> jax.Array:
+    """`[T, N]` the value of the state that each step led to, see `Rollout.next_value`."""
     results = rollout.results
-    next_value = jnp.where(
-        results.truncated, rollout.next_value, jnp.where(results.done, 0.0, following_tn)
-    )
-    return (env_state, carry), rollout.replace(next_value=next_value)
+    following_tn = jnp.concatenate([rollout.value[1:], last_n[None]])
+    alive_tn = jnp.where(results.done, 0.0, following_tn)
+    return jnp.where(results.truncated, rollout.next_value, alive_tn)
 
 
 class ZeroAgent:

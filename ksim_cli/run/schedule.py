@@ -1,6 +1,8 @@
-"""When something that is done now and then is due."""
+"""When something that is done now and then is due, and how fast a loop goes."""
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 
 
 class Timer:
@@ -32,3 +34,28 @@ class Timer:
         if by_time:
             self._next = None if self._every_seconds is None else clock + self._every_seconds
         return by_time or by_steps
+
+
+class Rate:
+    """Steps per second since it was made, pauses left out.
+
+    Args:
+        done: steps made before.
+    """
+
+    def __init__(self, done: int) -> None:
+        self._done = done
+        self._start = time.monotonic()
+
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        """Time spent inside does not count."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._start += time.monotonic() - began
+
+    def per_second(self, steps: int) -> float:
+        """The rate when `steps` have been made in all."""
+        return (steps - self._done) / max(time.monotonic() - self._start, 1e-9)

@@ -2,9 +2,9 @@
 
 import json
 import math
-import time
 import traceback
 from collections.abc import Mapping
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from ksim_cli.physics.engine import resolve_engine
 from ksim_cli.rl.ppo import Incident, Metrics, TrainState
 from ksim_cli.run.compile import Compiled, compile_training
 from ksim_cli.run.evaluate import Evaluator
-from ksim_cli.run.schedule import Timer
+from ksim_cli.run.schedule import Rate, Timer
 from ksim_cli.run.session import RUNS, Trainer, make_trainer
 from ksim_cli.run.signals import Interrupted, StopSignals
 from ksim_cli.types import QUARANTINE_CAUSES
@@ -177,55 +177,60 @@ class TrainingRun:
     def _loop(
         self, trainer: Trainer, compiled: Compiled, evaluator: Evaluator, state: TrainState
     ) -> TrainState:
+        """Iterations until the run's end, or until a signal comes."""
         config, fused = self.config, self.config.epochs_per_log_step
         save = Timer(config.save_every_n_seconds, config.save_every_n_steps)
         valid = Timer(
             config.valid_every_n_seconds, config.valid_every_n_steps, config.valid_first_n_seconds
         )
         steps_each = fused * trainer.setup.num_steps * config.num_envs
-        start, done_before = time.monotonic(), self.env_steps
-        metrics_log = MetricsLog(self.run.metrics)
-        loggers = open_loggers(_sinks(config), self.run.path, _plain(config), self.console.warn)
-        evaluating = 0.0
-        with self.console.progress(self._total_steps(trainer), self.env_steps, SHOWN) as progress:
+        total = total_steps(config, trainer)
+        rate = Rate(self.env_steps)
+        with (
+            MetricsLog(self.run.metrics) as metrics_log,
+            closing(
+                open_loggers(_sinks(config), self.run.path, _plain(config), self.console.warn)
+            ) as loggers,
+            self.console.progress(total, self.env_steps, SHOWN) as progress,
+        ):
             while not self._finished():
                 self.signals.check()
                 state, metrics, incident = compiled.step(state)
-                row = self._row(jax.device_get(metrics))
+                row = scalars(jax.device_get(metrics))
                 before, self.iteration = self.iteration, self.iteration + fused
                 self.env_steps += steps_each
-                if self.facts["first_step_seconds"] is None:
-                    self.facts["first_step_seconds"] = self.clock.seconds()
-                    self._profile_memory()
+                self._first_step()
                 self._report(row, incident)
                 if valid.due(before, self.iteration) and not self._finished():
-                    began = time.monotonic()
-                    self._evaluate(evaluator, state, row)
-                    evaluating += time.monotonic() - began
-                elapsed = time.monotonic() - start - evaluating
-                rate = (self.env_steps - done_before) / elapsed
-                self.facts["env_steps_per_second"] = rate
+                    with rate.paused():
+                        self._evaluate(evaluator, state, row)
+                self.facts["env_steps_per_second"] = rate.per_second(self.env_steps)
                 row = {
                     "iteration": self.iteration,
                     "env_steps": self.env_steps,
                     "wall_seconds": self.clock.seconds(),
-                    "env_steps_per_second": rate,
+                    "env_steps_per_second": self.facts["env_steps_per_second"],
                     **row,
                 }
                 if config.log_train_metrics:
                     metrics_log.append(row)
                     loggers.log(row)
                 progress.update(self.env_steps, row)
-                if save.due(before, self.iteration) and not self._finished():
+                due = save.due(before, self.iteration) and not self._finished()
+                if due or self.signals.received is not None:
                     self._save(trainer, state)
                 if self.signals.received is not None:
-                    self._save(trainer, state)
                     self.store.wait()
                     self.signals.check()
-        metrics_log.close()
-        loggers.close()
         self._save(trainer, state)
         return state
+
+    def _first_step(self) -> None:
+        if self.facts["first_step_seconds"] is not None:
+            return
+        self.facts["first_step_seconds"] = self.clock.seconds()
+        if self.config.profile_memory:
+            jax.profiler.save_device_memory_profile(str(self.run.path / "memory.prof"))
 
     def _finished(self) -> bool:
         config = self.config
@@ -234,21 +239,6 @@ class TrainingRun:
         )
         by_steps = config.max_env_steps is not None and self.env_steps >= config.max_env_steps
         return by_iterations or by_steps
-
-    def _total_steps(self, trainer: Trainer) -> int | None:
-        config = self.config
-        limits = [config.max_env_steps] if config.max_env_steps is not None else []
-        if config.num_iterations is not None:
-            limits.append(config.num_iterations * trainer.setup.num_steps * config.num_envs)
-        return min(limits, default=None)
-
-    def _row(self, metrics: Metrics) -> dict[str, float | int | None]:
-        """Scalars of an iteration as they are logged; what was not measured is None."""
-        row: dict[str, float | int | None] = {}
-        for name, value in metrics.items():
-            number = value.item()
-            row[name] = number if math.isfinite(number) else None
-        return row | {f"eval_{name}": None for name in EVALUATED}
 
     def _evaluate(self, evaluator: Evaluator, state: TrainState, row: dict[str, Any]) -> None:
         with self.console.status(f"evaluating at iteration {self.iteration}"):
@@ -281,10 +271,6 @@ class TrainingRun:
             f"iteration {self.iteration}: environment {int(incident.env)} was not finite"
             f" ({', '.join(causes)}) and was reset; it is not learned from. Dumped once: {path}"
         )
-
-    def _profile_memory(self) -> None:
-        if self.config.profile_memory:
-            jax.profiler.save_device_memory_profile(str(self.run.path / "memory.prof"))
 
     def _describe(self, trainer: Trainer) -> None:
         config, setup = self.config, trainer.setup
@@ -323,6 +309,23 @@ class TrainingRun:
             f" {self.facts['wall_seconds']:.1f} s in all. Summary: {self.run.summary}"
         )
         return played["episode_return_mean"]
+
+
+def total_steps(config: RunConfig, trainer: Trainer) -> int | None:
+    """Control steps at which a run ends; None for one that does not end by itself."""
+    limits = [config.max_env_steps] if config.max_env_steps is not None else []
+    if config.num_iterations is not None:
+        limits.append(config.num_iterations * trainer.setup.num_steps * config.num_envs)
+    return min(limits, default=None)
+
+
+def scalars(metrics: Metrics) -> dict[str, float | int | None]:
+    """Scalars of an iteration as they are logged; what was not measured is None."""
+    row: dict[str, float | int | None] = {}
+    for name, value in metrics.items():
+        number = value.item()
+        row[name] = number if math.isfinite(number) else None
+    return row | {f"eval_{name}": None for name in EVALUATED}
 
 
 def _sinks(config: RunConfig) -> list[str]:

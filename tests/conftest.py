@@ -1,0 +1,21 @@
+import os
+from pathlib import Path
+
+import jax
+import pytest
+
+# What one test compiles, another test and the next run find again.
+_CACHE = Path(__file__).parent.parent / ".pytest_cache" / "jax"
+jax.config.update(
+    "jax_compilation_cache_dir", os.environ.get("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+jax.config.update("jax_numpy_rank_promotion", "allow")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """An empty folder to work in, as a user's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KSIM_PROJECT", raising=False)
+    return tmp_path

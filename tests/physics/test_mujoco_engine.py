@@ -1,0 +1,181 @@
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+
+from ksim_cli.physics.engine import EngineSpec
+from ksim_cli.physics.mujoco_engine import MujocoEngine
+from tests.helpers import SMALL
+
+N = 5
+FIELDS = frozenset({"xpos", "sensordata", "qacc"})
+
+
+@pytest.fixture
+def model():
+    return mujoco.MjModel.from_xml_string(SMALL)
+
+
+@pytest.fixture
+def engine(model):
+    return MujocoEngine(EngineSpec(model=model, num_envs=N, fields=FIELDS, num_threads=2))
+
+
+def twins(model):
+    """One MjData per environment, as the engine starts them."""
+    datas = [mujoco.MjData(model) for _ in range(N)]
+    for data in datas:
+        mujoco.mj_forward(model, data)
+    return datas
+
+
+def same_view(view, datas):
+    for name in ("qpos", "qvel", "time", *FIELDS):
+        wanted = np.stack([np.asarray(getattr(d, name), np.float32) for d in datas])
+        np.testing.assert_array_equal(np.asarray(getattr(view, name)), wanted, err_msg=name)
+
+
+def rows(model, datas):
+    size = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_INTEGRATION)
+    out = np.zeros((N, size))
+    for row, data in zip(out, datas, strict=True):
+        mujoco.mj_getState(model, data, row, mujoco.mjtState.mjSTATE_INTEGRATION)
+    return out
+
+
+def test_bit_identical_to_mj_step_on_one_mjdata_per_environment(engine, model):
+    datas = twins(model)
+    state = jax.jit(engine.init)()
+    same_view(engine.view(state), datas)
+    step = jax.jit(lambda s, u: engine.step(s, u, 2))
+    controls = np.random.default_rng(0).normal(size=(100, N, model.nu)).astype(np.float32)
+    for control in controls:
+        state = step(state, jnp.asarray(control))
+        for data, u in zip(datas, control, strict=True):
+            data.ctrl[:] = u
+            mujoco.mj_step(model, data, 2)
+    jax.block_until_ready(state)
+    assert np.any(np.stack([d.sensordata[0] for d in datas]) > 1.0), (
+        "the ball must lie on the floor"
+    )
+    same_view(engine.view(state), datas)
+    np.testing.assert_array_equal(engine.host_state()["state"], rows(model, datas))
+
+
+def test_advance_is_one_step_that_refreshes_positions_and_velocities_only(engine, model):
+    datas = twins(model)
+    state = jax.jit(engine.init)()
+    before = np.asarray(state.view.xpos)
+    control = jnp.full((N, model.nu), 0.3)
+    state = jax.jit(engine.advance)(state, control)
+    for data in datas:
+        data.ctrl[:] = np.float32(0.3)
+        mujoco.mj_step(model, data)
+    np.testing.assert_array_equal(
+        np.asarray(state.view.qpos), np.stack([d.qpos for d in datas]).astype(np.float32)
+    )
+    np.testing.assert_array_equal(np.asarray(state.view.xpos), before)
+
+
+def test_a_reset_is_a_forward_of_what_was_prepared_and_touches_nothing_else(engine, model):
+    state = jax.jit(engine.init)()
+    step = jax.jit(lambda s: engine.step(s, jnp.ones((N, model.nu)), 10))
+    state = step(state)
+    jax.block_until_ready(state)
+    untouched = engine.host_state()["state"].copy()
+    qpos = jnp.tile(jnp.asarray(model.qpos0, jnp.float32), (N, 1)).at[:, 7].set(0.25)
+    qvel = jnp.zeros((N, model.nv)).at[:, 6].set(-0.5)
+    mask = jnp.array([False, True, False, False, True])
+    old = jax.device_get(state)
+    state = jax.jit(lambda s: engine.reset(s, mask, engine.prepare(s, qpos, qvel)))(state)
+    jax.block_until_ready(state)
+    for i in range(N):
+        if mask[i]:
+            data = mujoco.MjData(model)
+            data.qpos[:], data.qvel[:] = np.asarray(qpos[i]), np.asarray(qvel[i])
+            mujoco.mj_forward(model, data)
+            np.testing.assert_array_equal(state.view.xpos[i], data.xpos.astype(np.float32))
+            np.testing.assert_array_equal(
+                state.view.sensordata[i], data.sensordata.astype(np.float32)
+            )
+            assert state.view.time[i] == 0.0
+        else:
+            np.testing.assert_array_equal(engine.host_state()["state"][i], untouched[i])
+            for name, values in old.view.fields().items():
+                np.testing.assert_array_equal(getattr(state.view, name)[i], values[i])
+
+
+def test_push_adds_to_the_velocity(engine, model):
+    state = jax.jit(engine.init)()
+    change = jnp.zeros((N, model.nv)).at[2, 0].set(1.5)
+    state = jax.jit(engine.push)(state, change)
+    np.testing.assert_array_equal(np.asarray(state.view.qvel), np.asarray(change))
+    jax.block_until_ready(state)
+    state = jax.jit(lambda s: engine.step(s, jnp.zeros((N, model.nu)), 1))(state)
+    assert state.view.qpos[2, 0] > 0.0
+    assert state.view.qpos[1, 0] == 0.0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+@pytest.mark.parametrize("field", ["qpos", "qvel"])
+def test_a_bad_value_is_seen_stays_in_its_environment_and_is_cleared_by_a_reset(
+    model, field, value, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+
+    def run(spoilt):
+        engine = MujocoEngine(EngineSpec(model=model, num_envs=N, fields=FIELDS))
+        state = jax.jit(engine.init)()
+        step = jax.jit(lambda s: engine.step(s, jnp.ones((N, model.nu)), 1))
+        state = step(state)
+        jax.block_until_ready(state)
+        if spoilt:
+            saved = engine.host_state()
+            engine._host.batch.bind(field)[3, 2] = value
+            assert not np.array_equal(saved["state"], engine.host_state()["state"], equal_nan=True)
+        for _ in range(3):
+            state = step(state)
+        return engine, jax.device_get(state)
+
+    _, clean = run(False)
+    engine, state = run(True)
+    assert state.unstable.tolist() == [i == 3 for i in range(N)]
+    assert not clean.unstable.any()
+    others = [0, 1, 2, 4]
+    for name, values in clean.view.fields().items():
+        np.testing.assert_array_equal(getattr(state.view, name)[others], values[others])
+    mask = jnp.arange(N) == 3
+    qpos = jnp.tile(jnp.asarray(model.qpos0, jnp.float32), (N, 1))
+    again = jax.jit(lambda s: engine.reset(s, mask, (qpos, jnp.zeros((N, model.nv)))))(
+        jax.tree.map(jnp.asarray, state)
+    )
+    assert not again.unstable.any()
+    assert np.isfinite(again.view.qacc).all()
+    assert not Path("MUJOCO_LOG.TXT").exists()
+
+
+def test_the_host_state_brings_a_batch_back(engine, model):
+    step = jax.jit(lambda s, u: engine.step(s, u, 3))
+    control = jnp.full((N, model.nu), 0.2)
+    state = step(jax.jit(engine.init)(), control)
+    jax.block_until_ready(state)
+    saved = engine.host_state()
+    one = jax.device_get(step(state, control))
+    other = MujocoEngine(EngineSpec(model=model, num_envs=N, fields=FIELDS))
+    other.load_host_state(saved)
+    two = jax.device_get(jax.jit(lambda s, u: other.step(s, u, 3))(state, control))
+    np.testing.assert_array_equal(one.view.qpos, two.view.qpos)
+    np.testing.assert_array_equal(one.view.sensordata, two.view.sensordata)
+
+
+def test_variants_of_the_model_are_taken_in_turn(model):
+    heavy = mujoco.MjModel.from_xml_string(SMALL.replace('mass="0.2"', 'mass="0.4"'))
+    engine = MujocoEngine(EngineSpec(model=model, num_envs=4, models=(model, heavy)))
+    state = jax.jit(lambda: engine.step(engine.init(), jnp.zeros((4, model.nu)), 20))()
+    qpos = np.asarray(state.view.qpos)
+    np.testing.assert_array_equal(qpos[0], qpos[2])
+    np.testing.assert_array_equal(qpos[1], qpos[3])
+    assert not np.array_equal(qpos[0], qpos[1])
