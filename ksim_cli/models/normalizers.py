@@ -28,14 +28,15 @@ class RunningStatistics(struct.PyTreeNode):
 
         Args:
             samples: `[..., D]`, any leading axes.
-            mask: `[...]` bool, which samples count; the others may be anything but NaN.
+            mask: `[...]` bool, which samples count; the others may be anything.
         """
         axes = tuple(range(mask.ndim))
-        weight = mask.astype(jnp.float32).reshape(*mask.shape, *[1] * (samples.ndim - mask.ndim))
+        counted = mask.reshape(*mask.shape, *[1] * (samples.ndim - mask.ndim))
         new = mask.sum().astype(jnp.float32)
         total = self.count + new
-        mean = (samples * weight).sum(axes) / jnp.maximum(new, 1.0)
-        variance = (jnp.square(samples - mean) * weight).sum(axes) / jnp.maximum(new, 1.0)
+        some = jnp.maximum(new, 1.0)
+        mean = jnp.where(counted, samples, 0.0).sum(axes) / some
+        variance = jnp.where(counted, jnp.square(samples - mean), 0.0).sum(axes) / some
         share = new / jnp.maximum(total, 1.0)
         delta = mean - self.mean
         return RunningStatistics(

@@ -272,7 +272,7 @@ class PPO(PPOConfig):
             return self.loss(setup, variables.replace(params=params), batch, learner.kl_coef)
 
         gradients, metrics = jax.grad(objective, has_aux=True)(variables.params)
-        norm = optax.global_norm(gradients)
+        norm = optax.tree.norm(gradients)
         updates, opt_state = setup.optimizer.update(gradients, learner.opt_state, variables.params)
         new = learner.replace(
             variables=variables.replace(params=optax.apply_updates(variables.params, updates)),

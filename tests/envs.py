@@ -1,0 +1,96 @@
+"""Probe environments: tiny problems in pure JAX whose answers are known beforehand.
+
+After the debugging probes of Jones (2021): each can only be solved if one more part of the
+algorithm works.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from ksim_cli.types import Scores, Step, StepResult
+
+
+class ProbeState(struct.PyTreeNode):
+    obs: dict
+    count: jax.Array
+    shown: jax.Array
+    key: jax.Array
+
+
+class Probe:
+    """N environments of one of the problems.
+
+    Args:
+        length: control steps of an episode.
+        truncates: whether an episode's end is a truncation.
+        reward: (shown, action, count) -> reward; `count` is 1 at the first step.
+        shows: what is observed: `nothing` (0), `coin` (-1 or 1, drawn for each episode) or
+            `step` (0, 1, ... within the episode).
+    """
+
+    action_size = 1
+
+    def __init__(self, reward, length=1, truncates=False, shows="nothing", num_envs=64):
+        self.num_envs = num_envs
+        self.observation_sizes = {"actor": 1, "critic": 1}
+        self._reward, self._length, self._truncates, self._shows = reward, length, truncates, shows
+
+    def init(self, key, level=None):
+        key, key_coin = jax.random.split(key)
+        count = jnp.zeros(self.num_envs, jnp.int32)
+        return self._observed(count, self._coin(key_coin), key)
+
+    def begin_rollout(self, state):
+        return state
+
+    def end_rollout(self, state, statistics):
+        return state
+
+    def step(self, state, action):
+        key, key_coin = jax.random.split(state.key)
+        count = state.count + 1
+        done = count >= self._length
+        reward = self._reward(state.shown, action[:, 0], count)
+        after = self._observed(count, state.shown, key)
+        n = self.num_envs
+        steps = Step(
+            view=reward,
+            action=action,
+            commands={},
+            time=count * 1.0,
+            termination=jnp.where(done & (not self._truncates), 1, 0),
+            truncated=done & self._truncates,
+            level=jnp.ones(n),
+        )
+        result = StepResult(
+            steps=steps,
+            terminated=done & (not self._truncates),
+            truncated=done & self._truncates,
+            quarantined=jnp.zeros(n, jnp.int32),
+            causes={"end": done},
+            final_obs=after.obs,
+        )
+        fresh = self._observed(jnp.zeros_like(count), self._coin(key_coin), key)
+
+        def pick(a, b):
+            return jnp.where(done.reshape(-1, *[1] * (a.ndim - 1)), a, b)
+
+        fresh, after = fresh.replace(key=None), after.replace(key=None)
+        return jax.tree.map(pick, fresh, after).replace(key=key), result
+
+    def init_rewards(self):
+        return ()
+
+    def rewards(self, carry, results):
+        # The probe leaves each reward where other environments leave their view.
+        reward = results.steps.view
+        return carry, Scores(total=reward, components={"probe": reward})
+
+    def _coin(self, key):
+        return jnp.where(jax.random.bernoulli(key, shape=(self.num_envs,)), 1.0, -1.0)
+
+    def _observed(self, count, coin, key):
+        seen = {"nothing": jnp.zeros(self.num_envs), "coin": coin, "step": count * 1.0}
+        obs = seen[self._shows][:, None]
+        return ProbeState(obs={"actor": obs, "critic": obs}, count=count, shown=coin, key=key)

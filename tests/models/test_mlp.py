@@ -1,0 +1,55 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ksim_cli.errors import UserError
+from ksim_cli.models.mlp import MLP
+from ksim_cli.models.policy import NNXModel
+
+SIZES = {"actor": 3, "critic": 4}
+
+
+def make(**fields):
+    config = MLP(hidden_size=8, **fields)
+    return NNXModel(lambda key: config.build(SIZES, 2, key))
+
+
+def test_the_network_is_what_its_weights_say():
+    model = make(num_hidden_layers=1, normalize_observations=False, activation="relu")
+    variables = model.init(jax.random.key(0))
+    obs = {"actor": jnp.array([[1.0, -2.0, 0.5]]), "critic": jnp.ones((1, 4))}
+    first, last = (variables.params["actor"]["layers"][i] for i in (0, 1))
+    hidden = np.maximum(np.asarray(obs["actor"]) @ first["kernel"] + first["bias"], 0.0)
+    wanted = hidden @ last["kernel"] + last["bias"]
+    got, carry = model.action_distribution(variables, obs, ())
+    np.testing.assert_allclose(got.mean, wanted, rtol=1e-5)
+    assert carry == ()
+    value, _ = model.value(variables, obs, ())
+    assert value.shape == (1,)
+
+
+def test_the_first_actions_are_small_and_as_wide_as_configured():
+    model = make(init_std=0.5)
+    got, _ = model.action_distribution(
+        model.init(jax.random.key(0)), {"actor": jnp.ones((5, 3)), "critic": jnp.ones((5, 4))}, ()
+    )
+    assert np.abs(got.mean).max() < 0.1
+    np.testing.assert_allclose(got.std, 0.5, rtol=1e-6)
+    narrow, _ = make(init_std=1e-6, min_std=0.02).action_distribution(
+        make(init_std=1e-6).init(jax.random.key(0)),
+        {"actor": jnp.ones((5, 3)), "critic": jnp.ones((5, 4))},
+        (),
+    )
+    np.testing.assert_allclose(narrow.std, 0.02, rtol=1e-6)
+
+
+def test_hidden_weights_are_orthogonal_with_gain_sqrt_two():
+    params = make(num_hidden_layers=2).init(jax.random.key(0)).params
+    kernel = np.asarray(params["actor"]["layers"][1]["kernel"])
+    np.testing.assert_allclose(kernel.T @ kernel, 2.0 * np.eye(8), atol=1e-5)
+
+
+def test_an_unknown_activation_is_refused():
+    with pytest.raises(UserError, match=r"Did you mean 'relu'"):
+        make(activation="rellu")

@@ -1,0 +1,64 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ksim_cli.rl.episodes import episode_tracker, return_scale, track
+from ksim_cli.types import Step, StepResult
+
+
+def results(done, failed=None):
+    done = jnp.asarray(done)
+    failed = jnp.zeros(done.shape, bool) if failed is None else jnp.asarray(failed)
+    zeros = jnp.zeros(done.shape)
+    steps = Step(
+        view=zeros,
+        action=zeros,
+        commands={},
+        time=zeros,
+        termination=jnp.where(failed, -1, 0),
+        truncated=done & ~failed,
+        level=zeros,
+    )
+    return StepResult(
+        steps=steps,
+        terminated=failed,
+        truncated=done & ~failed,
+        quarantined=jnp.zeros(done.shape, jnp.int32),
+        causes={},
+        final_obs={},
+    )
+
+
+def test_whole_episodes_are_counted_across_rollouts_and_first_ones_left_out():
+    rewards = jnp.arange(1.0, 11.0)[:, None]
+    done = jnp.zeros((10, 1), bool).at[2].set(True).at[6].set(True).at[8].set(True)
+    failed = jnp.zeros((10, 1), bool).at[8].set(True)
+    whole = track(episode_tracker(1), rewards, results(done, failed))[1]
+    # The first ends at step 3 and is left out; 4+5+6+7 = 22 in 4 steps, 8+9 = 17 in 2.
+    assert whole.episodes == 2
+    np.testing.assert_allclose(whole.episode_return, (22 + 17) / 2)
+    np.testing.assert_allclose(whole.length, 3.0)
+    np.testing.assert_allclose(whole.failure_rate, 0.5)
+    tracker, first = track(episode_tracker(1), rewards[:5], results(done[:5], failed[:5]))
+    assert first.episodes == 0 and np.isnan(first.episode_return)
+    tracker, second = track(tracker, rewards[5:], results(done[5:], failed[5:]))
+    np.testing.assert_allclose(second.episode_return, (22 + 17) / 2)
+    assert tracker.episode_return[0] == 10.0 and tracker.steps[0] == 1
+
+
+def test_the_scale_against_float64():
+    rng = np.random.default_rng(0)
+    gamma, discounted, seen = 0.97, np.zeros(8), []
+    scale = return_scale(8)
+    update = jax.jit(lambda s, r, d: s.update(r, d, gamma))
+    for _ in range(20):
+        rewards = rng.normal(size=(32, 8)) * 3 + 1
+        done = rng.random((32, 8)) < 0.05
+        for reward, end in zip(rewards, done, strict=True):
+            discounted = gamma * discounted + reward
+            seen.append(discounted.copy())
+            discounted = np.where(end, 0.0, discounted)
+        scale, scaled = update(scale, jnp.asarray(rewards, jnp.float32), jnp.asarray(done))
+    std = np.concatenate(seen).std()
+    np.testing.assert_allclose(scaled, rewards / std, rtol=1e-4)
+    np.testing.assert_allclose(scale.discounted, discounted, rtol=1e-4)

@@ -1,0 +1,72 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ksim_cli.rl import losses
+
+ALL = jnp.ones(4, bool)
+
+
+def test_the_surrogate_by_hand():
+    # ratios 0.5, 0.9, 1.1, 2 with clip 0.2 and advantages 1, -1, 1, -1:
+    # min(0.5, 0.8) = 0.5; min(-0.9, -0.9) = -0.9; 1.1; min(-2, -1.2) = -2
+    ratio = jnp.array([0.5, 0.9, 1.1, 2.0])
+    advantage = jnp.array([1.0, -1.0, 1.0, -1.0])
+    got = losses.surrogate_loss(jnp.log(ratio), advantage, 0.2, ALL)
+    np.testing.assert_allclose(got, -(0.5 - 0.9 + 1.1 - 2.0) / 4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("ratio", "advantage"), [(1.3, 1.0), (0.7, -1.0)])
+def test_beyond_the_clip_there_is_no_gradient_where_it_would_go_further(ratio, advantage):
+    def loss(log_ratio):
+        return losses.surrogate_loss(
+            log_ratio[None], jnp.array([advantage]), 0.2, jnp.ones(1, bool)
+        )
+
+    assert jax.grad(loss)(jnp.log(ratio)) == 0.0
+    back = jax.grad(
+        lambda x: losses.surrogate_loss(x[None], jnp.array([-advantage]), 0.2, jnp.ones(1, bool))
+    )
+    assert back(jnp.log(ratio)) != 0.0
+
+
+def test_the_value_loss_by_hand():
+    value, old, target = jnp.array([3.0, 1.0]), jnp.array([1.0, 1.0]), jnp.array([4.0, 0.0])
+    both = jnp.ones(2, bool)
+    # (1 + 1) / 2 / 2
+    np.testing.assert_allclose(losses.value_loss(value, old, target, None, both), 0.5, atol=1e-6)
+    # clipped to 1.5: max(1, 6.25) = 6.25; unchanged: 1. (6.25 + 1) / 2 / 2
+    np.testing.assert_allclose(losses.value_loss(value, old, target, 0.5, both), 1.8125, atol=1e-6)
+
+
+def test_kl_by_hand_and_never_negative():
+    # r - 1 - log r at r = 2 and 0.5: 1 - ln 2 and -0.5 + ln 2; the mean is 0.25
+    got = losses.kl_divergence(jnp.log(jnp.array([2.0, 0.5])), jnp.ones(2, bool))
+    np.testing.assert_allclose(got, 0.25, atol=1e-6)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        x = jnp.asarray(rng.normal(size=4), jnp.float32)
+        assert losses.kl_divergence(x, ALL) >= 0.0
+
+
+def test_kl_estimates_that_of_two_normals():
+    # KL(N(0,1) || N(0.3,1)) = 0.3^2 / 2 = 0.045
+    x = jax.random.normal(jax.random.key(0), (200_000,))
+    log_ratio = -0.5 * jnp.square(x - 0.3) + 0.5 * jnp.square(x)
+    got = losses.kl_divergence(log_ratio, jnp.ones(200_000, bool))
+    np.testing.assert_allclose(got, 0.045, rtol=0.02)
+
+
+def test_normalising_by_hand():
+    # 1, 2, 3, 4: mean 2.5, variance 1.25
+    got = losses.normalize(jnp.array([1.0, 2.0, 3.0, 4.0]), ALL)
+    np.testing.assert_allclose(got, (np.arange(1, 5) - 2.5) / np.sqrt(1.25), atol=1e-6)
+    assert np.isfinite(losses.normalize(jnp.ones(4), ALL)).all()
+
+
+def test_the_mask_decides_what_counts():
+    mask = jnp.array([True, False, True, False])
+    values = jnp.array([1.0, jnp.nan, 3.0, jnp.inf])
+    assert losses.masked_mean(values, mask) == 2.0
+    assert losses.masked_mean(values, jnp.zeros(4, bool)) == 0.0
