@@ -304,6 +304,10 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "ksim_cli/config/components.py": "covered by tests/config/test_compose.py",
     "ksim_cli/mdp/term.py": "abstract; every term's test calls it",
     "ksim_cli/commands.py": "run by tests/test_cli.py and tests/run",
+    **{
+        f"ksim_cli/mdp/{name}.py": "covered by tests/mdp/test_terms.py, term by term"
+        for name in ("observations", "resets", "rewards", "terminations", "noise", "curricula")
+    },
     "ksim_cli/io/gl.py": "run by tests/io/test_video.py",
 }
 
