@@ -308,6 +308,8 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
         f"ksim_cli/mdp/{name}.py": "covered by tests/mdp/test_terms.py, term by term"
         for name in ("observations", "resets", "rewards", "terminations", "noise", "curricula")
     },
+    "ksim_cli/run/collect.py": "covered by tests/run/test_policy_commands.py",
+    "ksim_cli/run/view.py": "covered by tests/run/test_policy_commands.py",
     "ksim_cli/io/gl.py": "run by tests/io/test_video.py",
 }
 

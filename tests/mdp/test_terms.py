@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
+import scipy.stats
 
 from ksim_cli.errors import UserError
 from ksim_cli.mdp import register_terms
@@ -48,6 +49,8 @@ def test_joint_observations_skip_the_free_joint(model):
     np.testing.assert_allclose(observe(model, type="joint_position"), [0.7, 0.8])
     np.testing.assert_allclose(observe(model, type="joint_velocity"), [-6.0, -7.0])
     np.testing.assert_allclose(observe(model, type="joint_velocity", joints=["elbow"]), [-7.0])
+    swapped = observe(model, type="joint_position", joints=["elbow", "shoulder"])
+    np.testing.assert_allclose(swapped, [0.8, 0.7])
     np.testing.assert_allclose(
         observe(model, type="joint_angle_cos_sin"),
         [np.cos(0.7), np.cos(0.8), np.sin(0.7), np.sin(0.8)],
@@ -59,6 +62,13 @@ def test_joint_observations_skip_the_free_joint(model):
 def test_an_observation_of_an_unknown_joint_lists_those_there_are(model, kind):
     with pytest.raises(UserError, match=r"no hinge or slide joint 'knee'.*elbow, shoulder"):
         observe(model, type=kind, joints=["knee"])
+
+
+@pytest.mark.parametrize("kind", ["random_joint_position", "random_joint_velocity"])
+def test_a_reset_of_an_unknown_joint_lists_those_there_are(model, kind):
+    term = RESETS.build({"type": kind, "scale": 0.1, "joints": ["knee"]}, "resets.x")
+    with pytest.raises(UserError, match=r"no hinge or slide joint 'knee'.*elbow, shoulder"):
+        term.bind(model)
 
 
 @pytest.mark.parametrize("distribution", ["uniform", "normal"])
@@ -107,6 +117,16 @@ def test_an_episode_is_cut_at_its_first_step_at_or_after_the_limit(model):
         TERMINATIONS.build({"type": "episode_length", "max_length_seconds": 0.0}, "t")
 
 
+@pytest.mark.parametrize("ctrl_dt", [0.002, 0.01, 0.02, 1 / 30])
+def test_an_episode_has_as_many_steps_as_fit(model, ctrl_dt):
+    # Times are multiples of the step in float32, as the environments count them.
+    times = jnp.arange(1, 20_001) * jnp.float32(ctrl_dt)
+    for steps in (1, 3, 7, 500, 3000, 20_000):
+        section = {"type": "episode_length", "max_length_seconds": steps * ctrl_dt}
+        fired = TERMINATIONS.build(section, "t")(step(model, time=times), ())[0]
+        assert int(jnp.argmax(fired)) + 1 == steps
+
+
 @pytest.mark.parametrize(("code", "wanted"), [(-1, 0.0), (0, 1.0), (1, 1.0)])
 def test_staying_alive(model, code, wanted):
     term = REWARDS.build({"type": "stay_alive"}, "rewards.x")
@@ -114,20 +134,28 @@ def test_staying_alive(model, code, wanted):
 
 
 @pytest.mark.parametrize(
-    ("section", "std", "bound"),
+    ("section", "std", "distribution"),
     [
-        ({"type": "additive_gaussian", "std": 0.2}, 0.2, np.inf),
-        ({"type": "additive_uniform", "magnitude": 0.3}, 0.3 / np.sqrt(3), 0.3),
+        ({"type": "additive_gaussian", "std": 0.2}, 0.2, scipy.stats.norm(0, 0.2)),
+        (
+            {"type": "additive_uniform", "magnitude": 0.3},
+            0.3 / np.sqrt(3),
+            scipy.stats.uniform(-0.3, 0.6),
+        ),
     ],
 )
-def test_noise_has_the_declared_statistics(section, std, bound):
+def test_noise_has_the_declared_distribution(section, std, distribution):
     noise = NOISES.build(section, "noise")
-    value = jnp.full(50_000, 2.0)
-    for level in (0.0, 0.5, 1.0):
-        drawn = np.asarray(noise(value, KEY, jnp.float32(level))) - 2.0
-        np.testing.assert_allclose(drawn.std(), level * std, rtol=0.02, atol=1e-6)
-        assert abs(drawn.mean()) < 0.01
-        assert np.abs(drawn).max() <= bound * level + 1e-6
+    value = jnp.full((50_000, 2), 2.0)
+    drawn = np.asarray(noise(value, KEY, jnp.float32(1.0)), np.float64) - 2.0
+    # The standard errors of mean and deviation are below 0.001.
+    np.testing.assert_allclose(drawn.mean(0), 0.0, atol=0.005)
+    np.testing.assert_allclose(drawn.std(0), std, rtol=0.02)
+    assert scipy.stats.kstest(drawn[:, 0], distribution.cdf).pvalue > 1e-3
+    assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.03, "elements draw independently"
+    half = np.asarray(noise(value, KEY, jnp.float32(0.5))) - 2.0
+    np.testing.assert_allclose(half, 0.5 * drawn, atol=1e-6)
+    np.testing.assert_array_equal(noise(value, KEY, jnp.float32(0.0)), value)
 
 
 def test_a_constant_level_stays():

@@ -1,0 +1,221 @@
+"""Real runs of the command, in processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ksim_cli.io.checkpoints import CheckpointStore
+from ksim_cli.io.manifest import read_manifest
+from ksim_cli.run.train import scalars, total_steps
+from tests.run.commands import ksim
+
+TINY = (
+    *("task=cartpole", "num_envs=8", "batch_size=4", "rollout_length_frames=8"),
+    *("num_episodes=2", "max_env_steps=null"),
+)
+
+
+def rows(run: Path):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_clock(row):
+    return {k: v for k, v in row.items() if not k.endswith(("_seconds", "_per_second"))}
+
+
+def saved_arrays(run: Path, step: int):
+    """Every stored array of a checkpoint by its path, as bytes' equals."""
+    store = CheckpointStore(run / "checkpoints")
+    assert store.verify(step) is None
+    manifest = read_manifest(run / "checkpoints" / f"{step:08d}.json")
+    import orbax.checkpoint as ocp
+
+    flat = ocp.PyTreeCheckpointer().restore(run.resolve() / "checkpoints" / manifest.folder)
+    return manifest.tree, {k: np.asarray(v) for k, v in flat.items()}
+
+
+@pytest.mark.parametrize("engine", ["mujoco", "mjx"])
+def test_resume_is_bit_exact_in_a_new_process(tmp_path, engine):
+    """2N iterations at once against N, and N more in another process: state and every scalar."""
+    common = (*TINY, f"engine={engine}", "valid_every_n_steps=2", "valid_every_n_seconds=null")
+    ksim("train", *common, "num_iterations=6", "run_dir=straight", cwd=tmp_path, check=0)
+    ksim("train", *common, "num_iterations=3", "run_dir=halves", cwd=tmp_path, check=0)
+    ksim("train", "resume=halves", "num_iterations=6", cwd=tmp_path, check=0)
+    one, two = rows(tmp_path / "straight"), rows(tmp_path / "halves")
+    assert [r["iteration"] for r in two] == [1, 2, 3, 4, 5, 6]
+    assert [without_clock(r) for r in one] == [without_clock(r) for r in two]
+    assert (
+        one[1]["eval_episode_return_mean"] is not None
+        and one[0]["eval_episode_return_mean"] is None
+    )
+    tree_one, arrays_one = saved_arrays(tmp_path / "straight", 6)
+    tree_two, arrays_two = saved_arrays(tmp_path / "halves", 6)
+    assert tree_one == tree_two and arrays_one.keys() == arrays_two.keys()
+    assert any("host" in name for name in tree_one) == (engine == "mujoco")
+    for name, values in arrays_one.items():
+        np.testing.assert_array_equal(values, arrays_two[name], err_msg=name)
+    finals = [
+        json.loads((tmp_path / r / "summary.json").read_text()) for r in ("straight", "halves")
+    ]
+    assert finals[0]["eval_return_mean"] == finals[1]["eval_return_mean"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with one short run in it."""
+    folder = tmp_path_factory.mktemp("finished")
+    done = ksim("train", *TINY, "num_iterations=2", "profile_memory=true", cwd=folder, check=0)
+    (run,) = (folder / "runs" / "cartpole").iterdir()
+    return folder, run, done
+
+
+def test_a_run_leaves_what_it_promises(finished):
+    _, run, done = finished
+    summary = json.loads((run / "summary.json").read_text())
+    promised = (
+        "task algo engine num_envs env_steps iterations wall_seconds import_seconds"
+        " compile_seconds first_step_seconds env_steps_per_second eval_return_mean"
+        " eval_return_std eval_episode_length versions"
+    ).split()
+    assert [name for name in promised if summary.get(name) is None] == []
+    assert (summary["task"], summary["algo"], summary["engine"]) == ("cartpole", "ppo", "mujoco")
+    assert (summary["iterations"], summary["env_steps"]) == (2, 2 * 8 * 8)
+    assert summary["eval_episode_length"] == 1000
+    assert 0 < summary["import_seconds"] < summary["first_step_seconds"] < summary["wall_seconds"]
+    assert {"jax", "mujoco", "ksim"} <= summary["versions"].keys()
+    assert len(rows(run)) == 2
+    assert (run / "memory.prof").stat().st_size > 0
+    assert (run / "config.yaml").is_file() and (run / "train.log").read_text()
+    assert str(run.relative_to(run.parents[2])) in done.stdout
+    assert "\x1b" not in done.stdout, "no control characters where there is no terminal"
+    assert not list(run.parents[2].rglob("MUJOCO_LOG.TXT"))
+
+
+def test_a_run_past_its_end_is_verified_and_not_trained(finished):
+    folder, run, _ = finished
+    before = (run / "metrics.jsonl").read_bytes()
+    done = ksim("train", f"resume={run}", cwd=folder, check=0)
+    assert "nothing to do" in done.stdout and "2" in done.stdout
+    assert (run / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_is_never_trained_over(finished, tmp_path):
+    import shutil
+
+    _, run, _ = finished
+    copy = tmp_path / "damaged"
+    shutil.copytree(run, copy)
+    for file in (copy / "checkpoints").rglob("*"):
+        if file.is_file() and file.parent != copy / "checkpoints":
+            file.write_bytes(b"x")
+    done = ksim("train", f"resume={copy}", "num_iterations=4", cwd=tmp_path, check=2)
+    assert "none of its checkpoints can be read" in done.stderr
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_afresh(finished, tmp_path):
+    import shutil
+
+    _, run, _ = finished
+    copy = tmp_path / "young"
+    copy.mkdir()
+    shutil.copy(run / "config.yaml", copy)
+    done = ksim("train", f"resume={copy}", cwd=tmp_path, check=0)
+    assert "starting afresh" in done.stdout
+    assert [without_clock(r) for r in rows(copy)] == [without_clock(r) for r in rows(run)]
+
+
+def test_a_folder_that_holds_a_run_is_not_trained_over(finished):
+    folder, run, _ = finished
+    done = ksim("train", *TINY, "num_iterations=1", f"run_dir={run}", cwd=folder, check=2)
+    assert "resume=" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_finishes_the_update_saves_and_leaves(tmp_path, number, status):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ksim_cli", "train", *TINY, "run_dir=stopped"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    metrics = tmp_path / "stopped" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and metrics.read_text().count("\n") > 2):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == status, output
+    assert "resume=stopped" in output and "Traceback" not in output
+    last = rows(tmp_path / "stopped")[-1]["iteration"]
+    store = CheckpointStore(tmp_path / "stopped" / "checkpoints")
+    assert store.newest(print) == last, "the last finished iteration is the saved one"
+    done = ksim("train", "resume=stopped", f"num_iterations={last + 1}", cwd=tmp_path, check=0)
+    assert f"resumed at iteration {last}" in done.stdout
+    assert [r["iteration"] for r in rows(tmp_path / "stopped")] == list(range(1, last + 2))
+
+
+def test_a_crash_exits_one_with_its_traceback_in_the_log(tmp_path):
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "bad.py").write_text(
+        "from ksim_cli.registry import TASKS\nfrom ksim_cli.task import Task\n"
+        "@TASKS.register('bad')\nclass Bad(Task):\n"
+        "    def get_mujoco_model(self):\n        raise RuntimeError('the sky fell')\n"
+    )
+    done = ksim(
+        *("train", "task=bad", "rollout_length_frames=4", "run_dir=crashed"), cwd=tmp_path, check=1
+    )
+    assert "the sky fell" in done.stderr
+    assert "RuntimeError: the sky fell" in (tmp_path / "crashed" / "train.log").read_text()
+
+
+def test_several_iterations_in_one_dispatch_are_the_same_iterations(tmp_path):
+    ksim("train", *TINY, "num_iterations=4", "run_dir=one", cwd=tmp_path, check=0)
+    ksim(
+        *("train", *TINY, "num_iterations=4", "run_dir=two", "epochs_per_log_step=2"),
+        cwd=tmp_path,
+        check=0,
+    )
+    one, two = rows(tmp_path / "one"), rows(tmp_path / "two")
+    assert [r["iteration"] for r in two] == [2, 4]
+    for k, row in enumerate(two):
+        pair = [one[2 * k], one[2 * k + 1]]
+        np.testing.assert_allclose(row["loss"], np.mean([r["loss"] for r in pair]), rtol=1e-5)
+        assert row["env_steps"] == pair[1]["env_steps"]
+
+
+def test_multirun_runs_every_job_in_its_own_folder(tmp_path):
+    done = ksim("train", "-m", *TINY, "num_iterations=1", "seed=0,1", cwd=tmp_path, check=0)
+    assert "Launching 2 jobs" in done.stdout
+    (sweep,) = (tmp_path / "runs" / "sweeps").iterdir()
+    seeds = [json.loads((sweep / str(i) / "summary.json").read_text())["seed"] for i in (0, 1)]
+    assert seeds == [0, 1]
+    assert os.listdir(tmp_path) == ["runs"]
+
+
+def test_scalars_are_plain_and_nothing_is_null():
+    row = scalars({"a": np.float32(1.5), "b": np.float32("nan"), "n": np.int32(3)})
+    assert row["a"] == 1.5 and row["b"] is None and row["n"] == 3
+    assert row["eval_episode_return_mean"] is None
+
+
+def test_the_run_ends_at_whichever_limit_comes_first():
+    class Setup:
+        num_steps = 10
+
+    class Trainer:
+        setup = Setup
+
+    from tests.helpers import tiny_cartpole
+
+    both = tiny_cartpole(max_env_steps=100, num_iterations=2, num_envs=4)
+    assert total_steps(both, Trainer) == 80
+    assert total_steps(tiny_cartpole(max_env_steps=None, num_iterations=None), Trainer) is None
