@@ -68,6 +68,11 @@ def launch(
             f in ("-c", "--cfg") or f.startswith("--cfg=") for f in line.flags
         ):
             raise UserError("--cfg shows one job's config: leave out --multirun")
+        if line.value("task") is not None and (line.value("resume") or line.value("checkpoint")):
+            raise UserError(
+                "task=... and a saved run together: a run has its task already."
+                " Leave out one of them"
+            )
         path = saved(line)
         _register_schemas()
         if path is not None:
@@ -152,10 +157,6 @@ def _structured(schema: type) -> DictConfig:
 
 def _start_from(path: Path, line: CommandLine) -> CommandLine:
     """Stores a saved config as the base of the composition."""
-    if line.value("task") is not None:
-        raise UserError(
-            "task=... and a saved run together: a run has its task already. Leave out one of them"
-        )
     values = read_config(path)
     for group in GROUPS:
         # Hydra merges; a group that is named anew shall replace what was saved.

@@ -27,6 +27,7 @@ _FLAGS_WITH_VALUE = {
     *("-c", "--cfg", "-p", "--package", "-cn", "--config-name"),
     *("-cp", "--config-path", "-cd", "--config-dir"),
 }
+_INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _KEYS = {f.name for f in dataclasses.fields(RunConfig)}
 
 
@@ -72,6 +73,8 @@ def parse(command: str, arguments: list[str]) -> CommandLine:
     for argument in rest:
         if argument.startswith("-"):
             flags.extend(_flag(argument, rest))
+        elif flags and flags[-1] in ("-i", "--info") and argument in _INFO:
+            flags.append(argument)
         else:
             overrides.extend(_override(command, argument))
     _refuse_twice(overrides)

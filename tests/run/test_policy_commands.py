@@ -81,7 +81,7 @@ def test_collect_writes_a_dataset_that_minari_loads(trained):
 
 
 def test_collect_with_the_mode_is_deterministic_in_the_state(trained):
-    folder, run = trained
+    folder, _ = trained
     ksim(
         *("collect", "collect_dataset_argmax_action=true", "rollout_length_frames=20"),
         *("dataset_save_path=mode", "seed=5"),
@@ -118,7 +118,8 @@ def test_view_renders_a_video(trained):
     (picture,) = (run / "videos").glob("*.gif")
     from PIL import Image
 
-    assert Image.open(picture).n_frames >= 2
+    with Image.open(picture) as image:
+        assert image.n_frames >= 2
     assert len(list(picture.with_suffix("").glob("*.png"))) == 10
 
 

@@ -79,11 +79,23 @@ def finished(tmp_path_factory):
 def test_a_run_leaves_what_it_promises(finished):
     _, run, done = finished
     summary = json.loads((run / "summary.json").read_text())
-    promised = (
-        "task algo engine num_envs env_steps iterations wall_seconds import_seconds"
-        " compile_seconds first_step_seconds env_steps_per_second eval_return_mean"
-        " eval_return_std eval_episode_length versions"
-    ).split()
+    promised = [
+        "task",
+        "algo",
+        "engine",
+        "num_envs",
+        "env_steps",
+        "iterations",
+        "wall_seconds",
+        "import_seconds",
+        "compile_seconds",
+        "first_step_seconds",
+        "env_steps_per_second",
+        "eval_return_mean",
+        "eval_return_std",
+        "eval_episode_length",
+        "versions",
+    ]
     assert [name for name in promised if summary.get(name) is None] == []
     assert (summary["task"], summary["algo"], summary["engine"]) == ("cartpole", "ppo", "mujoco")
     assert (summary["iterations"], summary["env_steps"]) == (2, 2 * 8 * 8)

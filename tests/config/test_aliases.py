@@ -1,0 +1,29 @@
+import dataclasses
+
+import pytest
+
+from ksim_cli.config.aliases import ALIASES, RUN_MODES
+from ksim_cli.config.components import OptimizerConfig, PPOConfig
+from ksim_cli.config.overrides import parse
+from ksim_cli.config.schema import RunConfig
+
+
+@pytest.mark.parametrize("old", sorted(ALIASES))
+def test_an_old_name_leads_to_a_key_that_exists_and_says_so(old, capsys):
+    new = ALIASES[old]
+    assert parse("train", [f"{old}=1"]).overrides == [f"{new}=1"]
+    assert f"'{old}' is called '{new}' now" in capsys.readouterr().err
+    first, _, rest = new.partition(".")
+    schema = {"algo": PPOConfig, "optimizer": OptimizerConfig}.get(first)
+    names = [f.name for f in dataclasses.fields(schema or RunConfig)]
+    assert (rest or first) in names
+
+
+def test_an_old_name_is_never_a_key_of_today():
+    assert not set(ALIASES) & {f.name for f in dataclasses.fields(RunConfig)}
+
+
+def test_run_modes(capsys):
+    assert parse("train", ["run_mode=view"]).overrides == ["run_model_viewer=true"]
+    assert parse("train", ["run_mode=train"]).overrides == []
+    assert set(RUN_MODES) == {"train", "view", "collect_dataset"}

@@ -1,0 +1,103 @@
+import os
+import subprocess
+import sys
+
+import imageio_ffmpeg
+import mujoco
+import numpy as np
+import pytest
+from PIL import Image
+
+from ksim_cli.config.schema import RenderKeys
+from ksim_cli.errors import UserError
+from ksim_cli.io import gl
+from ksim_cli.io.video import Recorder, write_frames, write_video
+from tests.helpers import SMALL
+
+
+def frames(count=12, height=33, width=47):
+    """Grey that brightens."""
+    return [np.full((height, width, 3), 15 * i, np.uint8) for i in range(count)]
+
+
+def test_an_mp4_has_every_frame_and_even_sizes(tmp_path):
+    write_video(tmp_path / "v.mp4", frames(), fps=24)
+    count, seconds = imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "v.mp4"))
+    assert count == 12 and abs(seconds - 0.5) < 0.05
+    reader = imageio_ffmpeg.read_frames(str(tmp_path / "v.mp4"))
+    assert next(reader)["size"] == (46, 32)
+    reader.close()
+
+
+@pytest.mark.parametrize(("fps", "count", "duration"), [(20, 12, 50), (100, 6, 20)])
+def test_a_gif_is_slowed_to_what_viewers_show(tmp_path, fps, count, duration):
+    write_video(tmp_path / "v.gif", frames(), fps=fps)
+    with Image.open(tmp_path / "v.gif") as image:
+        assert image.n_frames == count and image.info["duration"] == duration
+
+
+def test_frames_as_pictures(tmp_path):
+    write_frames(tmp_path / "f", frames(3))
+    assert [p.name for p in sorted((tmp_path / "f").iterdir())] == [
+        f"0000{i}.png" for i in range(3)
+    ]
+    with Image.open(tmp_path / "f" / "00002.png") as image:
+        assert np.asarray(image)[0, 0].tolist() == [30, 30, 30]
+
+
+RENDER = """
+import sys
+import numpy as np
+from ksim_cli.io.gl import pick_gl
+pick_gl(None)
+import mujoco
+from ksim_cli.config.schema import RenderKeys
+from ksim_cli.io.video import Recorder
+model = mujoco.MjModel.from_xml_string(sys.argv[1])
+keys = RenderKeys(render_width=900, render_height=500, render_distance=2.0, render_lookat=[1, 0, 1])
+recorder = Recorder(model, keys)
+still = recorder.frame(model.qpos0, np.zeros(model.nv))
+assert still.shape == (500, 900, 3) and still.std() > 1, "a blank picture"
+moved = model.qpos0.copy()
+moved[7] = 1.0
+assert (recorder.frame(moved, np.zeros(model.nv)) != still).mean() > 0.001
+"""
+
+
+def test_a_picture_shows_the_state():
+    done = subprocess.run(
+        [sys.executable, "-c", RENDER, SMALL], capture_output=True, text=True, check=False
+    )
+    if "no OpenGL" in done.stderr:
+        pytest.skip("no OpenGL on this machine")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"render_camera_name": "sied"}, "no such camera. The model has: (none)"),
+        ({"render_track_body_id": 9}, "0 world, 1 ball, 2 upper, 3 lower"),
+    ],
+)
+def test_a_camera_that_is_not_there_is_refused(keys, message):
+    with pytest.raises(UserError) as error:
+        Recorder(mujoco.MjModel.from_xml_string(SMALL), RenderKeys(**keys))
+    assert message in str(error.value)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the choice is Linux's")
+def test_the_choice_of_a_context(monkeypatch):
+    monkeypatch.setattr(gl, "_works", lambda backend: True)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"):
+        monkeypatch.delenv(name, raising=False)
+    gl.pick_gl(None)
+    assert os.environ["MUJOCO_GL"] == "egl"
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")
+    gl.pick_gl(None)
+    assert os.environ["MUJOCO_GL"] == "osmesa", "what the user chose stays"
+    monkeypatch.setattr(gl, "_works", lambda backend: False)
+    gl.pick_gl(False)
+    assert os.environ["MUJOCO_GL"] == "osmesa"
+    gl.pick_gl(True)
+    assert os.environ["MUJOCO_GL"] == "glfw"

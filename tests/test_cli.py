@@ -1,0 +1,264 @@
+"""The command line, mostly as a person meets it when something is mistyped."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ksim_cli import __version__
+from ksim_cli.cli import main
+from tests.run.commands import ksim
+
+CARTPOLE = "task=cartpole"
+
+# what is typed after `ksim` -> what the message must hold
+WRONG = {
+    "trian": "Did you mean 'train'",
+    "train": "needs task=",
+    "train task=cartpol": "no task 'cartpol'. Did you mean 'cartpole'",
+    "train tsk=cartpole": "no key or group 'tsk'. Did you mean 'task'",
+    f"train {CARTPOLE} sed=3": "no key or group 'sed'. Did you mean 'seed'",
+    f"train {CARTPOLE} +sed=3": "no key or group 'sed'. Did you mean 'seed'",
+    f"train {CARTPOLE} ++sed=3": "no key or group 'sed'. Did you mean 'seed'",
+    f"train {CARTPOLE} seed=abc": "seed",
+    f"train {CARTPOLE} seed=-1": "seed=-1: must be 0 or more",
+    f"train {CARTPOLE} seed=1,2": "seed",
+    f"train {CARTPOLE} seed": "expected key=value. Type seed=VALUE",
+    f"train {CARTPOLE} --seed 3": "Keys are given without dashes: seed=3",
+    f"train {CARTPOLE} --seed=3": "Keys are given without dashes: seed=3",
+    f"train {CARTPOLE} --mulitrun seed=1,2": "Did you mean '--multirun'",
+    f"train {CARTPOLE} {CARTPOLE}": "'task' is given twice",
+    f"train -m {CARTPOLE} seed=0,1 --cfg job": "leave out --multirun",
+    f"train {CARTPOLE} num_envs=0": "num_envs=0: must be a positive number",
+    f"train {CARTPOLE} num_envs=ten": "num_envs",
+    f"train {CARTPOLE} num_envs=10 batch_size=4": "Nearest: 2, 5",
+    f"train {CARTPOLE} ctrl_dt=0.015": "ctrl_dt=0.015: must be a multiple of dt=0.01. Nearest: ctrl_dt=0.02",
+    f"train {CARTPOLE} dt=-0.01": "dt=-0.01: must be a positive number",
+    f"train {CARTPOLE} dt=nan": "dt=nan: must be a positive number",
+    f"train {CARTPOLE} ctrl_dt=inf": "ctrl_dt=inf: must be a positive number",
+    f"train {CARTPOLE} solver=newtn": "solver=newtn: is not one of newton, cg. Did you mean 'newton'",
+    f"train {CARTPOLE} integrator=rk": "integrator=rk: is not one of",
+    f"train {CARTPOLE} engine=mjxx": "no engine 'mjxx'. Did you mean 'mjx'",
+    f"train {CARTPOLE} engine.imp=jax": "no key 'engine.imp'. Did you mean 'impl'",
+    f"train {CARTPOLE} engine.impl=rust": "engine.impl=rust: is not one of jax",
+    f"train {CARTPOLE} engine.num_threads=-2": "engine.num_threads=-2",
+    f"train {CARTPOLE} algo=pppo": "no algo 'pppo'. Did you mean 'ppo'",
+    f"train {CARTPOLE} algo.gamma=1.5": "algo.gamma=1.5: must be in [0.0, 1.0]",
+    f"train {CARTPOLE} algo.clip_parm=0.1": "no key 'algo.clip_parm'. Did you mean 'clip_param'",
+    f"train {CARTPOLE} algo.num_passes=0": "algo.num_passes=0: must be at least 1",
+    f"train {CARTPOLE} algo.adaptive_kl=true": "Set algo.kl_coef=0.01",
+    f"train {CARTPOLE} optimizer.learning_rate=0": "optimizer.learning_rate=0.0: must be a positive",
+    f"train {CARTPOLE} optimizer=sgdd": "no optimizer 'sgdd'",
+    f"train {CARTPOLE} rollout_length_seconds=1": "only one of them may be given",
+    f"train {CARTPOLE} rollout_length_frames=null": "rollout_length_frames: not given",
+    f"train {CARTPOLE} rewards=cartpol": "no rewards 'cartpol'. Did you mean 'cartpole'",
+    f"train {CARTPOLE} run_mode=walk": "run_mode=walk: one of train, view, collect_dataset",
+    f"train {CARTPOLE} reward_clip_min=2 reward_clip_max=1": "is larger than reward_clip_max",
+    f"train {CARTPOLE} ~seeds": "no key or group 'seeds'",
+    f"train {CARTPOLE} resume=latest": "a run has its task already",
+    "train resume=nowhere": "nowhere",
+    "eval checkpoint=nowhere": "nowhere",
+    "eval checkpoint=a,b": "takes one value",
+    "eval policy=zero": "needs task=",
+    "view task=cartpole": "policy=zero",
+    f"view {CARTPOLE} policy=zeros": "policy=zeros: is not one of zero, random",
+    "collect": "ksim train task=",
+    "list reward": "no group 'reward'. Did you mean 'rewards'",
+}
+
+# Mistakes in the terms themselves: finding them costs the import of JAX, and no compilation.
+WRONG_TERMS = {
+    f"train {CARTPOLE} rewards.balance.sigma=2": "rewards.balance: no parameter 'sigma'",
+    f"train {CARTPOLE} rewards.balanse.weight=2": "rewards.balanse: a reward needs 'type'",
+    f"train {CARTPOLE} rewards.balance.weight=heavy": "rewards.balance.weight=heavy: expected float",
+    f"train {CARTPOLE} rewards.balance.type=balance": "no reward 'balance'",
+    f"train {CARTPOLE} observations.velocity.joints=[hing]": "Did you mean 'hinge'",
+    f"train {CARTPOLE} actuators.all.gear_ratio.sliderr=1": "Did you mean 'slider'",
+    f"train {CARTPOLE} model.activation=tan": "Did you mean 'tanh'",
+    f"train {CARTPOLE} task.type=nothing": "no task 'nothing'",
+    f"train {CARTPOLE} task.model=carpole.xml": "Did you mean 'cartpole.xml'",
+}
+
+
+def run(capsys, typed):
+    status = main(typed.split())
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def one_message(error):
+    lines = [line for line in error.splitlines() if line.startswith("ksim")]
+    return len(lines) == 1 and "Traceback" not in error and "HYDRA_FULL_ERROR" not in error
+
+
+@pytest.mark.parametrize("typed", WRONG)
+def test_a_mistake_gets_one_message_and_status_two(project, capsys, typed):
+    try:
+        status, _, error = run(capsys, typed)
+    except SystemExit as left:
+        status, error = left.code, capsys.readouterr().err
+    assert status == 2, error
+    assert WRONG[typed] in error
+    assert one_message(error), error
+    assert not (project / "runs").exists(), "nothing was begun"
+
+
+@pytest.mark.parametrize("typed", WRONG_TERMS)
+def test_a_mistake_in_a_term_is_found_before_anything_is_compiled(project, capsys, typed):
+    with pytest.raises(SystemExit) as left:
+        main(typed.split())
+    captured = capsys.readouterr()
+    assert left.value.code == 2
+    assert WRONG_TERMS[typed] in captured.err
+    assert one_message(captured.err), captured.err
+    assert "compiling" not in captured.out
+
+
+def test_a_mistake_the_schema_knows_is_found_without_jax(tmp_path):
+    code = (
+        "import sys\n"
+        "from ksim_cli.cli import main\n"
+        "try:\n    status = main(sys.argv[1:])\nexcept SystemExit as left:\n    status = left.code\n"
+        "assert 'jax' not in sys.modules, 'jax was imported'\n"
+        "sys.exit(status)\n"
+    )
+    for typed in (f"train {CARTPOLE} num_envs=10 batch_size=4", "train task=cartpol"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *typed.split()],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2, done.stderr
+        assert "jax was imported" not in done.stderr
+
+
+def test_help_and_list_load_neither_jax_nor_hydra_nor_yaml(tmp_path):
+    code = (
+        "import sys\nfrom ksim_cli.cli import main\n"
+        "assert main(sys.argv[1:]) == 0\n"
+        "heavy = {'jax', 'hydra', 'omegaconf', 'yaml', 'numpy', 'mujoco', 'flax'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    for typed in ("--help", "list", "train --help", "--version", "eval --help"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *typed.split()],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, typed + done.stderr
+
+
+def test_the_help_of_a_command_lists_groups_and_every_key(capsys):
+    assert main(["train", "--help"]) == 0
+    text = capsys.readouterr().out
+    for part in ("task=", "cartpole", "num_envs=256", "[s]", "algo.gamma=0.99", "--multirun"):
+        assert part in text
+    assert max(map(len, text.splitlines())) <= 110
+
+
+def test_version_and_help(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"ksim {__version__}\n"
+    assert main(["--help"]) == 0
+    for command in ("train", "eval", "view", "collect", "list"):
+        assert command in capsys.readouterr().out or command != "train"
+    assert main([]) == 2
+
+
+def test_a_users_own_task_terms_and_yaml(tmp_path):
+    """A task of his own, a YAML that shadows a built-in one, a reward of his own."""
+    (tmp_path / "tasks").mkdir()
+    for group in ("task", "rewards"):
+        (tmp_path / "configs" / group).mkdir(parents=True)
+    (tmp_path / "tasks" / "__init__.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from ksim_cli.mdp.term import Reward\n"
+        "from ksim_cli.registry import REWARDS\n"
+        "@REWARDS.register('three')\n@dataclass(frozen=True, kw_only=True)\n"
+        "class Three(Reward):\n    times: float = 1.0\n"
+        "    def __call__(self, step, carry):\n        return 3.0 * self.times, carry\n"
+    )
+    (tmp_path / "tasks" / "pendulum.py").write_text(
+        "import mujoco\nfrom ksim_cli.registry import TASKS\nfrom ksim_cli.task import Task\n"
+        'XML = \'\'\'<mujoco><worldbody><body><joint name="pin" type="hinge" axis="0 1 0"/>'
+        '<geom type="capsule" fromto="0 0 0 0 0 -1" size=".05"/></body></worldbody></mujoco>\'\'\'\n'
+        "@TASKS.register('pendulum')\nclass Pendulum(Task):\n"
+        "    def get_mujoco_model(self):\n        return mujoco.MjSpec.from_string(XML)\n"
+    )
+    (tmp_path / "configs" / "task" / "pendulum.yaml").write_text(
+        "# @package _global_\n# my pendulum\ndefaults:\n  - override /rewards: three\n  - _self_\n"
+        "num_envs: 4\nbatch_size: 2\nrollout_length_frames: 4\nnum_iterations: 1\nnum_episodes: 2\n"
+        "observations: {angle: {type: joint_position}}\n"
+        "terminations: {limit: {type: episode_length, max_length_seconds: 0.2}}\n"
+    )
+    (tmp_path / "configs" / "rewards" / "three.yaml").write_text("# three\nit: {type: three}\n")
+    (tmp_path / "configs" / "rewards" / "cartpole.yaml").write_text(
+        "# mine\nit: {type: three, times: 2.0}\n"
+    )
+    listed = ksim("list", cwd=tmp_path, check=0).stdout
+    assert "my pendulum" in listed and "shadows the built-in one" in listed
+    done = ksim("train", "task=pendulum", "run_dir=own", cwd=tmp_path, check=0)
+    # 0.2 s are 10 steps of 20 ms, each worth 3.
+    assert "return 30.0 ± 0.0, length 10 steps" in done.stdout
+    tiny = ("num_envs=4", "batch_size=2", "rollout_length_frames=4", "num_episodes=2")
+    done = ksim(
+        *("train", "task=cartpole", *tiny, "num_iterations=1", "run_dir=shadowed"),
+        cwd=tmp_path,
+        check=0,
+    )
+    assert "return 6000.0" in done.stdout, "the shadowing bundle: 1000 steps worth 2 * 3"
+    assert ksim("eval", "checkpoint=own", cwd=tmp_path, check=0).stdout.count("30") >= 1
+
+
+def test_a_task_of_python_alone(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "pyonly.py").write_text("raise RuntimeError('must not be run')\n")
+    assert main(["list", "task"]) == 0
+    assert "pyonly" in capsys.readouterr().out
+    assert main(["train", "task=pyonly", "--cfg", "job"]) == 0
+    assert "type: pyonly" in capsys.readouterr().out
+
+
+def test_a_task_yaml_without_its_package_line_is_explained(project, capsys):
+    (project / "configs" / "task").mkdir(parents=True)
+    (project / "configs" / "task" / "mine.yaml").write_text("num_envs: 8\n")
+    assert main(["train", "task=mine"]) == 2
+    error = capsys.readouterr().err
+    assert "# @package _global_" in error and "task.num_envs" in error
+
+
+def test_a_yaml_error_names_the_file_and_the_line(project, capsys):
+    (project / "configs" / "task").mkdir(parents=True)
+    (project / "configs" / "task" / "mine.yaml").write_text("# @package _global_\na: [1\nb: 2\n")
+    assert main(["train", "task=mine"]) == 2
+    error = capsys.readouterr().err
+    assert "mine.yaml" in error and "line 3" in error and "Traceback" not in error
+
+
+def test_the_composed_config_can_be_shown(project, capsys):
+    assert main(["train", CARTPOLE, "--cfg", "job", "algo.gamma=0.5"]) == 0
+    assert "gamma: 0.5" in capsys.readouterr().out
+    assert main(["train", CARTPOLE, "--info", "searchpath"]) == 0
+    assert "configs" in capsys.readouterr().out
+
+
+def test_one_more_folder_of_configs(project, capsys):
+    (project / "extra" / "rewards").mkdir(parents=True)
+    (project / "extra" / "rewards" / "other.yaml").write_text("x: {type: stay_alive}\n")
+    typed = ["train", CARTPOLE, "--config-dir", "extra", "rewards=other", "--cfg", "job"]
+    assert main(typed) == 0
+    assert "stay_alive" in capsys.readouterr().out
+
+
+def test_there_is_a_module_to_run():
+    done = subprocess.run(
+        [sys.executable, "-m", "ksim_cli", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("ksim ")
+    assert Path(sys.executable).exists()
