@@ -342,7 +342,9 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("check", [c for c in CHECKS if c.__name__ in BAD], ids=str)
+@pytest.mark.parametrize(
+    "check", [c for c in CHECKS if c.__name__ in BAD], ids=lambda check: check.__name__
+)
 def test_each_check_finds_what_it_is_for(check: Callable[[Source], Iterator[str]]) -> None:
     assert list(check(Source("ksim_cli/rl/bad.py", BAD[check.__name__])))
     good = Source("ksim_cli/rl/good.py", '"""Good."""\n\nimport jax\n')
