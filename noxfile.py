@@ -96,7 +96,7 @@ def smoke(session: nox.Session, archive: Path) -> None:
         [ksim, "--help"],
         [ksim, "list"],
         [ksim, "train", *tiny],
-        [ksim, "eval", "valid_num_envs=2"],
+        [ksim, "eval", "num_episodes=2"],
     )
     with session.chdir(folder):
         for command in commands:

@@ -244,8 +244,8 @@ def test_a_yaml_error_names_the_file_and_the_line(project, capsys):
 def test_the_composed_config_can_be_shown(project, capsys):
     assert main(["train", CARTPOLE, "--cfg", "job", "algo.gamma=0.5"]) == 0
     assert "gamma: 0.5" in capsys.readouterr().out
-    assert main(["train", CARTPOLE, "--info", "searchpath"]) == 0
-    assert "configs" in capsys.readouterr().out
+    shown = ksim("train", CARTPOLE, "--info", "searchpath", cwd=project, check=0)
+    assert "configs" in shown.stdout
 
 
 def test_one_more_folder_of_configs(project, capsys):
