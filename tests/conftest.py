@@ -1,8 +1,14 @@
 import os
+import sys
 from pathlib import Path
 
+import absl.logging
 import jax
 import pytest
+
+# absl remembers the stderr of whichever test imports it first, and closes it when Hydra configures
+# logging in another test; the real one it leaves alone.
+absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 # What one test compiles, another test and the next run find again.
 _CACHE = Path(__file__).parent.parent / ".pytest_cache" / "jax"

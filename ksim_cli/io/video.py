@@ -1,5 +1,6 @@
 """Pictures and videos. Needs OpenGL; training never does."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,7 @@ import numpy as np
 
 from ksim_cli.config.schema import RenderKeys
 from ksim_cli.errors import UserError, listing, nearest
-
-_NO_GL = (
-    "no OpenGL to render with ({reason}). On Debian or Ubuntu: apt-get install libegl1 libosmesa6;"
-    " MUJOCO_GL=egl, osmesa or glfw chooses one"
-)
+from ksim_cli.io.gl import NO_GL
 
 
 class Recorder:
@@ -39,7 +36,7 @@ class Recorder:
             self._renderer = mujoco.Renderer(model, keys.render_height, keys.render_width)
         except Exception as error:  # which error depends on the back end
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(_NO_GL.format(reason=reason[:120])) from error
+            raise UserError(NO_GL.format(reason=f" ({reason[:120]})")) from error
         flags = self._renderer.scene.flags
         flags[mujoco.mjtRndFlag.mjRND_SHADOW] = keys.render_shadow
         flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = keys.render_reflection
@@ -117,7 +114,10 @@ def write_video(path: Path, frames: Sequence[np.ndarray], fps: int) -> None:
         str(path), size, fps=fps, macro_block_size=2, codec="libx264", ffmpeg_log_level="error"
     )
     try:
-        writer.send(None)
+        with warnings.catch_warnings():
+            # JAX warns of every fork; the encoder's process replaces itself at once.
+            warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+            writer.send(None)
         for frame in even:
             writer.send(frame)
         writer.close()

@@ -88,7 +88,8 @@ def test_a_camera_that_is_not_there_is_refused(keys, message):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the choice is Linux's")
 def test_the_choice_of_a_context(monkeypatch):
-    monkeypatch.setattr(gl, "_works", lambda backend: True)
+    works = {"egl", "osmesa", "glfw"}
+    monkeypatch.setattr(gl, "_works", lambda backend: backend in works)
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"):
         monkeypatch.delenv(name, raising=False)
     gl.pick_gl(None)
@@ -96,8 +97,14 @@ def test_the_choice_of_a_context(monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "osmesa")
     gl.pick_gl(None)
     assert os.environ["MUJOCO_GL"] == "osmesa", "what the user chose stays"
-    monkeypatch.setattr(gl, "_works", lambda backend: False)
+    works.remove("egl")
     gl.pick_gl(False)
     assert os.environ["MUJOCO_GL"] == "osmesa"
     gl.pick_gl(True)
     assert os.environ["MUJOCO_GL"] == "glfw"
+    works.clear()
+    with pytest.raises(UserError, match=r"tried egl, osmesa.*libegl1"):
+        gl.pick_gl(False)
+    monkeypatch.setenv("MUJOCO_GL", "disable")
+    with pytest.raises(UserError, match="tried disable"):
+        gl.pick_gl(None)
