@@ -9,7 +9,6 @@ import sys
 
 from ksim_cli.errors import UserError
 
-
 NO_GL = (
     "no OpenGL to render with{reason}. On Debian or Ubuntu: apt-get install libegl1 libosmesa6;"
     " MUJOCO_GL=egl, osmesa or glfw chooses one of them"
