@@ -274,11 +274,12 @@ class TrainingRun:
 
     def _describe(self, trainer: Trainer) -> None:
         config, setup = self.config, trainer.setup
+        sizes = " + ".join(f"{size} {group}" for group, size in setup.env.observation_sizes.items())
         self.console.print(
             f"{config.task.name}: {config.num_envs} environments x {setup.num_steps} steps,"
-            f" engine {resolve_engine(config.engine.type)}, algo {config.algo['type']},"
-            f" {setup.env.action_size} actions, observations {dict(setup.env.observation_sizes)}"
+            f" engine {resolve_engine(config.engine.type)}, algo {config.algo['type']}"
         )
+        self.console.print(f"observations: {sizes}; actions: {setup.env.action_size}")
 
     def _finish(self, evaluator: Evaluator, variables: Variables, level: jax.Array) -> float:
         """The final evaluation and the summary."""
