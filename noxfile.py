@@ -18,8 +18,6 @@ nox.options.sessions = ["tests"]
 nox.options.reuse_venv = "yes"
 
 ROOT = Path(__file__).parent
-LIMIT_SECONDS = 600
-"""A smoke run that takes longer than this is broken."""
 
 
 def constraints(session: nox.Session) -> Path:
@@ -100,4 +98,4 @@ def smoke(session: nox.Session, archive: Path) -> None:
     )
     with session.chdir(folder):
         for command in commands:
-            session.run(*command, external=True, timeout=LIMIT_SECONDS)
+            session.run(*command, external=True)
