@@ -43,18 +43,28 @@ def _dispatch(arguments: list[str]) -> int:
     return run_command(command, rest)
 
 
-def _list(groups: list[str]) -> int:
+def _list(names: list[str]) -> int:
     from ksim_cli.config import help as texts
     from ksim_cli.config.options import list_options
 
-    if "-h" in groups or "--help" in groups:
-        print("ksim list [group ...]: the options of every group, or of some")
+    if "-h" in names or "--help" in names:
+        print(
+            "ksim list [NAME ...]: the options of every group, or of some; with a NAME also the"
+            f" types that can stand in that section\n  names: {listing(list_options())},"
+            f" {listing(texts.TERMS_ONLY)}"
+        )
         return 0
-    known = list_options()
-    for group in groups:
-        if group not in known:
-            raise UserError(f"no group '{group}'.{nearest(group, known)} Groups: {listing(known)}")
-    print(texts.list_text(groups))
+    known = [*list_options(), *texts.TERMS_ONLY]
+    for name in names:
+        if name not in known:
+            raise UserError(f"no group '{name}'.{nearest(name, known)} Groups: {listing(known)}")
+    text = texts.list_text([name for name in names if name not in texts.TERMS_ONLY])
+    if not names or any(name in list_options() for name in names):
+        print(text)
+    if any(name in texts.TYPED for name in names):
+        from ksim_cli.commands import list_types
+
+        print(list_types(names), end="")
     return 0
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ksim_cli.config.compose import is_sweep, launch, to_run_config
+from ksim_cli.config.compose import Start, is_sweep, launch, to_run_config
 from ksim_cli.config.overrides import CommandLine
 from ksim_cli.config.report import JobFailedError
 from ksim_cli.config.schema import RunConfig
@@ -23,29 +23,67 @@ RUNS = Path("runs")
 
 def train(composed: Any) -> Any:
     """`ksim train`."""
-    return _run(composed, _train)
+    return _run("train", composed, _train)
 
 
 def view(composed: Any) -> Any:
     """`ksim view`."""
-    return _run(composed, _view)
+    return _run("view", composed, _view)
 
 
 def collect(composed: Any) -> Any:
     """`ksim collect`."""
-    return _run(composed, _collect)
+    return _run("collect", composed, _collect)
 
 
 def evaluate(composed: Any) -> Any:
     """`ksim eval`."""
-    return _run(composed, _evaluate)
+    return _run("eval", composed, _evaluate)
+
+
+def list_types(names: list[str]) -> str:
+    """The registered types of some sections, with what each does and its parameters.
+
+    Args:
+        names: sections; one that has no types is passed over. A task's own types are not among
+            them, since no task is imported.
+    """
+    from ksim_cli import mdp, models, registry, rl
+
+    mdp.register_terms()
+    models.register_models()
+    rl.register_algorithms()
+    kinds: dict[str, Any] = {
+        "actuators": registry.ACTUATORS,
+        "algo": registry.ALGORITHMS,
+        "commands": registry.COMMANDS,
+        "curriculum": registry.CURRICULA,
+        "events": registry.EVENTS,
+        "model": registry.MODELS,
+        "noise": registry.NOISES,
+        "observations": registry.OBSERVATIONS,
+        "optimizer": registry.OPTIMIZERS,
+        "randomization": registry.RANDOMIZERS,
+        "resets": registry.RESETS,
+        "rewards": registry.REWARDS,
+        "terminations": registry.TERMINATIONS,
+    }
+    lines: list[str] = []
+    for name in (name for name in names if name in kinds):
+        kind = kinds[name]
+        lines.append(f"types of {name}:" if kind.names() else f"types of {name}: (none)")
+        for each in kind.names():
+            cls = kind.get(each, name)
+            lines.append(f"  {each:<24} {(cls.__doc__ or '').splitlines()[0]}")
+            lines.append(f"      {registry.parameters(cls)}")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def run_command(command: str, arguments: list[str]) -> int:
     """Runs a command; returns the exit status."""
     job = {"train": train, "view": view, "collect": collect, "eval": evaluate}[command]
-    find = _saved_for_training if command == "train" else _saved_for_policy
-    return launch(command, arguments, job, find)
+    begin = _begin_training if command == "train" else _begin_acting
+    return launch(command, arguments, job, begin)
 
 
 def _train(config: RunConfig) -> float | None:
@@ -79,50 +117,96 @@ def _evaluate(config: RunConfig) -> None:
     evaluate(config)
 
 
-def _run(composed: Any, work: Callable[[RunConfig], Any]) -> Any:
-    """Runs a job; a crash prints its traceback once and is told apart from a mistake."""
+def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
+    """Runs a job; says what went wrong once, and tells a crash from a mistake by its status.
+
+    What is raised through Hydra would be preceded by Hydra's own lines, so a single job leaves
+    with SystemExit. A sweep goes on with its other jobs.
+    """
     # Hydra opens the root logger for all; libraries shall speak up only when something is wrong.
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("hydra").setLevel(logging.INFO)
     try:
         return work(to_run_config(composed))
     except UserError as error:
-        if is_sweep():
-            raise
-        # Raised through Hydra it would be preceded by Hydra's own line.
-        print(f"ksim: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
-    except Exception as error:
+        print(f"ksim {command}: {error}", file=sys.stderr)
+        status = 2
+    except Exception:
         traceback.print_exc()
-        if is_sweep():
-            raise JobFailedError(str(error)) from None
-        raise SystemExit(1) from error
+        status = 1
+    if is_sweep():
+        raise JobFailedError(status)
+    raise SystemExit(status)
 
 
-def _saved_for_training(line: CommandLine) -> Path | None:
-    """The config of the run that is resumed, viewed or collected from."""
+def _begin_training(line: CommandLine) -> Start:
+    """From the built-in configs, or from the config of the run that is resumed or viewed."""
+    acts = [key for key in ("run_model_viewer", "collect_dataset") if _is_true(line.value(key))]
+    if len(acts) == 2:
+        raise UserError("run_model_viewer and collect_dataset: one at a time. Leave out one")
+    if acts:
+        return _begin_acting(line)
+    for key in ("checkpoint", "policy"):
+        if line.value(key) is not None:
+            raise UserError(
+                f"{key}={line.value(key)}: says what acts in ksim view, eval and collect."
+                " To train a run further type resume=FOLDER"
+            )
     spec = line.value("resume")
-    if spec is not None and spec != "null":
-        return find_run(spec, RUNS).config
-    wants_policy = any(
-        line.value(key) in ("true", "True") for key in ("run_model_viewer", "collect_dataset")
+    if spec is None:
+        return Start(line)
+    if line.multirun:
+        raise UserError("resume= continues one run, in its folder: leave out --multirun")
+    _refuse_beside("resume", line, ("task", "run_dir"))
+    run = find_run(spec, RUNS)
+    return Start(line.replace("resume", str(run.path)), run.config)
+
+
+def _begin_acting(line: CommandLine) -> Start:
+    """From the config of the checkpoint's run, of the task's newest run, or of the newest run."""
+    for key in ("resume", "run_dir"):
+        if line.value(key) is not None:
+            raise UserError(
+                f"{key}={line.value(key)}: is for ksim train. To name a run: checkpoint="
+            )
+    spec, task = line.value("checkpoint"), line.value("task")
+    if spec is not None:
+        if "," in spec and not Path(spec).exists():
+            raise UserError(f"checkpoint={spec}: takes one run; type the command once for each")
+        _refuse_beside("checkpoint", line, ("task",))
+    elif line.value("policy") is not None:
+        if task is None:
+            raise UserError(f"policy={line.value('policy')}: without a checkpoint needs task=...")
+        return Start(line)
+    elif task is not None:
+        spec = _newest_of(task)
+        line = line.without("task")
+    run, step = find_checkpoint(spec, RUNS)
+    if spec is None or step is None:
+        # Written out, so that a run begun in the meantime is not taken for it.
+        line = line.replace("checkpoint", str(run.path))
+    return Start(line, run.config)
+
+
+def _newest_of(task: str) -> str:
+    """The folder of a task's runs, of which the newest is taken."""
+    folder = RUNS / task
+    if any(folder.glob("*/config.yaml")):
+        return str(folder)
+    raise UserError(
+        f"task={task}: has no run in {folder}, so nothing to act. Train one (ksim train"
+        f" task={task}), name one with checkpoint=, or add policy=zero or policy=random"
     )
-    return _saved_for_policy(line) if wants_policy else None
 
 
-def _saved_for_policy(line: CommandLine) -> Path | None:
-    """The config of the checkpoint's run, or of the newest run if nothing else is named."""
-    spec = line.value("checkpoint")
-    if spec is not None and "," in spec:
-        raise UserError("checkpoint= takes one value, not a sweep: run the command once for each")
-    if spec is None and line.value("policy") is not None:
-        if line.value("task") is None:
-            raise UserError("policy=... without a checkpoint needs task=...")
-        return None
-    if spec is None and line.value("task") is not None:
-        raise UserError(
-            "task=... alone does not say what acts. Add policy=zero or policy=random,"
-            " or name a run with checkpoint= instead of task="
-        )
-    run, _ = find_checkpoint(spec, RUNS)
-    return run.config
+def _refuse_beside(key: str, line: CommandLine, others: tuple[str, ...]) -> None:
+    for other in others:
+        if line.value(other) is not None:
+            raise UserError(
+                f"{key}={line.value(key)} and {other}={line.value(other)}: a run has its task and"
+                f" its folder already. Leave out {other}="
+            )
+
+
+def _is_true(value: str | None) -> bool:
+    return value is not None and value.lower() in ("true", "1", "yes", "on")

@@ -3,12 +3,15 @@
 import os
 from pathlib import Path
 
+from ksim_cli.errors import UserError
+
 PACKAGE = Path(__file__).resolve().parent
 
 GROUPS = (
     "experiment",
     "actuators",
     "rewards",
+    "randomization",
     "algo",
     "model",
     "engine",
@@ -34,11 +37,20 @@ def project_root() -> Path | None:
 
     A folder is one if it has `configs/<group>/` for a group of ksim, or `tasks/`. None where it is
     not, or where it is the built-in root itself.
+
+    Raises:
+        UserError: `$KSIM_PROJECT` names a folder that is none.
     """
-    root = Path(os.environ.get("KSIM_PROJECT") or Path.cwd()).resolve()
+    named = os.environ.get("KSIM_PROJECT")
+    root = Path(named or Path.cwd()).resolve()
     is_project = (root / "tasks").is_dir() or any(
         (root / "configs" / group).is_dir() for group in GROUPS
     )
+    if named and not is_project:
+        raise UserError(
+            f"KSIM_PROJECT={named}: holds neither tasks/ nor configs/<group>/. Name the folder that"
+            " does, or unset it to take the current folder"
+        )
     return root if is_project and root != builtin_root() else None
 
 

@@ -9,6 +9,7 @@ Standard library only: `ksim list` and a mistyped key must not pay for JAX.
 import dataclasses
 import importlib
 import importlib.util
+import re
 import sys
 import types
 import typing
@@ -16,10 +17,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, Union
 
+from ksim_cli.config.keys import refusal
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.paths import builtin_root, project_root, task_file
 
 T = TypeVar("T")
+
+_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 class Registry(Generic[T]):
@@ -52,17 +56,17 @@ class Registry(Generic[T]):
 
         return decorate
 
-    def get(self, name: str, where: str) -> type[T]:
+    def get(self, name: Any, where: str) -> type[T]:
         """The class registered under `name`.
 
         Args:
-            name: the registered name.
+            name: the registered name; what a config gave, so perhaps no string at all.
             where: path of the config key that named it, for the message.
 
         Raises:
             UserError: nothing is registered under that name.
         """
-        if name not in self._entries:
+        if not isinstance(name, str) or name not in self._entries:
             raise UserError(
                 f"{where}: no {self.kind} '{name}'.{nearest(str(name), self._entries)}"
                 f"\n  available: {listing(self._entries)}"
@@ -105,8 +109,8 @@ def make(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     for name in values:
         if name not in settable:
             raise UserError(
-                f"{where}: no parameter '{name}'.{nearest(name, settable)}"
-                f"\n  parameters: {', '.join(_signature(f) for f in settable.values()) or '(none)'}"
+                f"{where}: no parameter '{name}'.{nearest(str(name), settable)}"
+                f"\n  parameters: {parameters(cls)}"
             )
     missing = [name for name, f in settable.items() if _required(f) and name not in values]
     if missing:
@@ -115,6 +119,13 @@ def make(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     checked = {
         name: convert(value, hints[name], f"{where}.{name}") for name, value in values.items()
     }
+    refused = [
+        f"{where}.{name}={_shown(value)}: {why}"
+        for name, value in checked.items()
+        if (why := refusal(settable[name], value)) is not None
+    ]
+    if refused:
+        raise UserError("\n  ".join(refused))
     try:
         return cls(**checked)
     except ValueError as error:
@@ -128,6 +139,12 @@ def settable_fields(cls: type) -> dict[str, "dataclasses.Field[Any]"]:
         for f in dataclasses.fields(cls)
         if f.init and not f.metadata.get("resolved", False)
     }
+
+
+def parameters(cls: type) -> str:
+    """The parameters of a component, with types and defaults: `weight: float = 1.0, ...`."""
+    shown = [_signature(f) for f in settable_fields(cls).values() if f.name != "type"]
+    return ", ".join(shown) or "(none)"
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:
@@ -164,6 +181,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:
 
 
 def _convert_union(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
+    inside: UserError | None = None
     for argument in arguments:
         if argument is type(None):
             if value is None:
@@ -171,9 +189,19 @@ def _convert_union(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
             continue
         try:
             return convert(value, argument, where)
-        except UserError:
-            continue
+        except UserError as error:
+            if _same_shape(value, argument):
+                inside = error  # says which element is wrong
+    if inside is not None:
+        raise inside
     raise _wrong(value, " or ".join(_name(a) for a in arguments), where)
+
+
+def _same_shape(value: Any, hint: Any) -> bool:
+    origin = typing.get_origin(hint)
+    if isinstance(value, Mapping):
+        return origin in (dict, Mapping)
+    return isinstance(value, list | tuple) and origin is tuple and len(value) > 0
 
 
 def _convert_tuple(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
@@ -190,13 +218,28 @@ def _convert_tuple(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
 
 
 def _wrong(value: Any, wanted: str, where: str) -> UserError:
-    return UserError(f"{where}={value}: expected {wanted}, got {type(value).__name__}")
+    return UserError(f"{where}={_shown(value)}: expected {wanted}, got {_kind(value)}")
+
+
+def _shown(value: Any) -> str:
+    """A value as it is typed."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
+def _kind(value: Any) -> str:
+    return "null" if value is None else type(value).__name__
 
 
 def _name(hint: Any) -> str:
+    """A type as a user writes it: `float | null`, `tuple[float, float]`."""
     if hint is type(None):
         return "null"
-    return getattr(hint, "__name__", str(hint)) if typing.get_origin(hint) is None else str(hint)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return " | ".join(_name(argument) for argument in arguments)
+    return getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
 
 
 def _required(field: "dataclasses.Field[Any]") -> bool:
@@ -207,9 +250,11 @@ def _signature(field: "dataclasses.Field[Any]") -> str:
     kind = field.type if isinstance(field.type, str) else _name(field.type)
     if _required(field):
         return f"{field.name}: {kind}"
-    if field.default is dataclasses.MISSING:
-        return f"{field.name}: {kind} = ..."
-    return f"{field.name}: {kind} = {field.default!r}"
+    default = field.default
+    if default is dataclasses.MISSING:
+        assert field.default_factory is not dataclasses.MISSING  # it is not required
+        default = field.default_factory()
+    return f"{field.name}: {kind} = {_shown(default)}"
 
 
 def _origin(cls: type) -> tuple[str, str]:
@@ -243,18 +288,27 @@ def load_task(name: str) -> Any:
     that built-in tasks shall know go there.
 
     Raises:
-        UserError: no such task.
+        UserError: no such task, or its file does not register it.
     """
-    own = project_root()
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"task.type={name}: cannot be a task. It is the name of a file in tasks/, without"
+            " .py: letters, digits and _"
+        )
+    own, file = project_root(), None
     if own is not None and (own / "tasks").is_dir():
         _user_package(own / "tasks")
-        if task_file(own, name) is not None:
-            importlib.import_module(f"tasks.{name}")
-            return TASKS.get(name, "task.type")
-    if task_file(builtin_root(), name) is not None:
-        importlib.import_module(f"ksim_cli.tasks.{name}")
+        file = task_file(own, name)
+    if file is not None:
+        importlib.import_module(f"tasks.{name}")
     elif name == "task":
         importlib.import_module("ksim_cli.task")
+    elif (file := task_file(builtin_root(), name)) is not None:
+        importlib.import_module(f"ksim_cli.tasks.{name}")
+    if file is not None and name not in TASKS.names():
+        raise UserError(
+            f"{file}: registers no task '{name}'. Put @TASKS.register(\"{name}\") above its class"
+        )
     return TASKS.get(name, "task.type")
 
 
@@ -265,15 +319,20 @@ def _user_package(folder: Path) -> None:
         return
     for name in [n for n in sys.modules if n == "tasks" or n.startswith("tasks.")]:
         del sys.modules[name]
-    package = types.ModuleType("tasks")
-    package.__path__ = [str(folder)]
-    sys.modules["tasks"] = package
     init = folder / "__init__.py"
-    if init.is_file():
-        spec = importlib.util.spec_from_file_location(
-            "tasks", init, submodule_search_locations=[str(folder)]
-        )
-        assert spec is not None and spec.loader is not None  # it is a Python file
-        package.__spec__ = spec
-        package.__file__ = str(init)
+    if not init.is_file():
+        package = types.ModuleType("tasks")
+        package.__path__ = [str(folder)]
+        sys.modules["tasks"] = package
+        return
+    spec = importlib.util.spec_from_file_location(
+        "tasks", init, submodule_search_locations=[str(folder)]
+    )
+    assert spec is not None and spec.loader is not None  # it is a Python file
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["tasks"] = package
+    try:
         spec.loader.exec_module(package)
+    except BaseException:
+        del sys.modules["tasks"]  # half a package would hide the error from the next job
+        raise

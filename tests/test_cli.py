@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ksim_cli import __version__
+from ksim_cli import __version__, commands
 from ksim_cli.cli import main
 from tests.run.commands import ksim
 
@@ -21,34 +21,34 @@ WRONG = {
     f"train {CARTPOLE} sed=3": "no key or group 'sed'. Did you mean 'seed'",
     f"train {CARTPOLE} +sed=3": "no key or group 'sed'. Did you mean 'seed'",
     f"train {CARTPOLE} ++sed=3": "no key or group 'sed'. Did you mean 'seed'",
-    f"train {CARTPOLE} seed=abc": "seed",
-    f"train {CARTPOLE} seed=-1": "seed=-1: must be 0 or more",
-    f"train {CARTPOLE} seed=1,2": "seed",
-    f"train {CARTPOLE} seed": "expected key=value. Type seed=VALUE",
+    f"train {CARTPOLE} seed=abc": "seed=abc: expected int, got str",
+    f"train {CARTPOLE} seed=-1": "seed=-1: must be at least 0",
+    f"train {CARTPOLE} seed=1,2": "Add -m for one job each: -m seed=1,2",
+    f"train {CARTPOLE} seed": "expected key=value, without spaces. Type seed=VALUE",
     f"train {CARTPOLE} --seed 3": "Keys are given without dashes: seed=3",
     f"train {CARTPOLE} --seed=3": "Keys are given without dashes: seed=3",
     f"train {CARTPOLE} --mulitrun seed=1,2": "Did you mean '--multirun'",
     f"train {CARTPOLE} {CARTPOLE}": "'task' is given twice",
     f"train -m {CARTPOLE} seed=0,1 --cfg job": "leave out --multirun",
-    f"train {CARTPOLE} num_envs=0": "num_envs=0: must be a positive number",
-    f"train {CARTPOLE} num_envs=ten": "num_envs",
+    f"train {CARTPOLE} num_envs=0": "num_envs=0: must be at least 1",
+    f"train {CARTPOLE} num_envs=ten": "num_envs=ten: expected int, got str",
     f"train {CARTPOLE} num_envs=10 batch_size=4": "Nearest: 2, 5",
     f"train {CARTPOLE} ctrl_dt=0.015": "ctrl_dt=0.015: must be a multiple of dt=0.01. Nearest: ctrl_dt=0.02",
-    f"train {CARTPOLE} dt=-0.01": "dt=-0.01: must be a positive number",
-    f"train {CARTPOLE} dt=nan": "dt=nan: must be a positive number",
-    f"train {CARTPOLE} ctrl_dt=inf": "ctrl_dt=inf: must be a positive number",
+    f"train {CARTPOLE} dt=-0.01": "dt=-0.01: must be above 0",
+    f"train {CARTPOLE} dt=nan": "dt=nan: must be finite",
+    f"train {CARTPOLE} ctrl_dt=inf": "ctrl_dt=inf: must be finite",
     f"train {CARTPOLE} solver=newtn": "solver=newtn: is not one of newton, cg. Did you mean 'newton'",
     f"train {CARTPOLE} integrator=rk": "integrator=rk: is not one of",
     f"train {CARTPOLE} engine=mjxx": "no engine 'mjxx'. Did you mean 'mjx'",
-    f"train {CARTPOLE} engine.imp=jax": "no key 'engine.imp'. Did you mean 'impl'",
+    f"train {CARTPOLE} engine.imp=jax": "no key 'engine.imp'. Did you mean 'engine.impl'",
     f"train {CARTPOLE} engine.impl=rust": "engine.impl=rust: is not one of jax",
-    f"train {CARTPOLE} engine.num_threads=-2": "engine.num_threads=-2",
+    f"train {CARTPOLE} engine.num_threads=-2": "engine.num_threads=-2: must be at least 0",
     f"train {CARTPOLE} algo=pppo": "no algo 'pppo'. Did you mean 'ppo'",
-    f"train {CARTPOLE} algo.gamma=1.5": "algo.gamma=1.5: must be in [0.0, 1.0]",
-    f"train {CARTPOLE} algo.clip_parm=0.1": "no key 'algo.clip_parm'. Did you mean 'clip_param'",
+    f"train {CARTPOLE} algo.gamma=1.5": "algo.gamma=1.5: must be at most 1",
+    f"train {CARTPOLE} algo.clip_parm=0.1": "algo: no parameter 'clip_parm'. Did you mean 'clip_param'",
     f"train {CARTPOLE} algo.num_passes=0": "algo.num_passes=0: must be at least 1",
     f"train {CARTPOLE} algo.adaptive_kl=true": "Set algo.kl_coef=0.01",
-    f"train {CARTPOLE} optimizer.learning_rate=0": "optimizer.learning_rate=0.0: must be a positive",
+    f"train {CARTPOLE} optimizer.learning_rate=0": "optimizer.learning_rate=0.0: must be above 0",
     f"train {CARTPOLE} optimizer=sgdd": "no optimizer 'sgdd'",
     f"train {CARTPOLE} rollout_length_seconds=1": "only one of them may be given",
     f"train {CARTPOLE} rollout_length_frames=null": "rollout_length_frames: not given",
@@ -56,10 +56,51 @@ WRONG = {
     f"train {CARTPOLE} run_mode=walk": "run_mode=walk: one of train, view, collect_dataset",
     f"train {CARTPOLE} reward_clip_min=2 reward_clip_max=1": "is larger than reward_clip_max",
     f"train {CARTPOLE} ~seeds": "no key or group 'seeds'",
-    f"train {CARTPOLE} resume=latest": "a run has its task already",
+    f"train {CARTPOLE} resume=latest": "a run has its task and its folder already. Leave out task=",
+    f"train {CARTPOLE} seed 3": "'seed': expected key=value",
+    f"train {CARTPOLE} seed=1.5": "seed=1.5: expected int, got float",
+    f"train {CARTPOLE} seed=": "seed=: expected int",
+    f"train {CARTPOLE} seed=3 seed=4": "'seed' is given twice: seed=3 and seed=4",
+    f"train {CARTPOLE} seed='": "cannot be read",
+    f"train {CARTPOLE} seed=[1": "a bracket or quote is not closed",
+    f"train {CARTPOLE} seed=${{nothing}}": "Interpolation key 'nothing' not found",
+    f"train {CARTPOLE} num_envs=choice(1,2)": "Add -m",
+    f"train -m {CARTPOLE} run_dir=x seed=1,2": "run_dir= is the folder of one run",
+    f"train {CARTPOLE} ctrl_dt=null": "ctrl_dt=null: needs a value",
+    f"train {CARTPOLE} render_lookat=3": "render_lookat: expected a list",
+    f"train {CARTPOLE} render_lookat=[1,2]": "needs three numbers",
+    f"train {CARTPOLE} logger.wandb=maybe": "logger.wandb=maybe: expected bool",
+    f"train {CARTPOLE} viewer=window": "viewer=window: is not one of video",
+    f"train {CARTPOLE} --cfg jobb": "--cfg jobb: one of job, hydra, all. Did you mean 'job'",
+    f"train {CARTPOLE} --cfg": "--cfg: needs a value, as in --cfg job",
+    f"train {CARTPOLE} --info=tree": "--info=tree: one of",
+    f"train {CARTPOLE} --config-dir nowhere": "nowhere' not found",
+    f"train {CARTPOLE} --experimental-rerun x": "no option '--experimental-rerun'",
+    f"train {CARTPOLE} algo=null": "algo=null: needs an option",
+    "train task=": "task=: needs an option",
+    f"train {CARTPOLE} +algo.clip_parm=0.1": "no parameter 'clip_parm'",
+    f"train {CARTPOLE} ++engine.imp=jax": "no key 'engine.imp'",
+    f"train {CARTPOLE} optimizer.weight_decay=0.1": "Choose optimizer=adamw",
+    f"train {CARTPOLE} model.hidden_size=0": "model.hidden_size=0: must be at least 1",
+    f"train {CARTPOLE} model.activation=tan": "Did you mean 'tanh'",
+    f"train {CARTPOLE} rewards={{}}": "rewards={}: changes nothing",
+    f"train {CARTPOLE} ~seed": "'seed' cannot be removed",
+    f"train {CARTPOLE} ~algo": "'algo' cannot be removed",
+    f"train {CARTPOLE} task.name=other": "Choose a task with task=other",
+    f"train {CARTPOLE} task.type=nothing": "no task 'nothing'",
+    f"train {CARTPOLE} task.type=../x": "no task '../x'",
+    f"train {CARTPOLE} experiment=mine": "Add ./configs/experiment/NAME.yaml",
+    f"train {CARTPOLE} hydra.run.dirr=x": "Did you mean 'hydra.run.dir'",
+    f"train -m {CARTPOLE} hydra/launcher=joblip": "no hydra/launcher 'joblip'",
+    f"train {CARTPOLE} checkpoint=x": "To train a run further type resume=FOLDER",
+    f"train {CARTPOLE} policy=zero": "says what acts",
+    f"train {CARTPOLE} learning_rate=fast": "optimizer.learning_rate=fast: expected float",
+    "train -m resume=latest seed=1,2": "leave out --multirun",
+    "view resume=latest": "is for ksim train",
+    "eval checkpoint=x task=cartpole": "Leave out task=",
     "train resume=nowhere": "nowhere",
     "eval checkpoint=nowhere": "nowhere",
-    "eval checkpoint=a,b": "takes one value",
+    "eval checkpoint=a,b": "takes one run",
     "eval policy=zero": "needs task=",
     "view task=cartpole": "policy=zero",
     f"view {CARTPOLE} policy=zeros": "policy=zeros: is not one of zero, random",
@@ -75,25 +116,35 @@ WRONG_TERMS = {
     f"train {CARTPOLE} rewards.balance.type=balance": "no reward 'balance'",
     f"train {CARTPOLE} observations.velocity.joints=[hing]": "Did you mean 'hinge'",
     f"train {CARTPOLE} actuators.all.gear_ratio.sliderr=1": "Did you mean 'slider'",
-    f"train {CARTPOLE} model.activation=tan": "Did you mean 'tanh'",
-    f"train {CARTPOLE} task.type=nothing": "no task 'nothing'",
     f"train {CARTPOLE} task.model=carpole.xml": "Did you mean 'cartpole.xml'",
 }
 
 
 def run(capsys, typed):
-    status = main(typed.split())
+    status = main(typed.split(" "))
     captured = capsys.readouterr()
     return status, captured.out, captured.err
 
 
 def one_message(error):
     lines = [line for line in error.splitlines() if line.startswith("ksim")]
+    lines = [line for line in lines if not line.endswith(" now")]  # an old name's new one
     return len(lines) == 1 and "Traceback" not in error and "HYDRA_FULL_ERROR" not in error
 
 
+@pytest.fixture
+def no_work(monkeypatch):
+    """Fails where a mistake is found only by the work itself, which imports JAX."""
+
+    def work(config):
+        raise AssertionError("the config passed every check")
+
+    for name in ("_train", "_view", "_collect", "_evaluate"):
+        monkeypatch.setattr(commands, name, work)
+
+
 @pytest.mark.parametrize("typed", WRONG)
-def test_a_mistake_gets_one_message_and_status_two(project, capsys, typed):
+def test_a_mistake_gets_one_message_and_status_two(project, no_work, capsys, typed):
     try:
         status, _, error = run(capsys, typed)
     except SystemExit as left:
@@ -123,7 +174,8 @@ def test_a_mistake_the_schema_knows_is_found_without_jax(tmp_path):
         "assert 'jax' not in sys.modules, 'jax was imported'\n"
         "sys.exit(status)\n"
     )
-    for typed in (f"train {CARTPOLE} num_envs=10 batch_size=4", "train task=cartpol"):
+    mistakes = ("num_envs=10 batch_size=4", "algo.clip_parm=1", "task.type=x", "seed=x", "sed=1")
+    for typed in (*(f"train {CARTPOLE} {mistake}" for mistake in mistakes), "train task=cartpol"):
         done = subprocess.run(
             [sys.executable, "-c", code, *typed.split()],
             cwd=tmp_path,
@@ -151,6 +203,30 @@ def test_help_and_list_load_neither_jax_nor_hydra_nor_yaml(tmp_path):
             check=False,
         )
         assert done.returncode == 0, typed + done.stderr
+
+
+def test_help_and_list_are_quick(tmp_path):
+    """In seconds of processor, which other tests beside this one do not change."""
+    resource = pytest.importorskip("resource")
+    for typed, most in (
+        ("--help", 0.3),
+        ("list", 0.3),
+        ("train --help", 0.3),
+        ("train sed=1", 2.0),
+    ):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        ksim(*typed.split(), cwd=tmp_path)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+        assert spent < most, typed
+
+
+def test_a_section_is_listed_with_its_types(project, capsys):
+    assert main(["list", "observations", "optimizer"]) == 0
+    text = capsys.readouterr().out
+    assert "types of observations:" in text and "joint_position" in text
+    assert "adamw            built-in" in text and "learning_rate: float = 0.0003" in text
+    assert "engine:" not in text and "observations:\n  joint" in text
 
 
 def test_the_help_of_a_command_lists_groups_and_every_key(capsys):
@@ -262,3 +338,63 @@ def test_there_is_a_module_to_run():
     )
     assert done.stdout.startswith("ksim ")
     assert Path(sys.executable).exists()
+
+
+def test_more_of_hydras_flags(project, capsys):
+    assert main(["train", CARTPOLE, "--cfg", "job", "-p", "algo", "--resolve"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("# @package algo\n") and "lam: 0.99" in text and "seed" not in text
+    (project / "other").mkdir()
+    (project / "other" / "mine.yaml").write_text(
+        "defaults: [train, {override task: cartpole}, _self_]\nseed: 77\n"
+    )
+    typed = ["train", "--config-dir", "other", "--config-name", "mine", "--cfg", "job"]
+    assert main([*typed, "-p", "seed"]) == 0
+    assert capsys.readouterr().out.strip().endswith("77")
+
+
+def test_a_file_in_an_ordinary_group_has_no_package_line(project, capsys):
+    (project / "configs" / "rewards").mkdir(parents=True)
+    (project / "configs" / "rewards" / "mine.yaml").write_text(
+        "# @package _global_\nup: {type: stay_alive}\n"
+    )
+    assert main(["train", CARTPOLE, "rewards=mine"]) == 2
+    error = capsys.readouterr().err
+    assert "In 'rewards/mine': no key 'up'" in error and "has no @package line" in error
+
+
+def test_a_key_in_a_yaml_is_checked_as_one_that_is_typed(project, no_work, capsys):
+    (project / "configs" / "task").mkdir(parents=True)
+    mine = project / "configs" / "task" / "mine.yaml"
+    for text, message in (
+        ("nun_envs: 8", "In 'task/mine': no key 'nun_envs'. Did you mean 'num_envs'"),
+        ("learning_rate: 8", "It is called 'optimizer.learning_rate' now"),
+        ("num_envs: many", "In 'task/mine': num_envs=many: expected int, got str"),
+        ("algo: {gama: 1}", "In 'task/mine': no key 'algo.gama'. Did you mean 'algo.gamma'"),
+        ("engine: {typ: mjx}", "In 'task/mine': no key 'engine.typ'. Did you mean 'engine.type'"),
+        ("defaults: [override /rewards: nothing]", "no rewards 'nothing'"),
+        ("rollout_length_seconds: -1.0", "rollout_length_seconds=-1.0: must be above 0"),
+    ):
+        mine.write_text(f"# @package _global_\n{text}\n")
+        try:
+            status = main(["train", "task=mine"])
+        except SystemExit as left:
+            status = left.code
+        error = capsys.readouterr().err
+        assert status == 2 and message in error and one_message(error), error
+
+
+def test_a_yaml_that_extends_the_built_in_one_of_its_own_name(project, capsys):
+    (project / "configs" / "task").mkdir(parents=True)
+    (project / "configs" / "task" / "cartpole.yaml").write_text(
+        "# @package _global_\ndefaults: [cartpole, _self_]\nseed: 1\n"
+    )
+    assert main(["train", CARTPOLE]) == 2
+    assert "needs another name" in capsys.readouterr().err
+
+
+def test_a_replaced_primary_config_is_noted(project, capsys):
+    (project / "configs" / "task").mkdir(parents=True)
+    (project / "configs" / "train.yaml").write_text("defaults: [run_schema, _self_]\nseed: 5\n")
+    assert main(["train", "--cfg", "job", "-p", "seed"]) == 0
+    assert "configs/train.yaml replaces the built-in one" in capsys.readouterr().err

@@ -1,3 +1,6 @@
+import pytest
+
+from ksim_cli.errors import UserError
 from ksim_cli.paths import GROUPS, builtin_root, project_root, project_roots, task_file
 
 
@@ -21,3 +24,9 @@ def test_a_folder_is_a_project_if_it_has_tasks_or_a_group_of_configs(project, mo
     assert project_root() is None
     monkeypatch.setenv("KSIM_PROJECT", str(project))
     assert project_root() == project.resolve()
+
+
+def test_a_named_project_must_be_one(project, monkeypatch):
+    monkeypatch.setenv("KSIM_PROJECT", str(project / "nowhere"))
+    with pytest.raises(UserError, match=r"KSIM_PROJECT=.*nowhere: holds neither tasks/"):
+        project_root()

@@ -10,6 +10,8 @@ from typing import Any
 
 from ksim_cli.config.keys import key
 
+_ACTIVATIONS = ("tanh", "relu", "elu", "silu", "gelu")
+
 
 @dataclass(frozen=True)
 class TaskConfig:
@@ -24,9 +26,9 @@ class TaskConfig:
 class EngineConfig:
     """`engine.*`: what steps the physics."""
 
-    type: str = key("auto", "auto, mujoco (all CPU cores) or mjx (accelerator)")
-    impl: str = key("jax", "implementation of mjx: jax")
-    num_threads: int = key(0, "threads of the mujoco engine; 0: one per core")
+    type: str = key("auto", "what steps the physics", choices=("auto", "mujoco", "mjx"))
+    impl: str = key("jax", "implementation of mjx", choices=("jax",))
+    num_threads: int = key(0, "threads of the mujoco engine; 0: one per core", least=0)
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,19 @@ class PPOConfig:
     """`algo.*` of `algo=ppo`: proximal policy optimisation (Schulman et al. 2017)."""
 
     type: str = key("ppo", "registered algorithm")
-    num_passes: int = key(4, "passes over each rollout")
-    clip_param: float = key(0.2, "clip of the probability ratio, and of the value if clipped")
-    value_loss_coef: float = key(0.5, "weight of the value loss")
+    num_passes: int = key(4, "passes over each rollout", least=1)
+    clip_param: float = key(
+        0.2, "clip of the probability ratio, and of the value if clipped", above=0
+    )
+    value_loss_coef: float = key(0.5, "weight of the value loss", least=0)
     use_clipped_value_loss: bool = key(True, "clip the change of the value as the ratio is clipped")
-    entropy_coef: float = key(0.0, "weight of the entropy bonus")
-    kl_coef: float = key(0.0, "weight of the KL penalty between old and new policy")
+    entropy_coef: float = key(0.0, "weight of the entropy bonus", least=0)
+    kl_coef: float = key(0.0, "weight of the KL penalty between old and new policy", least=0)
     adaptive_kl: bool = key(False, "steer kl_coef so that the KL stays near desired_kl")
-    desired_kl: float = key(0.01, "KL per update that adaptive_kl aims at", unit="nat")
-    log_clip_value: float = key(5.0, "clip of the log of the probability ratio")
-    gamma: float = key(0.99, "discount per control step")
-    lam: float = key(0.95, "GAE: 1 is low bias and high variance, 0 the reverse")
+    desired_kl: float = key(0.01, "KL per update that adaptive_kl aims at", unit="nat", above=0)
+    log_clip_value: float = key(5.0, "clip of the log of the probability ratio", above=0)
+    gamma: float = key(0.99, "discount per control step", least=0, most=1)
+    lam: float = key(0.95, "GAE: 1 is low bias and high variance, 0 the reverse", least=0, most=1)
     normalize_advantages: bool = key(True, "zero mean and unit variance over each minibatch")
     monte_carlo_returns: bool = key(False, "value targets are discounted returns instead of GAE's")
     normalize_returns: bool = key(True, "divide rewards by the running std of their return")
@@ -55,12 +59,14 @@ class OptimizerConfig:
     """`optimizer.*` of `optimizer=adam|adamw`."""
 
     type: str = key("adam", "registered optimizer")
-    learning_rate: float = key(3e-4, "step size")
-    max_grad_norm: float | None = key(1.0, "clip of the gradient's global norm; null: no clip")
-    beta1: float = key(0.9, "decay of the first moment")
-    beta2: float = key(0.999, "decay of the second moment")
-    eps: float = key(1e-8, "added to the denominator")
-    weight_decay: float = key(0.0, "decoupled weight decay (adamw)")
+    learning_rate: float = key(3e-4, "step size", above=0)
+    max_grad_norm: float | None = key(
+        1.0, "clip of the gradient's global norm; null: no clip", above=0
+    )
+    beta1: float = key(0.9, "decay of the first moment", least=0, below=1)
+    beta2: float = key(0.999, "decay of the second moment", least=0, below=1)
+    eps: float = key(1e-8, "added to the denominator", above=0)
+    weight_decay: float = key(0.0, "decoupled weight decay (adamw)", least=0)
 
 
 @dataclass(frozen=True)
@@ -68,13 +74,13 @@ class MLPConfig:
     """`model.*` of `model=mlp`: actor and critic of the same shape, sharing nothing."""
 
     type: str = key("mlp", "registered model")
-    hidden_size: int = key(64, "width of each hidden layer")
-    num_hidden_layers: int = key(2, "hidden layers")
-    activation: str = key("tanh", "tanh, relu, elu, silu or gelu")
-    init_std: float = key(1.0, "initial standard deviation of the actions")
-    min_std: float = key(1e-3, "lower bound of that standard deviation")
+    hidden_size: int = key(64, "width of each hidden layer", least=1)
+    num_hidden_layers: int = key(2, "hidden layers", least=0)
+    activation: str = key("tanh", "between the layers", choices=_ACTIVATIONS)
+    init_std: float = key(1.0, "initial standard deviation of the actions", above=0)
+    min_std: float = key(1e-3, "lower bound of that standard deviation", above=0)
     normalize_observations: bool = key(True, "running mean and variance of the observations")
-    observation_clip: float = key(10.0, "clip of normalised observations", unit="std")
+    observation_clip: float = key(10.0, "clip of normalised observations", unit="std", above=0)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ One `hydra.main` per command, so that sweeps, `--cfg`, `--info` and `--config-di
 in every Hydra program. Hydra ends here: code below sees frozen dataclasses only.
 """
 
+import copy
 import dataclasses
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -19,20 +21,33 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from ksim_cli.config import options, report
 from ksim_cli.config.components import COMPONENTS
-from ksim_cli.config.overrides import CommandLine, parse
+from ksim_cli.config.overrides import COMPONENT_SECTIONS, CommandLine, parse
 from ksim_cli.config.saved import read_config
 from ksim_cli.config.schema import RunConfig
-from ksim_cli.config.validate import validate
-from ksim_cli.errors import UserError
-from ksim_cli.paths import GROUPS, builtin_root, project_root, task_file
-
-SavedConfig = Callable[[CommandLine], Path | None]
-"""Finds the saved config a command starts from; None: the built-in ones."""
+from ksim_cli.config.validate import complete, validate
+from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.paths import GROUPS, builtin_root, project_root, project_roots, task_file
 
 _VERSION_BASE = "1.3"
+_SCHEMAS = "schema"
+"""Config group of the schemas: not among the options, where `algo=glob(*)` would meet them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Where the composition starts.
+
+    Attributes:
+        line: the command line, perhaps with the run that it means written out.
+        saved: saved config to start from; None: the built-in ones.
+    """
+
+    line: CommandLine
+    saved: Path | None = None
 
 
 class ProjectConfigs(SearchPathPlugin):
@@ -46,7 +61,10 @@ class ProjectConfigs(SearchPathPlugin):
 
 
 def launch(
-    command: str, arguments: list[str], job: Callable[[DictConfig], Any], saved: SavedConfig
+    command: str,
+    arguments: list[str],
+    job: Callable[[DictConfig], Any],
+    begin: Callable[[CommandLine], Start],
 ) -> int:
     """Composes the configuration and runs a command on it.
 
@@ -54,7 +72,7 @@ def launch(
         command: its name, for messages.
         arguments: what was typed after it.
         job: a module-level function of the composed config (launchers find it by name).
-        saved: finds the saved config to start from.
+        begin: finds the saved config to start from.
 
     Returns:
         The exit status: 0, 1 for a job that failed, 2 for a mistake of the user.
@@ -62,27 +80,20 @@ def launch(
     wants_full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra re-raises, and the message is ours
     argv = sys.argv
+    logging.getLogger("hydra").setLevel(logging.NOTSET)  # an earlier job may have changed it
     try:
-        line = parse(command, arguments)
-        if line.multirun and any(
-            f in ("-c", "--cfg") or f.startswith("--cfg=") for f in line.flags
-        ):
-            raise UserError("--cfg shows one job's config: leave out --multirun")
-        if line.value("task") is not None and (line.value("resume") or line.value("checkpoint")):
-            raise UserError(
-                "task=... and a saved run together: a run has its task already."
-                " Leave out one of them"
-            )
-        path = saved(line)
+        start = begin(parse(command, arguments))
+        primary = "train" if start.saved is None else "saved"
+        _say_if_shadowed(primary)
         _register_schemas()
-        if path is not None:
-            line = _start_from(path, line)
+        if start.saved is not None:
+            _store_saved(start.saved, start.line)
         Plugins.instance().register(ProjectConfigs)
-        sys.argv = [f"ksim {command}", *line.flags, *line.overrides]
+        sys.argv = [f"ksim {command}", *start.line.flags, *start.line.overrides]
         hydra.main(
             version_base=_VERSION_BASE,
             config_path=str(builtin_root() / "configs"),
-            config_name="train" if path is None else "saved",
+            config_name=primary,
         )(job)()
     except Exception as error:
         return report.report(error, command, wants_full_error)
@@ -93,6 +104,13 @@ def launch(
     return 0
 
 
+def _say_if_shadowed(primary: str) -> None:
+    """A note where the user's project replaces a primary config, which few will want."""
+    own = project_root()
+    if own is not None and (own / "configs" / f"{primary}.yaml").is_file():
+        print(f"ksim: configs/{primary}.yaml replaces the built-in one", file=sys.stderr)
+
+
 def to_run_config(composed: DictConfig) -> RunConfig:
     """The composed config as frozen dataclasses, checked; called inside the job.
 
@@ -100,26 +118,42 @@ def to_run_config(composed: DictConfig) -> RunConfig:
         UserError: a value is missing, unknown or impossible.
     """
     hydra_config = HydraConfig.get()
-    choice = hydra_config.runtime.choices.get("task")
-    OmegaConf.resolve(composed)
-    missing = sorted(OmegaConf.missing_keys(composed))
-    if missing:
-        raise UserError(f"needs a value: {', '.join(missing)}. Type {missing[0]}=...")
-    config = OmegaConf.to_object(composed)
-    assert isinstance(config, RunConfig)
-    name = choice or config.task.name
-    kind = config.task.type or (name if _has_class(name) else "task")
+    config = _plain(composed)
+    name = hydra_config.runtime.choices.get("task") or config.task.name
     changes: dict[str, Any] = {
-        section: OmegaConf.to_container(composed[section])
-        for section in ("algo", "model", "optimizer", "curriculum")
-        if composed[section] is not None
+        group: complete(getattr(config, group), group) for group in COMPONENT_SECTIONS
     }
+    kind = config.task.type or (name if _has_class(name) else "task")
+    _refuse_unknown_task(kind)
     changes["task"] = dataclasses.replace(config.task, name=name, type=kind)
-    if config.run_dir is None and hydra_config.mode == RunMode.MULTIRUN:
+    if config.run_dir is None and is_sweep():
         changes["run_dir"] = hydra_config.runtime.output_dir
     config = dataclasses.replace(config, **changes)
     validate(config)
     return config
+
+
+def _plain(composed: DictConfig) -> RunConfig:
+    """The composed config without OmegaConf; the sections of components are dicts."""
+    try:
+        OmegaConf.resolve(composed)
+        missing = sorted(OmegaConf.missing_keys(composed))
+        if missing:
+            raise UserError(f"needs a value: {', '.join(missing)}. Type {missing[0]}=...")
+        sections: dict[str, Any] = {
+            group: OmegaConf.to_container(composed[group])
+            for group in COMPONENT_SECTIONS
+            if OmegaConf.is_config(composed[group])
+        }
+        # What does not fit a component is said by `complete`, which knows its parameters.
+        rest = copy.deepcopy(composed)
+        for group in sections:
+            rest[group] = None
+        config = OmegaConf.to_object(rest)
+        assert isinstance(config, RunConfig)  # the primary config begins with its schema
+    except OmegaConfBaseException as error:
+        raise UserError(report.explain(error)) from error
+    return dataclasses.replace(config, **sections)
 
 
 def is_sweep() -> bool:
@@ -128,9 +162,20 @@ def is_sweep() -> bool:
 
 
 def _has_class(name: str) -> bool:
+    return any(task_file(root, name) for root in project_roots())
+
+
+def _refuse_unknown_task(kind: str) -> None:
+    """Refuses a task that no file is named after, while that can still be told without JAX."""
     own = project_root()
-    roots = [builtin_root()] if own is None else [own, builtin_root()]
-    return any(task_file(root, name) for root in roots)
+    if kind == "task" or _has_class(kind):
+        return
+    if own is not None and (own / "tasks" / "__init__.py").is_file():
+        return  # it may register a task of any name
+    names = {"task", *(n for root in project_roots() for n in options.task_files(root))}
+    raise UserError(
+        f"task.type={kind}: no task '{kind}'.{nearest(kind, names)}\n  available: {listing(names)}"
+    )
 
 
 def _register_schemas() -> None:
@@ -139,7 +184,7 @@ def _register_schemas() -> None:
     store.store(name="run_schema", node=_structured(RunConfig))
     for group, components in COMPONENTS.items():
         for name, schema in components.items():
-            store.store(group=group, name=f"{name}_schema", node=_structured(schema))
+            store.store(group=f"{_SCHEMAS}/{group}", name=name, node=_structured(schema))
     for name in options.tasks_without_config():
         store.store(group="task", name=name, node={"task": {"type": name}}, package="_global_")
 
@@ -155,12 +200,19 @@ def _structured(schema: type) -> DictConfig:
     return node
 
 
-def _start_from(path: Path, line: CommandLine) -> CommandLine:
-    """Stores a saved config as the base of the composition."""
+def _store_saved(path: Path, line: CommandLine) -> None:
+    """Stores a saved config as the base of the composition.
+
+    Raises:
+        UserError: it cannot be read, or a value in it does not fit the schema.
+    """
     values = read_config(path)
     for group in GROUPS:
         # Hydra merges; a group that is named anew shall replace what was saved.
         if line.value(group) is not None:
             values.pop(group, None)
+    try:
+        OmegaConf.merge(_structured(RunConfig), values)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{path}: {report.explain(error)}") from error
     ConfigStore.instance().store(name="_saved", node=values)
-    return line

@@ -15,8 +15,17 @@ COMMANDS = {
     "eval": "play deterministic episodes and write eval.json",
     "view": "render a policy to a video",
     "collect": "record a dataset of episodes",
-    "list": "list every group's options, your own included",
+    "list": "list every group's options, your own included; ksim list rewards: their types too",
 }
+
+TERMS_ONLY = ("observations", "terminations", "resets", "commands", "events", "noise")
+"""What `ksim list` knows besides the groups: sections whose entries only have types."""
+
+TYPED = (
+    *TERMS_ONLY,
+    *("actuators", "rewards", "randomization", "curriculum", "algo", "model", "optimizer"),
+)
+"""Sections whose registered types `ksim list` can show; that imports JAX."""
 
 _EXAMPLES = {
     "train": (
@@ -96,8 +105,10 @@ def _option(option: Option) -> str:
 def _keys(schema: type, prefix: str = "") -> Iterator[str]:
     for field in dataclasses.fields(schema):
         unit = f" [{field.metadata['unit']}]" if field.metadata.get("unit") else ""
+        choices = field.metadata.get("choices") or ()
+        among = f": {', '.join(choices)}" if len(choices) > 1 else ""
         head = f"  {prefix + field.name}={_default(field)}"
-        yield from _wrapped(f"{head:<38} ", field.metadata.get("help", "") + unit)
+        yield from _wrapped(f"{head:<38} ", f"{field.metadata.get('help', '')}{among}{unit}")
 
 
 def _default(field: "dataclasses.Field[Any]") -> str:

@@ -1,19 +1,71 @@
-"""How a configuration key declares itself: default, meaning, unit."""
+"""How a configuration key declares itself: default, meaning, unit, and the values it allows."""
 
 import dataclasses
+import math
+import operator
+from collections.abc import Sequence
 from typing import Any
 
+from ksim_cli.errors import nearest
 
-def key(default: Any, help: str, unit: str = "") -> Any:
+_WORDS = {"above": "above", "least": "at least", "most": "at most", "below": "below"}
+_FITS = {
+    "above": operator.gt,
+    "least": operator.ge,
+    "most": operator.le,
+    "below": operator.lt,
+}
+
+
+def key(
+    default: Any,
+    help: str,
+    unit: str = "",
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+    choices: Sequence[str] = (),
+) -> Any:
     """A dataclass field that knows its meaning.
 
     Args:
         default: default value; a dict or list is copied for each instance.
         help: one line for `ksim <command> --help`.
         unit: physical unit, empty if it has none.
+        above: the value must be larger than this.
+        least: the smallest value allowed.
+        most: the largest value allowed.
+        below: the value must be smaller than this.
+        choices: the values allowed, if they can be listed.
     """
-    metadata = {"help": help, "unit": unit}
+    limits = {"above": above, "least": least, "most": most, "below": below}
+    metadata = {"help": help, "unit": unit, "limits": limits, "choices": tuple(choices)}
     if isinstance(default, dict | list):
         copy = type(default)
         return dataclasses.field(default_factory=lambda: copy(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def refusal(field: "dataclasses.Field[Any]", value: Any) -> str | None:
+    """What is wrong with the value of a key; None where it is allowed.
+
+    Args:
+        field: the key's field; one that was not made by `key` allows everything.
+        value: a value of the right type. Null is allowed wherever the type allows it.
+    """
+    choices = field.metadata.get("choices") or ()
+    if choices and value is not None and value not in choices:
+        return f"is not one of {', '.join(choices)}.{nearest(str(value), choices)}"
+    limits = field.metadata.get("limits")
+    if limits is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not math.isfinite(value):
+        return "must be finite"
+    broken = [
+        f"{_WORDS[name]} {limit:.12g}"
+        for name, limit in limits.items()
+        if limit is not None and not _FITS[name](value, limit)
+    ]
+    return f"must be {' and '.join(broken)}" if broken else None

@@ -37,12 +37,16 @@ def tasks_without_config() -> list[str]:
     own = project_root()
     if own is None or not (own / "tasks").is_dir():
         return []
-    files = [p.stem for p in (own / "tasks").glob("*.py")]
-    folders = [p.parent.name for p in (own / "tasks").glob("*/__init__.py")]
-    names = {n for n in (*files, *folders) if not n.startswith("_")}
     roots = (own, builtin_root())
     written = {p.stem for root in roots for p in (root / "configs" / "task").glob("*.yaml")}
-    return sorted(names - written)
+    return [name for name in task_files(own) if name not in written]
+
+
+def task_files(root: Path) -> list[str]:
+    """Names of the Python files of tasks in a project root, sorted."""
+    files = [p.stem for p in (root / "tasks").glob("*.py")]
+    folders = [p.parent.name for p in (root / "tasks").glob("*/__init__.py")]
+    return sorted({n for n in (*files, *folders) if not n.startswith("_")})
 
 
 def _group(group: str) -> list[Option]:

@@ -1,16 +1,20 @@
 """What the user typed after the command, looked through before Hydra sees it."""
 
 import dataclasses
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
 
 from ksim_cli.config.aliases import ALIASES, RUN_MODES
+from ksim_cli.config.options import list_options
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError, nearest
 from ksim_cli.paths import GROUPS
 
-FREE_SECTIONS = (
+TERM_SECTIONS = (
     "actuators",
     "observations",
     "rewards",
@@ -22,13 +26,18 @@ FREE_SECTIONS = (
 )
 """Sections of terms: any field of a term may be set, written in YAML or not."""
 
-_FLAGS = {"-m", "--multirun", "--resolve", "--hydra-help", "-r", "--run"}
+COMPONENT_SECTIONS = ("algo", "model", "optimizer", "curriculum")
+"""Sections of one component each, whose fields depend on its type."""
+
+_FLAGS = ("-m", "--multirun", "--resolve", "--hydra-help", "-r", "--run")
 _FLAGS_WITH_VALUE = {
-    *("-c", "--cfg", "-p", "--package", "-cn", "--config-name"),
-    *("-cp", "--config-path", "-cd", "--config-dir"),
+    **dict.fromkeys(("-c", "--cfg"), ("job", "hydra", "all")),
+    **dict.fromkeys(("-p", "--package", "-cn", "--config-name", "-cd", "--config-dir"), ()),
 }
+"""Flag -> its values; empty where any will do."""
+
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-_KEYS = {f.name for f in dataclasses.fields(RunConfig)}
+_TYPES: dict[str, Any] = {f.name: f.type for f in dataclasses.fields(RunConfig)}
 
 
 @dataclass(frozen=True)
@@ -44,12 +53,20 @@ class CommandLine:
     overrides: list[str]
 
     def value(self, key: str) -> str | None:
-        """The value given to a key, None if it is not among the overrides."""
+        """The value given to a key; None if it was not given, or given as null."""
         for override in self.overrides:
             name, _, value = override.partition("=")
             if name.lstrip("+") == key:
-                return value.strip("'\"")
+                value = value.strip("'\"")
+                return None if value == "null" else value
         return None
+
+    def replace(self, key: str, value: str) -> "CommandLine":
+        """The same with a key set to a text, whatever characters that holds."""
+        kept = [o for o in self.overrides if o.partition("=")[0].lstrip("+") != key]
+        # A backslash stands for itself, but not before a quote.
+        quoted = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + (m[2] and "\\'"), value)
+        return dataclasses.replace(self, overrides=[*kept, f"{key}='{quoted}'"])
 
     def without(self, *keys: str) -> "CommandLine":
         """The same without some overrides."""
@@ -78,25 +95,40 @@ def parse(command: str, arguments: list[str]) -> CommandLine:
         else:
             overrides.extend(_override(command, argument))
     _refuse_twice(overrides)
-    return CommandLine(flags=flags, overrides=overrides)
+    line = CommandLine(flags=_with_info(flags), overrides=overrides)
+    if line.multirun and any(f in ("-c", "--cfg") or f.startswith("--cfg=") for f in flags):
+        raise UserError("--cfg shows one job's config: leave out --multirun")
+    folder = line.value("run_dir")
+    if line.multirun and folder is not None and "," not in folder and "${" not in folder:
+        raise UserError(
+            "run_dir= is the folder of one run, and a sweep has several. Leave it out, or set"
+            f" hydra.sweep.dir={folder}: each job gets a folder in there"
+        )
+    return line
 
 
 def _flag(argument: str, rest: Iterator[str]) -> list[str]:
-    name = argument.partition("=")[0]
-    if name in _FLAGS:
+    name, equals, value = argument.partition("=")
+    if name in _FLAGS and not equals:
         return [argument]
     if name in ("-i", "--info"):
-        return [argument]
+        if equals and value not in _INFO:
+            raise UserError(f"{argument}: one of {', '.join(_INFO)}.{nearest(value, _INFO)}")
+        return [name, value] if equals else [name]
     if name in _FLAGS_WITH_VALUE:
-        if "=" in argument:
-            return [argument]
-        value = next(rest, None)
-        if value is None:
-            raise UserError(f"{argument}: needs a value, as in {argument} job")
-        return [argument, value]
+        choices = _FLAGS_WITH_VALUE[name]
+        value = value if equals else next(rest, "")
+        example = choices[0] if choices else "VALUE"
+        if not value:
+            raise UserError(f"{name}: needs a value, as in {name} {example}")
+        if choices and value not in choices:
+            raise UserError(
+                f"{name} {value}: one of {', '.join(choices)}.{nearest(value, choices)}"
+            )
+        return [name, value]
     key = name.lstrip("-").replace("-", "_")
-    value = argument.partition("=")[2] or next(rest, "VALUE")
-    if key in _KEYS or key in GROUPS or key in ALIASES:
+    if _known(key) or key in ALIASES:
+        value = value or next(rest, "VALUE")
         raise UserError(
             f"no option '{name}'. Keys are given without dashes: {ALIASES.get(key, key)}={value}"
         )
@@ -104,42 +136,99 @@ def _flag(argument: str, rest: Iterator[str]) -> list[str]:
     raise UserError(f"no option '{name}'.{nearest(name, known)} Keys are given as key=value")
 
 
+def _with_info(flags: list[str]) -> list[str]:
+    """The flags with what a bare `--info` means written out, else it swallows an override."""
+    written: list[str] = []
+    for flag, after in zip_longest(flags, flags[1:]):
+        bare = flag in ("-i", "--info") and after not in _INFO
+        written += [flag, "all"] if bare else [flag]
+    return written
+
+
 def _override(command: str, argument: str) -> list[str]:
     name, equals, value = argument.partition("=")
+    removes = name.startswith("~")
     key = name.lstrip("+~").partition("@")[0]
-    if not equals and not name.startswith("~"):
-        hint = f" Type {key}=VALUE" if _known(key) else f"{nearest(key, _names())}"
-        raise UserError(f"'{argument}': expected key=value.{hint}")
+    if not equals and not removes:
+        hint = f" Type {key}=VALUE" if _known(key) else nearest(key, _names())
+        raise UserError(f"'{argument}': expected key=value, without spaces.{hint}")
     if key == "run_mode":
-        if value not in RUN_MODES:
-            raise UserError(f"run_mode={value}: one of {', '.join(RUN_MODES)}")
-        meaning = RUN_MODES[value]
-        _say(f"run_mode={value} is {meaning or 'what ksim train does anyway'} now")
-        return [meaning] if meaning else []
-    if key in ALIASES:
+        return _run_mode(value)
+    if key in ALIASES and not removes:
         _say(f"'{key}' is called '{ALIASES[key]}' now")
-        key = ALIASES[key]
-        name = key
+        key = name = ALIASES[key]
     if not _known(key):
         raise UserError(
             f"no key or group '{key}'.{nearest(key, _names())}"
             f"\n  see: ksim {command} --help, ksim list"
         )
-    section = key.partition(".")[0]
-    if section in FREE_SECTIONS and "." in key and not name.startswith(("+", "~")):
-        name = f"++{name}"
-    elif name.startswith("+") and "." not in key and key not in GROUPS and "/" not in key:
-        name = key  # +seed=3 means seed=3: the key is known
-    return [f"{name}={value}" if equals else name]
+    if removes:
+        return [_removal(argument, key)]
+    if key in GROUPS and value in ("", "null"):
+        return _no_option(key, value)
+    section, dot, field = key.partition(".")
+    if section.partition("/")[0] == "hydra" or "@" in name:
+        return [f"{name}={value}"]
+    if section in (*TERM_SECTIONS, *COMPONENT_SECTIONS):
+        if value == "{}":
+            raise UserError(
+                f"{key}={{}}: changes nothing, for Hydra merges it into what is there."
+                f" ~{section}.NAME removes one entry"
+            )
+        return [f"++{key}={value}" if dot else f"{key}={value}"]
+    if dot and dataclasses.is_dataclass(_TYPES.get(section)):
+        _check_field(section, field, value)
+    return [f"{key}={value}"]  # +seed=3 means seed=3: the key is there
+
+
+def _run_mode(value: str) -> list[str]:
+    if value not in RUN_MODES:
+        raise UserError(f"run_mode={value}: one of {', '.join(RUN_MODES)}")
+    meaning = RUN_MODES[value]
+    _say(f"run_mode={value} is {meaning or 'what ksim train does anyway'} now")
+    return [meaning] if meaning else []
+
+
+def _removal(argument: str, key: str) -> str:
+    """Only what a section names may be removed: the keys of the schema are always there."""
+    section, dot, _ = key.partition(".")
+    if dot and section in TERM_SECTIONS:
+        return argument
+    names = ", ".join(TERM_SECTIONS)
+    raise UserError(
+        f"{argument}: '{key}' cannot be removed; to go back to its default, leave it out."
+        f"\n  ~SECTION.NAME removes one entry of {names}"
+    )
+
+
+def _no_option(group: str, value: str) -> list[str]:
+    """`group=` or `group=null`: nothing to say for an optional group, a mistake for another."""
+    names = [option.name for option in list_options().get(group, [])]
+    if group == "experiment" and value == "null":
+        return []
+    options = ", ".join(names) or f"(none; add ./configs/{group}/NAME.yaml)"
+    raise UserError(f"{group}={value}: needs an option\n  {group}: {options}")
+
+
+def _check_field(section: str, field: str, value: str) -> None:
+    fields = {f.name for f in dataclasses.fields(_TYPES[section])}
+    if field not in fields:
+        raise UserError(
+            f"no key '{section}.{field}'."
+            f"{nearest(f'{section}.{field}', [f'{section}.{name}' for name in fields])}"
+            f"\n  {section}: {', '.join(sorted(fields))}"
+        )
+    if (section, field) == ("task", "name"):
+        raise UserError(f"task.name={value}: is filled in by ksim. Choose a task with task={value}")
 
 
 def _known(key: str) -> bool:
     first = key.partition(".")[0]
-    return first in _KEYS or key in GROUPS or first.partition("/")[0] == "hydra"
+    return first in _TYPES or key in GROUPS or first.partition("/")[0] == "hydra"
 
 
 def _names() -> list[str]:
-    return [*_KEYS, *GROUPS, *ALIASES, "hydra"]
+    return [*_TYPES, *GROUPS, *ALIASES, "hydra"]
 
 
 def _say(text: str) -> None:
@@ -151,5 +240,8 @@ def _refuse_twice(overrides: list[str]) -> None:
     for override in overrides:
         key = override.partition("=")[0].lstrip("+")
         if key in seen and not key.startswith("~"):
-            raise UserError(f"'{key}' is given twice: {seen[key]} and {override}. Keep one of them")
+            raise UserError(
+                f"'{key}' is given twice: {seen[key].lstrip('+')} and {override.lstrip('+')}."
+                " Keep one of them"
+            )
         seen[key] = override

@@ -1,30 +1,54 @@
 """A mistake as one message: what is wrong, what was got, what exists, what to type."""
 
+import dataclasses
 import re
 import sys
 import traceback
 from collections.abc import Iterator
+from typing import Any
 
 import yaml
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
+from ksim_cli.config.aliases import ALIASES
+from ksim_cli.config.components import COMPONENTS
+from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.paths import GROUPS
+
+_GLOBAL_GROUPS = ("task", "experiment", "render")
+"""Groups whose files set keys of the whole run."""
+
+_WRONG_TYPE = (
+    r"Value '(?P<value>.*)' of type '(?P<got>\w+)' could not be converted to (?P<wanted>\w+)",
+    r"Value '(?P<value>.*)' is not a valid (?P<wanted>\w+) \(type (?P<got>\w+)\)",
+)
+"""How OmegaConf says that a value is of another type."""
+
+_TYPE_NAMES = {"Integer": "int", "Float": "float", "Boolean": "bool", "String": "str"}
 
 
 class JobFailedError(Exception):
-    """A job crashed; its traceback has been printed."""
+    """A job of a sweep failed; what there is to say has been printed.
+
+    Args:
+        status: the exit status it stands for.
+    """
+
+    def __init__(self, status: int = 1) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 def report(error: Exception, command: str, wants_full_error: bool) -> int:
     """Prints an error; returns the exit status: 2 for the user's mistake, 1 for a failed job."""
-    if wants_full_error:
-        traceback.print_exception(error)
     if isinstance(error, JobFailedError):
-        return 1
+        return error.status
     message = explain(error)
-    if message is None:
+    if message is None or wants_full_error:
         traceback.print_exception(error)
+    if message is None:
         return 1
     print(f"ksim {command}: {message}", file=sys.stderr)
     return 2
@@ -32,19 +56,22 @@ def report(error: Exception, command: str, wants_full_error: bool) -> int:
 
 def explain(error: BaseException) -> str | None:
     """The message for a mistake of the user; None if the error is none."""
-    if isinstance(error, UserError):
-        return str(error)
     for cause in _chain(error):
         if isinstance(cause, UserError):
             return str(cause)
         if isinstance(cause, yaml.YAMLError):
             return f"YAML error: {' '.join(str(cause).split())}"
         if isinstance(cause, OmegaConfBaseException):
-            return _omegaconf(cause, error)
+            return _omegaconf(cause, _place(error))
     if isinstance(error, MissingConfigException):
         return _missing(error)
+    if isinstance(error, OverrideParseException):
+        return (
+            f"'{error.override}': cannot be read: a bracket or quote is not closed, or a character"
+            " is not allowed outside quotes. In the shell: \"KEY='VALUE'\""
+        )
     if isinstance(error, HydraException):
-        return _hydra(error)
+        return _hydra(str(error))
     if isinstance(error, RecursionError):
         return (
             "a config includes itself. A file that extends the built-in one of the same name needs"
@@ -63,44 +90,101 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or current.__context__
 
 
-def _omegaconf(cause: OmegaConfBaseException, error: BaseException) -> str:
-    full_key = str(cause.full_key or cause.key or "")
+def _place(error: BaseException) -> str:
+    """The option whose file is at fault, as `task/mine`; empty if it is the command line."""
+    found = re.search(r"In '([^']+)'", str(error))
+    return found[1] if found else ""
+
+
+def _omegaconf(cause: OmegaConfBaseException, place: str) -> str:
+    path = str(cause.full_key or cause.key or "")
     text = str(cause.msg or cause).splitlines()[0]
-    where = re.search(r"In '([^']+)'", str(error))
-    place = f"In '{where.group(1)}': " if where else ""
-    if "not in" in text and full_key:
-        parent = full_key.rpartition(".")[0]
-        name = full_key.rpartition(".")[2]
-        names = [str(k) for k in cause.parent_node] if cause.parent_node is not None else []
-        hint = nearest(name, names)
-        message = f"{place}no key '{full_key}'.{hint}"
-        if names:
-            message += f"\n  {parent or 'keys'}: {listing(names)}"
-        if full_key.startswith("task.") and place:
-            message += "\n  A task's YAML sets keys of the whole run. Its first line is"
-            message += " # @package _global_"
-        return message
-    return f"{place}{full_key}: {text}" if full_key else f"{place}{text}"
+    where = f"In '{place}': " if place else ""
+    if "not in" in text and path:
+        return where + _unknown(path, cause.parent_node) + _package_line(path, place)
+    for pattern in _WRONG_TYPE:
+        wrong = re.match(pattern, text)
+        if wrong:
+            wanted = _TYPE_NAMES.get(wrong["wanted"], wrong["wanted"])
+            text = f"expected {wanted}, got {wrong['got']}"
+            return f"{where}{path}={wrong['value']}: {text}{_meaning(path)}"
+    if "is not Optional" in text:
+        return f"{where}{path}=null: needs a value{_meaning(path)}"
+    if "is not a ListConfig" in text:
+        return f"{where}{path}: expected a list, as in {path}=[1,2]{_meaning(path)}"
+    return f"{where}{path}: {text}" if path else f"{where}{text}"
+
+
+def _unknown(path: str, parent: Any) -> str:
+    """A key that does not exist, and those beside it."""
+    above, _, name = path.rpartition(".")
+    if name in ALIASES and not above:
+        return f"no key '{path}'. It is called '{ALIASES[name]}' now: write that"
+    names = [str(key) for key in parent] if parent is not None else []
+    paths = [f"{above}.{each}" if above else each for each in names]
+    if path in GROUPS:  # without options it is no group to Hydra
+        return f"no option of '{path}': there is none. Add ./configs/{path}/NAME.yaml"
+    if not above:
+        return f"no key '{path}'.{nearest(path, paths)} See ksim train --help"
+    return f"no key '{path}'.{nearest(path, paths)}\n  {above}: {listing(names)}"
+
+
+def _package_line(path: str, place: str) -> str:
+    """The remark that a file says the wrong thing about where its keys belong."""
+    group = place.partition("/")[0]
+    if group in _GLOBAL_GROUPS and path.partition(".")[0] == group:
+        return (
+            f"\n  The keys of a file in configs/{group} are those of the whole run."
+            " Its first line is # @package _global_"
+        )
+    if group in GROUPS and group not in _GLOBAL_GROUPS and "." not in path:
+        return f"\n  A file in configs/{group} holds fields of '{group}' and has no @package line"
+    return ""
+
+
+def _meaning(path: str) -> str:
+    """A line on what a key is; empty where the schema does not know it."""
+    group, _, field = path.partition(".")
+    known = [(RunConfig, path), *((schema, field) for schema in COMPONENTS.get(group, {}).values())]
+    for schema, name in known:
+        for each in dataclasses.fields(schema):
+            if each.name == name and each.metadata.get("help"):
+                return f"\n  {path}: {each.metadata['help']}"
+    return ""
 
 
 def _missing(error: MissingConfigException) -> str:
-    name = error.missing_cfg_file or ""
+    name = str(error.missing_cfg_file or "")
+    group, _, choice = name.rpartition("/")
     choices = list(error.options or [])
-    group, _, choice = str(name).rpartition("/")
-    if not choices:
-        return " ".join(str(error).split())
-    choices = [c for c in choices if not c.endswith("_schema")]
-    hint = f"{nearest(choice, choices)}\n  {group}: {listing(choices)}"
-    return f"no {group or 'config'} '{choice}'.{hint}"
+    if choices:
+        more = ""
+        if group in ("hydra/launcher", "hydra/sweeper"):
+            more = "\n  others are plugins of Hydra to be installed; the extra `sweep` brings some"
+        return (
+            f"no {group or 'config'} '{choice}'.{nearest(choice, choices)}"
+            f"\n  {group}: {listing(choices)}{more}"
+        )
+    found = re.search(r"Could not find '([^']+)'", str(error))
+    group, _, choice = (found[1] if found else name).rpartition("/")
+    if group in GROUPS:
+        return f"no {group} '{choice}'\n  {group}: (none; add ./configs/{group}/{choice}.yaml)"
+    return str(error).splitlines()[0]
 
 
-def _hydra(error: HydraException) -> str:
-    text = str(error)
+def _hydra(text: str) -> str:
     must = re.search(r"You must specify '([^']+)'", text)
     if must:
         found = re.findall(r"^\s+([\w.-]+)$", text.split("Available options:")[-1], re.M)
-        choices = [c for c in found if not c.endswith("_schema")]
-        return f"needs {must.group(1)}=...\n  {must.group(1)}: {listing(choices)}"
+        return f"needs {must[1]}=...\n  {must[1]}: {listing(found)}"
+    sweep = re.search(r"(?:Ambiguous value for argument|Sweep parameters) '([^']*)'", text)
+    if sweep:
+        typed = sweep[1].lstrip("+")
+        key, _, value = typed.partition("=")
+        types = {f.name: f.type for f in dataclasses.fields(RunConfig)}
+        may_be_list = key not in GROUPS and types.get(key, list) in (list, list[float])
+        more = f"\n  one value that is a list: {key}=[{value}]" if may_be_list else ""
+        return f"{typed}: several values. Add -m for one job each: -m {typed}{more}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if "HYDRA_FULL_ERROR" not in line]
     return lines[0] + "".join(f"\n  {line}" for line in lines[1:4])

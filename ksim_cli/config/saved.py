@@ -13,11 +13,17 @@ from typing import Any
 
 import yaml
 
+from ksim_cli.config.components import COMPONENTS, EngineConfig, LoggerConfig, TaskConfig
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
 
 MAX_BYTES = 1_000_000
-_NOT_SAVED = ("checkpoint", "resume", "run_dir", "policy", "run_model_viewer", "collect_dataset")
+_NOT_SAVED = (
+    *("checkpoint", "resume", "run_dir", "policy", "run_model_viewer", "collect_dataset"),
+    "dataset_save_path",
+)
+"""Keys of one command, not of the run. A foreign config shall not choose where ksim writes."""
+
 _FORBIDDEN_KEY = re.compile(r"^_.*_$")
 
 
@@ -53,33 +59,60 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such file; a run folder has one")
     if path.stat().st_size > MAX_BYTES:
         raise UserError(f"{path}: larger than {MAX_BYTES} bytes, so not a config that ksim wrote")
-    text = path.read_text("utf-8")
     try:
+        text = path.read_text("utf-8")
         for token in yaml.scan(text, Loader=yaml.SafeLoader):
             if isinstance(token, yaml.AnchorToken | yaml.AliasToken | yaml.TagToken):
                 raise UserError(f"{path}: anchors, aliases and tags are not allowed in it")
         saved = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: {error}") from error
     if not isinstance(saved, dict):
         raise UserError(f"{path}: not a config that ksim wrote")
     _refuse_code(saved, str(path))
-    known = {f.name for f in dataclasses.fields(RunConfig)}
-    unknown = sorted(set(saved) - known)
+    return _known(saved, path)
+
+
+def _known(saved: dict[str, Any], path: Path) -> dict[str, Any]:
+    """What this version knows; the rest is named on stderr."""
+    known: dict[str, Any] = {}
+    unknown: list[str] = []
+    names = {f.name for f in dataclasses.fields(RunConfig)} - set(_NOT_SAVED)
+    for key, value in saved.items():
+        if key not in names:
+            unknown.append(key)
+            continue
+        fields = _fields(key, value)
+        if fields is not None:
+            unknown += [f"{key}.{name}" for name in value if name not in fields]
+            value = {name: item for name, item in value.items() if name in fields}
+        known[key] = value
     if unknown:
-        print(f"{path}: keys unknown here are left out: {', '.join(unknown)}", file=sys.stderr)
-    return {key: value for key, value in saved.items() if key in known}
+        print(f"{path}: left out, not used here: {', '.join(sorted(unknown))}", file=sys.stderr)
+    return known
+
+
+def _fields(section: str, value: Any) -> set[str] | None:
+    """The fields of a section whose schema is known."""
+    if not isinstance(value, dict):
+        return None
+    schema = {"task": TaskConfig, "engine": EngineConfig, "logger": LoggerConfig}.get(section)
+    schema = schema or COMPONENTS.get(section, {}).get(str(value.get("type")))
+    return None if schema is None else {f.name for f in dataclasses.fields(schema)}
 
 
 def _refuse_code(value: Any, where: str) -> None:
-    """Refuses what Hydra or OmegaConf would act upon: `_target_`, `${...}`, `???`."""
+    """Refuses what is not plain data, and what Hydra or OmegaConf would act upon."""
     if isinstance(value, dict):
         for key, item in value.items():
-            if _FORBIDDEN_KEY.match(str(key)):
+            if not isinstance(key, str) or "${" in key or _FORBIDDEN_KEY.match(key):
                 raise UserError(f"{where}: key '{key}' is not allowed in a saved config")
             _refuse_code(item, f"{where}:{key}")
     elif isinstance(value, list):
         for item in value:
             _refuse_code(item, where)
-    elif isinstance(value, str) and ("${" in value or value == "???"):
-        raise UserError(f"{where}: '{value}' is not allowed in a saved config")
+    elif isinstance(value, str):
+        if "${" in value or value == "???":
+            raise UserError(f"{where}: '{value}' is not allowed in a saved config")
+    elif value is not None and not isinstance(value, bool | int | float):
+        raise UserError(f"{where}: {value} is a {type(value).__name__}, which no key holds")

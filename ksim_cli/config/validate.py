@@ -1,127 +1,112 @@
-"""Checks across keys, before JAX is imported."""
+"""What a configuration must hold beyond the types of its keys; checked before JAX is imported."""
 
+import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from ksim_cli.config.components import COMPONENTS
+from ksim_cli.config.keys import refusal
 from ksim_cli.config.schema import RunConfig
-from ksim_cli.errors import UserError, nearest
+from ksim_cli.errors import UserError
+from ksim_cli.registry import make
 
-_CHOICES = {
-    "solver": ("newton", "cg"),
-    "integrator": ("implicitfast", "euler", "rk4"),
-    "engine.type": ("auto", "mujoco", "mjx"),
-    "engine.impl": ("jax",),
-    "viewer": ("video",),
-    "policy": ("zero", "random"),
-}
-_POSITIVE = (
-    *("ctrl_dt", "dt", "num_envs", "batch_size", "iterations", "ls_iterations", "tolerance"),
-    *("epochs_per_log_step", "num_episodes", "eval_length_seconds", "action_clip_max"),
-    *("render_height", "render_width", "render_fps", "render_slowdown", "dataset_num_batches"),
-)
-_POSITIVE_OR_NULL = (
-    *("num_iterations", "max_env_steps", "save_every_n_seconds", "save_every_n_steps"),
-    *("rollout_length_seconds", "rollout_length_frames", "valid_every_n_seconds"),
-    *("valid_every_n_steps", "viewer_num_seconds", "render_length_seconds"),
-)
-_RANGES = {
-    "gamma": (0.0, 1.0),
-    "lam": (0.0, 1.0),
-    "clip_param": (0.0, math.inf),
-    "entropy_coef": (0.0, math.inf),
-    "kl_coef": (0.0, math.inf),
-    "value_loss_coef": (0.0, math.inf),
-    "num_passes": (1, math.inf),
-    "log_clip_value": (0.0, math.inf),
-    "desired_kl": (0.0, math.inf),
-}
+
+def complete(section: Any, group: str) -> Any:
+    """The section of a component with names and types checked and its defaults filled in.
+
+    One of a type without a schema here, a user's own, stays as it is: the registry checks it.
+
+    Raises:
+        UserError: an unknown field, or a value that is not allowed.
+    """
+    schema = _schema(section, group)
+    if schema is None:
+        return section
+    return dataclasses.asdict(make(schema, section, group))
 
 
 def validate(config: RunConfig) -> None:
-    """Refuses a configuration that cannot be trained.
+    """Refuses a configuration that cannot work.
 
     Raises:
         UserError: with every complaint, one a line.
     """
-    complaints = [
-        *_choices(config),
-        *_numbers(config),
-        *_sizes(config),
-        *_algorithm(config),
-        *_optimizer(config),
-    ]
+    complaints = [*_keys(config), *_sections(config)]
+    if not complaints:  # else these would only complain about the same again
+        complaints = [*_sizes(config), *_components(config)]
     if complaints:
-        raise UserError("\n".join(complaints))
+        raise UserError("\n  ".join(complaints))
 
 
-def _choices(config: RunConfig) -> Iterator[str]:
-    for path, choices in _CHOICES.items():
-        value = config
-        for name in path.split("."):
-            value = getattr(value, name)
-        if value is not None and value not in choices:
-            hint = nearest(str(value), choices)
-            yield f"{path}={value}: is not one of {', '.join(choices)}.{hint}"
+def _schema(section: Any, group: str) -> Any:
+    if not isinstance(section, Mapping):
+        return None
+    kind = section.get("type")
+    return COMPONENTS.get(group, {}).get(kind) if isinstance(kind, str) else None
 
 
-def _numbers(config: RunConfig) -> Iterator[str]:
-    for name in (*_POSITIVE, *_POSITIVE_OR_NULL):
-        value: float | None = getattr(config, name)
-        if value is None:
-            continue
-        if not (math.isfinite(value) and value > 0):
-            yield f"{name}={value}: must be a positive number"
-    if config.seed < 0:
-        yield f"seed={config.seed}: must be 0 or more"
-    if config.engine.num_threads < 0:
-        yield f"engine.num_threads={config.engine.num_threads}: must be 0 (one per core) or more"
+def _keys(config: Any, prefix: str = "") -> Iterator[str]:
+    """Keys outside the limits they declare."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _keys(value, f"{prefix}{field.name}.")
+        for each in value if isinstance(value, list) else [value]:
+            why = refusal(field, each)
+            if why is not None:
+                yield f"{prefix}{field.name}={value}: {why}"
+
+
+def _sections(config: RunConfig) -> Iterator[str]:
+    for group in ("algo", "model", "optimizer", "curriculum"):
+        if not isinstance(getattr(config, group), Mapping):
+            yield f"{group}: none is chosen. See ksim list {group}"
+
+
+def _sizes(config: RunConfig) -> Iterator[str]:
+    ratio = config.ctrl_dt / config.dt
+    if abs(ratio - round(ratio)) > 1e-6 or round(ratio) < 1:
+        near = max(1, round(ratio)) * config.dt
+        yield (
+            f"ctrl_dt={config.ctrl_dt:g}: must be a multiple of dt={config.dt:g}."
+            f" Nearest: ctrl_dt={near:g}"
+        )
+    if config.num_envs % config.batch_size:
+        near = _nearest_divisors(min(config.num_envs, 10**9), config.batch_size)
+        yield (
+            f"batch_size={config.batch_size}: must divide num_envs={config.num_envs}"
+            f" (it counts environments per minibatch). Nearest: {', '.join(map(str, near))}"
+        )
+    seconds, frames = config.rollout_length_seconds, config.rollout_length_frames
+    if seconds is None and frames is None:
+        yield "rollout_length_frames: not given. Set it, or rollout_length_seconds"
+    if seconds is not None and frames is not None:
+        yield (
+            f"rollout_length_seconds={seconds:g} and rollout_length_frames={frames}:"
+            " only one of them may be given; set the other to null"
+        )
     low, high = config.reward_clip_min, config.reward_clip_max
     if low is not None and high is not None and low > high:
-        yield f"reward_clip_min={low}: is larger than reward_clip_max={high}"
+        yield f"reward_clip_min={low:g}: is larger than reward_clip_max={high:g}"
     if len(config.render_lookat) != 3:
         yield f"render_lookat={config.render_lookat}: needs three numbers, [x, y, z]"
 
 
-def _sizes(config: RunConfig) -> Iterator[str]:
-    if config.dt > 0 and config.ctrl_dt > 0:
-        ratio = config.ctrl_dt / config.dt
-        if not math.isfinite(ratio) or abs(ratio - round(ratio)) > 1e-6 or round(ratio) < 1:
-            near = max(1, round(ratio)) * config.dt if math.isfinite(ratio) else config.dt
-            yield (
-                f"ctrl_dt={config.ctrl_dt}: must be a multiple of dt={config.dt}."
-                f" Nearest: ctrl_dt={near:g}"
-            )
-    if config.num_envs > 0 and config.batch_size > 0 and config.num_envs % config.batch_size:
-        divisors = [d for d in range(1, config.num_envs + 1) if config.num_envs % d == 0]
-        near = sorted(divisors, key=lambda d: abs(d - config.batch_size))[:2]
-        yield (
-            f"batch_size={config.batch_size}: must divide num_envs={config.num_envs}"
-            f" (it counts environments per minibatch). Nearest: {', '.join(map(str, sorted(near)))}"
-        )
-    lengths = (config.rollout_length_seconds, config.rollout_length_frames)
-    if lengths == (None, None):
-        yield "rollout_length_frames: not given. Set it, or rollout_length_seconds"
-    elif None not in lengths:
-        yield (
-            f"rollout_length_seconds={lengths[0]} and rollout_length_frames={lengths[1]}:"
-            " only one of them may be given; set the other to null"
-        )
-
-
-def _algorithm(config: RunConfig) -> Iterator[str]:
-    algo = config.algo or {}
-    for name, (low, high) in _RANGES.items():
-        value = algo.get(name)
-        if isinstance(value, int | float) and not low <= value <= high:
-            wanted = f"in [{low}, {high}]" if math.isfinite(high) else f"at least {low}"
-            yield f"algo.{name}={value}: must be {wanted}"
+def _components(config: RunConfig) -> Iterator[str]:
+    """Combinations in which a key would do nothing, or no good."""
+    algo, optimizer = config.algo, config.optimizer
     if algo.get("adaptive_kl") and not algo.get("kl_coef"):
         yield "algo.adaptive_kl=true: has nothing to steer at algo.kl_coef=0. Set algo.kl_coef=0.01"
+    if optimizer.get("type") == "adam" and optimizer.get("weight_decay"):
+        yield (
+            f"optimizer.weight_decay={optimizer['weight_decay']:g}: adam has none."
+            " Choose optimizer=adamw"
+        )
 
 
-def _optimizer(config: RunConfig) -> Iterator[str]:
-    optimizer = config.optimizer or {}
-    for name in ("learning_rate", "max_grad_norm"):
-        value = optimizer.get(name)
-        if isinstance(value, int | float) and not (math.isfinite(value) and value > 0):
-            yield f"optimizer.{name}={value}: must be a positive number"
+def _nearest_divisors(number: int, wanted: int) -> list[int]:
+    """The two divisors of a number that are nearest to another, in order."""
+    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    divisors = {*small, *(number // d for d in small)}
+    return sorted(sorted(divisors, key=lambda d: abs(d - wanted))[:2])

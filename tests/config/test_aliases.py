@@ -11,7 +11,7 @@ from ksim_cli.config.schema import RunConfig
 @pytest.mark.parametrize("old", sorted(ALIASES))
 def test_an_old_name_leads_to_a_key_that_exists_and_says_so(old, capsys):
     new = ALIASES[old]
-    assert parse("train", [f"{old}=1"]).overrides == [f"{new}=1"]
+    assert [o.lstrip("+") for o in parse("train", [f"{old}=1"]).overrides] == [f"{new}=1"]
     assert f"'{old}' is called '{new}' now" in capsys.readouterr().err
     first, _, rest = new.partition(".")
     schema = {"algo": PPOConfig, "optimizer": OptimizerConfig}.get(first)

@@ -15,8 +15,9 @@ def test_a_crash_is_status_one_with_its_traceback(capsys):
     assert "RuntimeError: broken" in error
 
 
-def test_a_failed_job_of_a_sweep_has_printed_its_traceback_already(capsys):
-    assert report(JobFailedError("x"), "train", False) == 1
+def test_a_failed_job_of_a_sweep_has_said_why_already(capsys):
+    assert report(JobFailedError(1), "train", False) == 1
+    assert report(JobFailedError(2), "train", False) == 2
     assert capsys.readouterr().err == ""
 
 

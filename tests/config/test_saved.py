@@ -16,7 +16,8 @@ def test_what_was_written_comes_back(tmp_path):
     for name in saved:
         assert saved[name] == values[name], name
     assert set(values) - set(saved) == {
-        *("checkpoint", "resume", "run_dir", "policy", "run_model_viewer", "collect_dataset")
+        *("checkpoint", "resume", "run_dir", "policy", "run_model_viewer", "collect_dataset"),
+        "dataset_save_path",
     }
     assert not list(tmp_path.glob("*.tmp"))
 
@@ -33,6 +34,12 @@ def test_what_was_written_comes_back(tmp_path):
         ("a: !!python/object/apply:os.system [ls]", "anchors, aliases and tags"),
         ("- 1\n- 2", "not a config that ksim wrote"),
         ("a: [1", "line"),
+        ("a: 2026-01-02", "is a date"),
+        ("rewards: {1: {type: x}}", "key '1' is not allowed"),
+        ("rewards: {'${x}': {type: x}}", "is not allowed"),
+        ("? [a]\n: 1", "unhashable"),
+        ("a: " + "[" * 3000, "recursion"),
+        ("", "not a config that ksim wrote"),
         ("#" + "x" * MAX_BYTES, "larger than"),
     ],
 )
@@ -54,3 +61,31 @@ def test_unknown_keys_are_left_out_and_said(tmp_path, capsys):
     path.write_text(yaml.safe_dump({"seed": 3, "from_the_future": 1, "hydra": {"x": 1}}))
     assert read_config(path) == {"seed": 3}
     assert "from_the_future, hydra" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_text(tmp_path):
+    (tmp_path / "config.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"config.yaml: .*decode"):
+        read_config(tmp_path / "config.yaml")
+
+
+def test_a_strangers_config_does_not_choose_where_things_are_written(tmp_path, capsys):
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "seed: 1\nrun_dir: /x\ndataset_save_path: /x\nresume: x\ncheckpoint: x\npolicy: zero\n"
+    )
+    assert read_config(path) == {"seed": 1}
+    assert "dataset_save_path" in capsys.readouterr().err
+
+
+def test_fields_of_components_that_went_away_are_left_out_too(tmp_path, capsys):
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "algo: {type: ppo, gamma: 0.9, gone: 1}\nmodel: {type: mine, x: 1}\nengine: {warp: 1}\n"
+    )
+    assert read_config(path) == {
+        "algo": {"type": "ppo", "gamma": 0.9},
+        "model": {"type": "mine", "x": 1},
+        "engine": {},
+    }
+    assert "algo.gone, engine.warp" in capsys.readouterr().err

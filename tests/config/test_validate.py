@@ -2,7 +2,10 @@ import dataclasses
 
 import pytest
 
-from ksim_cli.config.validate import validate
+from ksim_cli.config.components import COMPONENTS, EngineConfig, PPOConfig
+from ksim_cli.config.keys import refusal
+from ksim_cli.config.schema import RunConfig
+from ksim_cli.config.validate import complete, validate
 from ksim_cli.errors import UserError
 from tests.helpers import run_config
 
@@ -29,9 +32,49 @@ def test_rounding_is_no_mistake(good, ctrl_dt, dt):
 
 def test_all_complaints_come_at_once(good):
     with pytest.raises(UserError) as error:
-        validate(dataclasses.replace(good, seed=-1, solver="pgs", render_lookat=[1.0]))
+        validate(dataclasses.replace(good, seed=-1, solver="pgs", render_fps=0))
     assert len(str(error.value).splitlines()) == 3
 
 
 def test_one_environment_is_enough(good):
     validate(dataclasses.replace(good, num_envs=1, batch_size=1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_envs": 10, "batch_size": 4}, "Nearest: 2, 5"),
+        ({"num_envs": 4, "batch_size": 100}, "Nearest: 2, 4"),
+        ({"num_envs": 10**18, "batch_size": 3}, "must divide num_envs"),
+        ({"reward_clip_min": 1.0, "reward_clip_max": 0.0}, "is larger than reward_clip_max"),
+        ({"reward_clip_min": float("nan")}, "reward_clip_min=nan: must be finite"),
+        ({"render_lookat": [0.0, 0.0, float("inf")]}, "render_lookat=[0.0, 0.0, inf]: must be"),
+        ({"engine": EngineConfig(num_threads=-1)}, "engine.num_threads=-1: must be at least 0"),
+        ({"algo": None}, "algo: none is chosen"),
+        ({"seed": 2**32}, "seed=4294967296: must be at most 4294967295"),
+    ],
+)
+def test_what_is_refused(good, changes, message):
+    with pytest.raises(UserError) as error:
+        validate(dataclasses.replace(good, **changes))
+    assert message in str(error.value)
+
+
+def test_every_default_is_within_its_own_limits():
+    """Of each key and of each component; only what a task has to choose is missing."""
+    for components in COMPONENTS.values():
+        for schema in components.values():
+            for field in dataclasses.fields(schema):
+                assert refusal(field, field.default) is None
+    for field in dataclasses.fields(RunConfig):
+        if field.default is not dataclasses.MISSING:
+            assert refusal(field, field.default) is None
+
+
+def test_a_component_is_completed_with_its_defaults_and_a_users_own_is_let_be():
+    whole = complete({"type": "ppo", "gamma": 1}, "algo")
+    assert whole == dataclasses.asdict(PPOConfig(gamma=1.0)) and type(whole["gamma"]) is float
+    own = {"type": "mine", "anything": [1]}
+    assert complete(own, "algo") is own
+    with pytest.raises(UserError, match=r"algo: no parameter 'gama'. Did you mean 'gamma'"):
+        complete({"type": "ppo", "gama": 1}, "algo")

@@ -1,0 +1,235 @@
+"""What each command starts from, and what becomes of a job. Nothing here trains."""
+
+import dataclasses
+
+import pytest
+
+from ksim_cli import commands
+from ksim_cli.cli import main
+from ksim_cli.config.saved import write_config
+from ksim_cli.errors import UserError
+from tests.helpers import run_config
+
+OLD, NEW = "2026-01-02_03-04-05", "2026-01-02_03-04-06"
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """What reaches the work: its name and the config."""
+    seen = []
+    for name in ("_view", "_collect", "_evaluate"):
+        monkeypatch.setattr(commands, name, lambda config, name=name: seen.append((name, config)))
+    monkeypatch.setattr(
+        "ksim_cli.run.train.train", lambda config: seen.append(("_train", config)) or 1.0
+    )
+    return seen
+
+
+@pytest.fixture
+def runs(project):
+    """Two runs of the cart-pole, the newer with seed 6, and a run elsewhere with seed 7."""
+    config = run_config("task=cartpole", "seed=5", "algo.gamma=0.9", "engine.num_threads=3")
+    made = {}
+    for name, seed in ((f"runs/cartpole/{OLD}", 5), (f"runs/cartpole/{NEW}", 6), ("it's", 7)):
+        (project / name).mkdir(parents=True)
+        write_config(dataclasses.replace(config, seed=seed), project / name / "config.yaml")
+        made[seed] = project / name
+    return made
+
+
+def ksim(*typed):
+    try:
+        return main(list(typed))
+    except SystemExit as left:
+        return left.code
+
+
+@pytest.mark.parametrize(("command", "job"), [("view", "_view"), ("collect", "_collect")])
+def test_without_a_name_the_newest_run_acts_and_is_written_out(runs, work, command, job):
+    assert ksim(command) == 0
+    ((name, config),) = work
+    assert name == job and config.seed == 6 and config.task.name == "cartpole"
+    assert config.checkpoint == f"runs/cartpole/{NEW}"
+    assert config.algo["gamma"] == 0.9 and config.engine.num_threads == 3
+
+
+def test_a_task_names_its_newest_run(runs, work):
+    assert ksim("eval", "task=cartpole") == 0
+    assert ksim("train", "task=cartpole", "run_model_viewer=true") == 0
+    assert [(name, c.checkpoint) for name, c in work] == [
+        ("_evaluate", f"runs/cartpole/{NEW}"),
+        ("_view", f"runs/cartpole/{NEW}"),
+    ]
+
+
+def test_a_checkpoint_names_a_run_and_other_keys_apply_on_top(runs, work, project):
+    assert ksim("eval", 'checkpoint="it\'s"', "num_episodes=3", "algo.gamma=0.8") == 0
+    config = work[0][1]
+    assert (config.seed, config.num_episodes, config.algo["gamma"]) == (7, 3, 0.8)
+    assert config.checkpoint == "it's" and config.resume is None
+
+
+def test_a_group_that_is_named_replaces_what_was_saved(runs, work):
+    assert ksim("view", "engine=mujoco", "rewards=none", "render=small") == 0
+    config = work[0][1]
+    assert config.engine.type == "mujoco" and config.engine.num_threads == 0
+    assert config.rewards == {} and config.render_width == 320
+
+
+def test_the_older_flags_of_training_do_the_same(runs, work, capsys):
+    assert ksim("train", "run_model_viewer=true", "viewer_num_seconds=2") == 0
+    assert ksim("train", "collect_dataset=true", f"checkpoint=runs/cartpole/{OLD}") == 0
+    assert ksim("train", "run_mode=view") == 0
+    assert [name for name, _ in work] == ["_view", "_collect", "_view"]
+    assert work[0][1].viewer_num_seconds == 2.0 and work[1][1].seed == 5
+    assert "run_mode=view is run_model_viewer=true now" in capsys.readouterr().err
+
+
+def test_a_policy_without_a_checkpoint(project, work):
+    assert ksim("view", "task=cartpole", "policy=zero") == 0
+    config = work[0][1]
+    assert config.policy == "zero" and config.checkpoint is None and config.ctrl_dt == 0.01
+
+
+@pytest.mark.parametrize("spec", ["latest", NEW, f"runs/cartpole/{NEW}"])
+def test_resuming_starts_from_the_runs_own_config(runs, work, spec):
+    assert ksim("train", f"resume={spec}", "max_env_steps=999") == 0
+    ((name, config),) = work
+    assert name == "_train" and (config.seed, config.max_env_steps) == (6, 999)
+    assert config.resume == f"runs/cartpole/{NEW}" and config.run_dir is None
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (("train", "resume=latest", "run_dir=x"), "Leave out run_dir="),
+        (("train", "resume=latest", "task=cartpole"), "Leave out task="),
+        (("train", "resume=latest", "algo.clip_parm=1"), "no parameter 'clip_parm'"),
+        (("train", "resume=latest", "algo.gamma=x"), "algo.gamma=x: expected float"),
+        (("train", "run_model_viewer=true", "collect_dataset=true"), "one at a time"),
+        (("view", "run_dir=x"), "run_dir=x: is for ksim train"),
+        (("view", "task=humanoid"), "has no run in runs/humanoid"),
+    ],
+)
+def test_what_does_not_go_together(runs, work, capsys, typed, message):
+    assert ksim(*typed) == 2
+    assert message in capsys.readouterr().err and work == []
+
+
+def test_a_saved_config_with_a_wrong_value_is_named(runs, work, capsys):
+    path = runs[6] / "config.yaml"
+    path.write_text(path.read_text().replace("num_envs: 256", "num_envs: many"))
+    assert ksim("view") == 2
+    assert f"{path.relative_to(path.parents[3])}: num_envs=many: exp" in capsys.readouterr().err
+
+
+def test_a_saved_config_that_would_run_code_is_refused(runs, work, capsys):
+    path = runs[6] / "config.yaml"
+    path.write_text(path.read_text() + "events: {x: {_target_: os.system}}\n")
+    assert ksim("view") == 2
+    assert "'_target_' is not allowed in a saved config" in capsys.readouterr().err and work == []
+
+
+def test_a_crash_is_status_one_with_its_traceback(project, monkeypatch, capsys):
+    def crash(config):
+        raise RuntimeError("it broke")
+
+    monkeypatch.setattr(commands, "_train", crash)
+    assert ksim("train", "task=cartpole") == 1
+    error = capsys.readouterr().err
+    assert error.count("RuntimeError: it broke") == 1 and "Traceback" in error
+
+
+def test_a_crash_that_looks_like_a_config_error_is_a_crash_all_the_same(
+    project, monkeypatch, capsys
+):
+    import yaml
+
+    def crash(config):
+        raise yaml.YAMLError("not the config's fault")
+
+    monkeypatch.setattr(commands, "_train", crash)
+    assert ksim("train", "task=cartpole") == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def sweep(monkeypatch, outcomes):
+    """Runs a sweep over seeds whose jobs end as told; returns the status and what ran."""
+    ran = []
+
+    def job(config):
+        ran.append(config)
+        outcome = outcomes[config.seed]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(commands, "_train", job)
+    seeds = ",".join(map(str, range(len(outcomes))))
+    return ksim("train", "-m", "task=cartpole", f"seed={seeds}"), ran
+
+
+def test_each_job_of_a_sweep_has_a_folder_of_its_own(project, monkeypatch):
+    status, ran = sweep(monkeypatch, [1.0, 2.0, 3.0])
+    assert status == 0 and [config.seed for config in ran] == [0, 1, 2]
+    folders = [config.run_dir for config in ran]
+    (parent,) = (project / "runs" / "sweeps").iterdir()
+    assert folders == [str(parent / str(i)) for i in range(3)]
+    assert not list(project.rglob(".hydra")) and not (project / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "status", "said"),
+    [
+        (RuntimeError("it broke"), 1, "RuntimeError: it broke"),
+        (UserError("no such joint"), 2, "ksim train: no such joint"),
+    ],
+)
+def test_a_failed_job_of_a_sweep_stops_no_other(project, monkeypatch, capsys, first, status, said):
+    got, ran = sweep(monkeypatch, [first, 2.0])
+    assert got == status and len(ran) == 2
+    error = capsys.readouterr().err
+    assert error.count(said) == 1
+    assert "Error executing job with overrides: ['task=cartpole', 'seed=0']" in error
+
+
+def test_a_sweep_is_composed_whole_before_it_begins(project, monkeypatch, capsys):
+    monkeypatch.setattr(commands, "_train", lambda config: pytest.fail("begun"))
+    assert ksim("train", "-m", "task=cartpole", "seed=1,x") == 2
+    assert "seed=x: expected int" in capsys.readouterr().err
+
+
+def test_a_sweep_over_groups_meets_options_only(project, monkeypatch):
+    ran = []
+    monkeypatch.setattr(commands, "_train", ran.append)
+    assert ksim("train", "-m", "task=cartpole", "optimizer=glob(*)") == 0
+    assert [config.optimizer["type"] for config in ran] == ["adam", "adamw"]
+
+
+def test_a_sweep_over_a_field_of_a_term(project, monkeypatch):
+    ran = []
+    monkeypatch.setattr(commands, "_train", ran.append)
+    assert ksim("train", "-m", "task=cartpole", "rewards.balance.weight=1,2") == 0
+    assert [config.rewards["balance"]["weight"] for config in ran] == [1, 2]
+
+
+def test_an_option_of_the_users_own(project, monkeypatch):
+    """It needs no more than the fields it changes, and any other may be given beside it."""
+    for name, text in (
+        ("algo/quick.yaml", "# quick\ntype: ppo\nnum_passes: 1\n"),
+        ("algo/long.yaml", "# long\ndefaults: [ppo, _self_]\ngamma: 0.999\n"),
+        (
+            "experiment/mine.yaml",
+            "# @package _global_\ndefaults: [override /algo: long]\nseed: 4\n",
+        ),
+    ):
+        (project / "configs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / "configs" / name).write_text(text)
+    ran = []
+    monkeypatch.setattr(commands, "_train", ran.append)
+    assert ksim("train", "task=cartpole", "algo=quick", "algo.gamma=0.5") == 0
+    assert ksim("train", "task=cartpole", "experiment=mine") == 0
+    quick, mine = ran
+    assert (quick.algo["num_passes"], quick.algo["gamma"]) == (1, 0.5)
+    assert quick.algo["clip_param"] == 0.2, "defaults are filled in"
+    assert mine.algo["gamma"] == 0.999 and mine.seed == 4 and mine.algo["lam"] == 0.99
