@@ -268,10 +268,14 @@ def test_the_total_is_the_clipped_sum():
 
 @pytest.mark.parametrize("engine", ["mujoco", "mjx"])
 @pytest.mark.parametrize("value", [jnp.nan, jnp.inf, 1e30])
-def test_one_bad_environment_is_quarantined_and_the_others_are_bitwise_unchanged(engine, value):
+@pytest.mark.parametrize("field", ["qpos", "qvel"])
+def test_one_bad_environment_is_quarantined_and_the_others_are_bitwise_unchanged(
+    engine, field, value, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     env = quarantine_env(engine)
-    clean_state, clean = play(env, engine, None)
-    state, results = play(env, engine, value)
+    clean_state, clean = play(env, engine)
+    state, results = play(env, engine, field, value)
     hit = np.arange(N) == 3
     assert ((results.quarantined[0] & QUARANTINE_CAUSES["physics"]) > 0).tolist() == hit.tolist()
     assert not results.quarantined[1:].any() and not clean.quarantined.any()
@@ -281,6 +285,22 @@ def test_one_bad_environment_is_quarantined_and_the_others_are_bitwise_unchanged
     np.testing.assert_array_equal(state.obs["actor"][~hit], clean_state.obs["actor"][~hit])
     for name, values in clean.final_obs.items():
         np.testing.assert_array_equal(results.final_obs[name][:, ~hit], values[:, ~hit])
+    assert not list(tmp_path.iterdir()), "MuJoCo writes no log"
+
+
+@pytest.mark.parametrize("engine", ["mujoco", "mjx"])
+def test_a_bad_action_changes_nothing_in_the_others(engine):
+    env = quarantine_env(engine)
+    clean_state, clean = play(env, engine)
+    state, results = play(env, engine, "action", jnp.nan)
+    hit = np.arange(N) == 3
+    assert results.quarantined[0].tolist() == [
+        QUARANTINE_CAUSES["action"] * (i == 3) for i in range(N)
+    ]
+    assert not results.quarantined[1:].any()
+    assert np.isfinite(state.obs["actor"]).all()
+    np.testing.assert_array_equal(state.obs["actor"][~hit], clean_state.obs["actor"][~hit])
+    np.testing.assert_array_equal(results.steps.view.qpos[:, ~hit], clean.steps.view.qpos[:, ~hit])
 
 
 _ENVS = {}
@@ -297,20 +317,23 @@ def quarantine_env(engine):
     return _ENVS[engine]
 
 
-def play(env, engine, value):
+def play(env, engine, field="", value=0.0):
+    """Three steps; before the first, `value` is put into environment 3."""
     init, step = env.programs
     state = init()
     jax.block_until_ready(state)
-    if value is not None and engine == "mujoco":
-        env.engine._host.batch.bind("qvel")[3, 1] = float(value)
-    elif value is not None:
+    actions = jnp.full((3, N, 1), 0.1)
+    if field == "action":
+        actions = actions.at[0, 3].set(value)
+    elif field and engine == "mujoco":
+        env.engine._host.batch.bind(field)[3, 1] = float(value)
+    elif field:
         data = state.physics.data
-        state = state.replace(
-            physics=state.physics.replace(data=data.replace(qvel=data.qvel.at[3, 1].set(value)))
-        )
+        spoilt = {field: getattr(data, field).at[3, 1].set(value)}
+        state = state.replace(physics=state.physics.replace(data=data.replace(**spoilt)))
     results = []
-    for _ in range(3):
-        state, result = step(state, jnp.full((N, 1), 0.1))
+    for action in actions:
+        state, result = step(state, action)
         results.append(result)
     stacked = jax.tree.map(lambda *x: np.stack(x), *results)
     return jax.device_get(state), stacked

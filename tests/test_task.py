@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ksim_cli.errors import UserError
+from ksim_cli.mdp.term import Randomizer
 from ksim_cli.registry import load_task
 from ksim_cli.rl.rollout import collect
 from ksim_cli.task import Task, TaskModel, make_task
@@ -102,10 +103,52 @@ def test_without_a_time_limit_an_evaluation_has_one(config):
     assert TaskModel(make_task(endless, load_task)).episode_steps() == 300
 
 
+def test_the_runs_timing_and_clips_reach_the_environments(config):
+    changed = dataclasses.replace(
+        config,
+        ctrl_dt=0.05,
+        action_clip_max=7.0,
+        reward_clip_min=-1.0,
+        reward_clip_max=3.0,
+        engine=dataclasses.replace(config.engine, num_threads=3),
+    )
+    env = TaskModel(make_task(changed, load_task)).make_env(2)
+    # 0.05 s at 0.01 s per physics step.
+    assert (env.timing.ctrl_dt, env.timing.num_substeps) == (0.05, 5)
+    assert env.timing.action_clip == 7.0
+    assert env.timing.reward_clip == (-1.0, 3.0)
+    assert env.engine.spec.num_threads == 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Heavier(Randomizer):
+    def __call__(self, model, rng):
+        model.body_mass[:] *= rng.uniform(1.5, 2.0)
+
+
+def test_only_training_runs_on_randomised_models(config):
+    class Randomised(Task):
+        def get_mujoco_model(self):
+            return load_task("cartpole")(self.config).get_mujoco_model()
+
+        def get_physics_randomizers(self):
+            return {"heavier": Heavier()}
+
+    task_model = TaskModel(Randomised(config))
+    assert task_model.make_env(2).engine.spec.models == ()
+    one, two = task_model.make_env(2, training=True).engine.spec.models
+    nominal = task_model.model.body_mass
+    assert (one.body_mass[1:] >= 1.49 * nominal[1:]).all()
+    assert not np.array_equal(one.body_mass, two.body_mass)
+
+
 def test_training_environments_begin_anywhere_in_their_first_episode(config):
     task_model = TaskModel(make_task(config, load_task))
     assert task_model.make_env(4, training=True).timing.stagger_steps == 1000
     assert task_model.make_env(4).timing.stagger_steps == 0
+    together = dataclasses.replace(config, stagger_episodes=False)
+    task_model = TaskModel(make_task(together, load_task))
+    assert task_model.make_env(4, training=True).timing.stagger_steps == 0
 
 
 def test_an_agent_plays_the_task(config):

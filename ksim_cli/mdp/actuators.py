@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,7 @@ class Actuator(Term):
         """Puts a plain motor, named like the joint, in place of the joints' actuators."""
         for joint in self._names(spec):
             for actuator in list(spec.actuators):
-                if actuator.target == joint:
+                if actuator.target == joint and _drives_joint(actuator):
                     spec.delete(actuator)
             motor = spec.add_actuator(name=joint, target=joint)
             motor.trntype = mujoco.mjtTrn.mjTRN_JOINT
@@ -80,7 +80,7 @@ class Actuator(Term):
 
     def _names(self, spec: mujoco.MjSpec) -> tuple[str, ...]:
         available = [j.name for j in spec.joints if j.type in _SCALAR]
-        driven = {a.target for a in spec.actuators}
+        driven = {a.target for a in spec.actuators if _drives_joint(a)}
         for name in self.joints:
             if name not in available:
                 raise UserError(
@@ -118,6 +118,12 @@ class Actuator(Term):
                     f"actuators: {field} names '{name}', which this actuator does not drive."
                     f"{nearest(name, self.joints)} It drives: {listing(self.joints)}"
                 )
+
+
+def _drives_joint(actuator: Any) -> bool:
+    """Whether an actuator of a spec pulls at a joint: a tendon may have a joint's name."""
+    joint = (mujoco.mjtTrn.mjTRN_JOINT, mujoco.mjtTrn.mjTRN_JOINTINPARENT)
+    return actuator.trntype in joint
 
 
 @ACTUATORS.register("torque")

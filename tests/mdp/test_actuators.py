@@ -11,7 +11,9 @@ from tests.helpers import SMALL
 register_terms()
 
 SERVO = SMALL.replace(
-    '<motor name="shoulder" joint="shoulder"/>', '<position name="servo" joint="shoulder" kp="50"/>'
+    '<motor name="shoulder" joint="shoulder"/>',
+    '<position name="servo" joint="shoulder" kp="50"/>'
+    '<motor name="second" joint="shoulder" gear="9"/>',
 )
 
 
@@ -49,6 +51,22 @@ def test_scaled_torque_by_hand():
     np.testing.assert_allclose(call(term, [0.5, -3.0]), [40.0, -1.0], rtol=1e-6)
 
 
+def test_one_range_for_all_joints():
+    term, _ = build(type="scaled_torque", gear_ratio=2.0, input_range=[0.0, 3.0])
+    np.testing.assert_array_equal(call(term, [-1.0, 5.0]), [0.0, 6.0])
+
+
+def test_a_tendon_of_a_joints_name_is_not_the_joint():
+    xml = SMALL.replace(
+        "<actuator>",
+        """<tendon><fixed name="elbow"><joint joint="elbow" coef="2"/></fixed></tendon>
+           <actuator><motor name="cable" tendon="elbow"/>""",
+    ).replace('<motor name="elbow" joint="elbow"/>', "")
+    assert build(xml)[0].joints == ("shoulder",), "no actuator drives the elbow itself"
+    _, model = build(xml, joints=["elbow"])
+    assert sorted(model.actuator(i).name for i in range(model.nu)) == ["cable", "elbow", "shoulder"]
+
+
 def test_the_joints_are_those_the_model_drives_and_all_where_it_drives_none():
     assert build()[0].joints == ("shoulder", "elbow")
     only = SMALL.replace('<motor name="elbow" joint="elbow"/>', "")
@@ -59,9 +77,10 @@ def test_the_joints_are_those_the_model_drives_and_all_where_it_drives_none():
 
 def test_the_models_own_actuators_make_way_for_torque():
     term, model = build(SERVO)
-    assert model.nu == 2
+    assert SERVO != SMALL and model.nu == 2, "both of the shoulder's are gone"
     assert sorted(model.actuator(i).name for i in range(2)) == ["elbow", "shoulder"]
     data = mujoco.MjData(model)
+    data.qpos[7] = 1.0  # a servo would pull back
     data.ctrl[list(term.ctrl_addresses)] = [1.5, -0.5]
     mujoco.mj_forward(model, data)
     np.testing.assert_allclose(data.qfrc_actuator[list(term.dof_addresses)], [1.5, -0.5])

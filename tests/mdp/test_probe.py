@@ -6,7 +6,7 @@ import pytest
 
 from ksim_cli.errors import UserError
 from ksim_cli.mdp.probe import fields_needed, fields_of_rewards, observation_layout
-from ksim_cli.mdp.term import Observation, Reward
+from ksim_cli.mdp.term import Event, Observation, Reward, Termination
 from ksim_cli.registry import load_task
 from ksim_cli.task import TaskModel
 from tests.helpers import tiny_cartpole
@@ -40,6 +40,24 @@ def test_only_what_terms_read_is_viewed(cartpole):
     more = dataclasses.replace(cartpole.mdp, observations={"body": Body()})
     assert fields_needed(cartpole.model, more) == {"qpos", "qvel", "xpos"}
     assert fields_of_rewards(cartpole.model, more) == {"qpos", "qvel"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "value"),
+    [
+        ("events", Event, lambda x: jnp.zeros(2) * x),
+        ("terminations", Termination, lambda x: x > 5.0),
+        ("rewards", Reward, lambda x: x),
+    ],
+)
+def test_every_kind_of_term_is_asked_what_it_reads(cartpole, kind, base, value):
+    @dataclass(frozen=True, kw_only=True)
+    class Reads(base):
+        def __call__(self, step, carry, *key):
+            return value(step.view.cinert[0, 0]), carry
+
+    mdp = dataclasses.replace(cartpole.mdp, **{kind: {"it": Reads()}})
+    assert fields_needed(cartpole.model, mdp) == {"qpos", "qvel", "cinert"}
 
 
 def test_groups_choose_who_sees_what(cartpole):

@@ -50,6 +50,27 @@ def test_hidden_weights_are_orthogonal_with_gain_sqrt_two():
     np.testing.assert_allclose(kernel.T @ kernel, 2.0 * np.eye(8), atol=1e-5)
 
 
+def test_what_the_networks_see_is_normalised_and_clipped():
+    model = make(num_hidden_layers=1, observation_clip=1.5)
+    variables = model.init(jax.random.key(0))
+    far, sides = jnp.full((1, 3), 100.0), jnp.array([[1.0, 1.0, 1.0], [5.0, 5.0, 5.0]])
+    seen = {"actor": sides, "critic": jnp.ones((2, 4))}
+    # mean 3, deviation 2: the far one stands at 1.5 deviations, where 6 stands too.
+    variables = model.update_statistics(variables, seen, jnp.ones(2, bool))
+
+    def mean(actor):
+        obs = {"actor": actor, "critic": jnp.ones((1, 4))}
+        return model.action_distribution(variables, obs, ())[0].mean
+
+    np.testing.assert_allclose(mean(far), mean(jnp.full((1, 3), 6.0)), rtol=1e-5)
+    assert not np.allclose(mean(far), mean(jnp.full((1, 3), 5.0)), rtol=1e-3)
+    plain = make(num_hidden_layers=1, normalize_observations=False)
+    obs = {"actor": sides, "critic": jnp.ones((2, 4))}
+    fresh = model.init(jax.random.key(0))
+    before, after = (plain.action_distribution(v, obs, ())[0].mean for v in (fresh, variables))
+    np.testing.assert_array_equal(before, after, "without normalising, statistics do not show")
+
+
 def test_an_unknown_activation_is_refused():
     with pytest.raises(UserError, match=r"Did you mean 'relu'"):
         make(activation="rellu")

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ksim_cli.models.distributions import DiagonalNormal
 from ksim_cli.models.mlp import MLP
 from ksim_cli.models.policy import NNXModel, Policy
 
@@ -51,6 +52,30 @@ def paths(tree):
     return jax.tree_util.tree_leaves_with_path(tree)
 
 
-def test_carries_are_spread_over_environments():
-    policy = make()
-    assert policy.initial_carry(7) == ()
+class Recurrent:
+    """Its carry is (calls of the actor, calls of the critic)."""
+
+    def initial_carry(self):
+        return jnp.array([1.0, 2.0])
+
+    def action_distribution(self, variables, obs, carry):
+        mean = carry[:, :1]
+        normal = DiagonalNormal(mean=mean, std=jnp.ones_like(mean))
+        return normal, carry + jnp.array([1.0, 0.0])
+
+    def value(self, variables, obs, carry):
+        return carry.sum(axis=1), carry + jnp.array([0.0, 1.0])
+
+
+def test_a_carry_goes_through_the_actor_then_the_critic_and_both_agree_when_learning():
+    policy = Policy(Recurrent())
+    carry = policy.initial_carry(3)
+    assert carry.tolist() == [[1.0, 2.0]] * 3
+    sample = policy.sample_action(None, OBS, carry, jax.random.key(0), True)
+    assert sample.action.tolist() == [[1.0]] * 3
+    assert sample.carry.tolist() == [[2.0, 3.0]] * 3
+    assert sample.value.tolist() == [4.0] * 3, "the critic is called after the actor: 2 + 2"
+    again = policy.ppo_variables(None, OBS, sample.action, carry)
+    assert again.value.tolist() == sample.value.tolist()
+    assert again.log_prob.tolist() == sample.log_prob.tolist()
+    assert make().initial_carry(7) == ()

@@ -1,5 +1,7 @@
 """All on one small model and one compiled step: MJX is slow to compile."""
 
+import copy
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -34,6 +36,7 @@ def programs(engine):
     return {
         "init": jax.jit(engine.init),
         "step": jax.jit(lambda s, u: engine.step(s, u, 1)),
+        "push": jax.jit(engine.push),
         "reset": jax.jit(reset),
     }
 
@@ -66,6 +69,66 @@ def test_one_step_from_a_shared_state_agrees_with_mujoco(engine, model, programs
         a, b = np.asarray(getattr(mujoco_view, name)), np.asarray(getattr(mjx_view, name))
         scale = max(1.0, float(np.abs(a).max()))
         assert float(np.abs(a - b).max()) / scale <= 1e-4, name
+
+
+def test_a_reset_is_a_forward_as_mujoco_does_it(engine, model, programs):
+    qpos, qvel = poses(model)
+    started = programs["step"](programs["init"](), jnp.ones((N, model.nu)))
+    view = engine.view(programs["reset"](started, jnp.ones(N, bool), qpos, qvel))
+    for i in range(N):
+        data = mujoco.MjData(model)
+        data.qpos[:], data.qvel[:] = np.asarray(qpos[i]), np.asarray(qvel[i])
+        mujoco.mj_forward(model, data)
+        assert view.time[i] == 0.0
+        np.testing.assert_allclose(view.xpos[i], data.xpos, atol=1e-5)
+        np.testing.assert_allclose(view.xmat[i], data.xmat, atol=1e-5)
+        np.testing.assert_allclose(view.sensordata[i], data.sensordata, rtol=1e-4, atol=1e-5)
+
+
+def test_push_adds_to_the_velocity(engine, model, programs):
+    before = programs["step"](programs["init"](), jnp.ones((N, model.nu)))
+    change = jnp.zeros((N, model.nv)).at[2, 6].set(1.5)
+    after = programs["push"](before, change)
+    np.testing.assert_array_equal(after.data.qvel, before.data.qvel + change)
+    np.testing.assert_array_equal(after.data.qpos, before.data.qpos)
+
+
+def test_a_bad_control_is_seen(engine, model, programs):
+    control = jnp.zeros((N, model.nu)).at[2, 0].set(jnp.nan)
+    state = programs["step"](programs["init"](), control)
+    assert engine.unstable(state).tolist() == [i == 2 for i in range(N)]
+
+
+def test_variants_of_the_model_are_taken_in_turn_as_on_mujoco(model):
+    # What randomizers change: masses, friction, damping, the strength of the motors.
+    variants = []
+    for scale in (1.0, 1.5, 0.7):
+        variant = copy.copy(model)
+        variant.body_mass[:] *= scale
+        variant.body_inertia[:] *= scale
+        variant.dof_damping[:] *= scale**2
+        variant.actuator_gear[:] *= scale**3
+        variant.geom_friction[:] *= scale
+        mujoco.mj_setConst(variant, mujoco.MjData(variant))
+        variants.append(variant)
+    spec = EngineSpec(model=model, num_envs=4, models=tuple(variants))
+    views = []
+    for engine in (MjxEngine(spec), MujocoEngine(spec)):
+        qpos, qvel = (x[jnp.zeros(4, jnp.int32)] for x in poses(model))
+
+        def run(engine=engine, qpos=qpos, qvel=qvel):
+            state = engine.init()
+            state = engine.reset(state, jnp.ones(4, bool), engine.prepare(state, qpos, qvel))
+            return engine.view(engine.step(state, jnp.ones((4, model.nu)), 2))
+
+        view = jax.jit(run)()
+        np.testing.assert_allclose(view.time, 2 * model.opt.timestep, rtol=1e-6)
+        views.append(np.asarray(view.qvel))
+    mjx, native = views
+    np.testing.assert_allclose(mjx, native, atol=1e-4 * np.abs(native).max())
+    np.testing.assert_array_equal(native[0], native[3])
+    for i, j in ((0, 1), (1, 2), (0, 2)):
+        assert np.abs(native[i] - native[j]).max() > 1e-3
 
 
 def test_a_subset_reset_leaves_the_others_bitwise_untouched(engine, model, programs):

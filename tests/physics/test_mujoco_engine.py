@@ -144,6 +144,8 @@ def test_a_bad_value_is_seen_stays_in_its_environment_and_is_cleared_by_a_reset(
     engine, state = run(True)
     assert state.unstable.tolist() == [i == 3 for i in range(N)]
     assert not clean.unstable.any()
+    # MuJoCo must not have put it right by itself: what went wrong is to be seen.
+    assert not (np.abs(state.view.qpos[3]) < 1e10).all()
     others = [0, 1, 2, 4]
     for name, values in clean.view.fields().items():
         np.testing.assert_array_equal(getattr(state.view, name)[others], values[others])
@@ -155,6 +157,54 @@ def test_a_bad_value_is_seen_stays_in_its_environment_and_is_cleared_by_a_reset(
     assert not again.unstable.any()
     assert np.isfinite(again.view.qacc).all()
     assert not Path("MUJOCO_LOG.TXT").exists()
+
+
+def test_a_bad_control_is_seen_through_mujocos_warning(engine, model):
+    # MuJoCo steps with a control of zero instead, so the state itself stays sound.
+    control = jnp.zeros((N, model.nu)).at[2, 0].set(jnp.nan)
+    state = jax.jit(lambda: engine.step(engine.init(), control, 1))()
+    assert state.unstable.tolist() == [i == 2 for i in range(N)]
+    assert np.isfinite(state.view.qpos).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e30])
+@pytest.mark.parametrize("field", ["qpos", "qvel"])
+def test_a_bad_pose_to_reset_to_is_seen_at_once(engine, model, field, value):
+    pose = {
+        "qpos": jnp.tile(jnp.asarray(model.qpos0, jnp.float32), (N, 1)),
+        "qvel": jnp.zeros((N, model.nv)),
+    }
+    pose[field] = pose[field].at[1, 7].set(value)
+
+    def run():
+        state = engine.init()
+        return engine.reset(state, jnp.ones(N, bool), engine.prepare(state, **pose))
+
+    assert jax.jit(run)().unstable.tolist() == [i == 1 for i in range(N)]
+
+
+def test_the_number_of_threads_does_not_show(model):
+    controls = jax.random.normal(jax.random.key(0), (20, N, model.nu))
+
+    def last(threads):
+        engine = MujocoEngine(EngineSpec(model, N, FIELDS, num_threads=threads))
+        state = jax.jit(engine.init)()
+        step = jax.jit(lambda s, u: engine.step(s, u, 2))
+        for control in controls:
+            state = step(state, control)
+        jax.block_until_ready(state)
+        return engine.host_state()["state"]
+
+    np.testing.assert_array_equal(last(1), last(3))
+
+
+def test_warnings_are_part_of_the_host_state(engine, model):
+    control = jnp.zeros((N, model.nu)).at[2, 0].set(jnp.nan)
+    jax.block_until_ready(jax.jit(lambda: engine.step(engine.init(), control, 1))())
+    other = MujocoEngine(EngineSpec(model, N, FIELDS))
+    other.load_host_state(engine.host_state())
+    step = jax.jit(lambda: other.step(None, jnp.zeros((N, model.nu)), 1))
+    assert step().unstable.tolist() == [i == 2 for i in range(N)]
 
 
 def test_the_host_state_brings_a_batch_back(engine, model):

@@ -26,6 +26,19 @@ def test_variants_compose_in_order_from_the_nominal_model_which_stays_as_it_was(
     assert not np.array_equal(both[0].body_mass, both[1].body_mass)
 
 
+def test_each_randomizer_draws_numbers_of_its_own():
+    model = mujoco.MjModel.from_xml_string(SMALL)
+    drawn = {}
+
+    def draw(name):
+        return lambda model, rng: drawn.setdefault(name, rng.uniform())
+
+    randomized_models(model, {name: draw(name) for name in ("one", "two")}, 1, seed=0)
+    randomized_models(model, {"other_seed": draw("other_seed")}, 1, seed=1)
+    randomized_models(model, {"other_seed": draw("same_name")}, 1, seed=0)
+    assert len(set(drawn.values())) == 4
+
+
 def test_derived_constants_follow():
     model = mujoco.MjModel.from_xml_string(SMALL)
 

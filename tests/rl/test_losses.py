@@ -40,6 +40,16 @@ def test_the_value_loss_by_hand():
     np.testing.assert_allclose(losses.value_loss(value, old, target, 0.5, both), 1.8125, atol=1e-6)
 
 
+def test_the_value_loss_is_the_larger_of_clipped_and_not():
+    value = jnp.array([1.0, 1.0, -1.0, 0.1])
+    target = jnp.array([2.0, 0.3, -3.0, 1.0])
+    # From 0 the value may move by 0.2: clipped values 0.2, 0.2, -0.2, 0.1.
+    # not clipped: 1, 0.49, 4, 0.81; clipped: 3.24, 0.01, 7.84, 0.81
+    # larger: 3.24, 0.49, 7.84, 0.81; half their mean = 12.38 / 4 / 2 = 1.5475
+    got = losses.value_loss(value, jnp.zeros(4), target, 0.2, ALL)
+    np.testing.assert_allclose(got, 1.5475, rtol=1e-6)
+
+
 def test_kl_by_hand_and_never_negative():
     # r - 1 - log r at r = 2 and 0.5: 1 - ln 2 and -0.5 + ln 2; the mean is 0.25
     got = losses.kl_divergence(jnp.log(jnp.array([2.0, 0.5])), jnp.ones(2, bool))

@@ -177,6 +177,9 @@ def test_the_state_keeps_its_types_and_a_change_is_named(small):
     changed = after.replace(carry=(), tracker=after.tracker.replace(steps=after.scale.discounted))
     with pytest.raises(TypeError, match=r"tracker\.steps is int32\[8\] before and float32"):
         check_stable(state, changed)
+    longer = after.replace(tracker=after.tracker.replace(steps=jnp.zeros(9, jnp.int32)))
+    with pytest.raises(TypeError, match=r"tracker\.steps is int32\[8\] before and int32\[9\]"):
+        check_stable(state, longer)
 
 
 def make_batch(setup, state, seed=0, size=32):

@@ -51,6 +51,29 @@ def test_the_next_value_is_that_of_the_state_each_step_led_to():
     assert carry.tolist() == [2.0, 2.0]
 
 
+def test_a_truncated_state_is_judged_with_the_carry_that_led_to_it():
+    class Carried(Teller):
+        def value(self, variables, obs, carry):
+            return 10 * obs["critic"][:, 0] + carry
+
+    env = Probe(nothing, 3, truncates=True, shows="step", num_envs=2)
+    _, rollout = play(env, Carried(1), 4)
+    # The carry is 0, 1, 2 when acting; the state after the third step shows 3 and has carry 3.
+    assert rollout.value[:, 0].tolist() == [0.0, 11.0, 22.0, 0.0]
+    assert rollout.next_value[:, 0].tolist() == [11.0, 22.0, 33.0, 11.0]
+
+
+def test_each_rollout_is_announced_once():
+    class Announced(Probe):
+        def begin_rollout(self, state):
+            return state.replace(shown=state.shown + 10.0)
+
+    env = Announced(nothing, 100, num_envs=2)
+    before = env.init(jax.random.key(0)).shown
+    (state, _), _ = play(env, ZeroAgent(1), 3)
+    np.testing.assert_array_equal(state.shown, before + 10.0)
+
+
 def test_the_final_observation_is_kept_only_when_asked_for():
     env = Probe(nothing, 3, truncates=True, shows="step", num_envs=2)
     _, rollout = play(env, ZeroAgent(1), 4)
