@@ -13,10 +13,16 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from ksim_cli.mdp.mdp import Mdp, named_key
-from ksim_cli.mdp.probe import fields_of_rewards, observation_layout
+from ksim_cli.config.components import EngineConfig
+from ksim_cli.mdp.actuation import Actuation, Timing
+from ksim_cli.mdp.mdp import Mdp
+from ksim_cli.mdp.probe import fields_of_rewards, observation_layout, observation_sizes
+from ksim_cli.mdp.sensing import Channel
 from ksim_cli.mdp.term import Pose
 from ksim_cli.physics.engine import Engine, View
+from ksim_cli.physics.model import home_pose
+from ksim_cli.physics.names import free_joint
+from ksim_cli.rng import named_key
 from ksim_cli.types import QUARANTINE_CAUSES, EpisodeStatistics, Scores, Step, StepResult
 
 
@@ -31,6 +37,7 @@ class EnvState(struct.PyTreeNode):
         carries: kind -> term name -> carry, each leaf with a leading axis of N.
         curriculum: the curriculum's carry.
         count: `[N]` int32 control steps since the episode began.
+        start: `[N, 2]` horizontal position of the base when it began, m; 0 without a free base.
         level: curriculum level in [0, 1].
         key: random key of the next step.
     """
@@ -42,25 +49,22 @@ class EnvState(struct.PyTreeNode):
     carries: dict[str, dict[str, Any]]
     curriculum: Any
     count: jax.Array
+    start: jax.Array
     level: jax.Array
     key: jax.Array
 
 
 @dataclass(frozen=True)
-class Timing:
-    """How control steps, physics steps and clips relate.
+class Limits:
+    """Clips, and how the first episodes begin.
 
     Attributes:
-        ctrl_dt: s between two actions.
-        num_substeps: physics steps per control step.
         action_clip: clip of every action.
+        reward_clip: lower and upper clip of the total reward, None where there is none.
         stagger_steps: environments begin their very first episode at a random time below this
             many control steps, so that they do not all reach a time limit together; 0: at 0.
-        reward_clip: lower and upper clip of the total reward, None where there is none.
     """
 
-    ctrl_dt: float
-    num_substeps: int
     action_clip: float = 1e3
     reward_clip: tuple[float | None, float | None] = (None, None)
     stagger_steps: int = 0
@@ -73,15 +77,34 @@ class TaskEnv:
         engine: steps the physics; its view holds at least `fields_needed(...)`.
         mdp: the terms, bound to the engine's model.
         timing: control and physics steps.
+        config: latency, loss of actions, zero offset.
+        limits: clips.
     """
 
-    def __init__(self, engine: Engine, mdp: Mdp, timing: Timing) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        mdp: Mdp,
+        timing: Timing,
+        config: EngineConfig = EngineConfig(),
+        limits: Limits = Limits(),
+    ) -> None:
         self.engine = engine
         self.mdp = mdp
         self.timing = timing
+        self.limits = limits
         self.model = engine.spec.model
         self.num_envs = engine.spec.num_envs
-        self.action_size = sum(len(a.joints) for a in mdp.actuators.values())
+        self.actuation = Actuation(mdp.actuators, self.model, timing, config)
+        self.action_size = self.actuation.action_size
+        sizes = observation_sizes(self.model, mdp)
+        self.channels = {
+            name: Channel(term, sizes[name], timing.ctrl_dt)
+            for name, term in mdp.observations.items()
+        }
+        self._home = jnp.asarray(home_pose(self.model), jnp.float32)
+        joint = free_joint(self.model)
+        self._base = None if joint is None else int(self.model.jnt_qposadr[joint])
         self.observation_layout = observation_layout(self.model, mdp)
         self.observation_sizes: Mapping[str, int] = {
             group: sum(sizes.values()) for group, sizes in self.observation_layout.items()
@@ -100,7 +123,7 @@ class TaskEnv:
         if level is None:
             level = jnp.asarray(self.mdp.curriculum.initial_level(), jnp.float32)
         physics = self.engine.init()
-        prepared = self._prepare(physics, key_reset, level)
+        prepared = self._prepare(key_reset, level)
         physics = self.engine.reset(physics, jnp.ones(n, bool), prepared)
         state = EnvState(
             physics=physics,
@@ -110,8 +133,9 @@ class TaskEnv:
             carries=_init_carries(self, key_carry),
             curriculum=self.mdp.curriculum.init(named_key(key_carry, "curriculum")),
             count=jax.random.randint(
-                named_key(key_carry, "stagger"), (n,), 0, max(1, self.timing.stagger_steps)
+                named_key(key_carry, "stagger"), (n,), 0, max(1, self.limits.stagger_steps)
             ),
+            start=self._horizontal(physics),
             level=level,
             key=key,
         )
@@ -120,7 +144,7 @@ class TaskEnv:
     def begin_rollout(self, state: EnvState) -> EnvState:
         """Prepares one reset for every environment."""
         key, key_reset = jax.random.split(state.key)
-        prepared = self._prepare(state.physics, key_reset, state.level)
+        prepared = self._prepare(key_reset, state.level)
         return state.replace(prepared=prepared, key=key)
 
     def end_rollout(self, state: EnvState, statistics: EpisodeStatistics) -> EnvState:
@@ -144,21 +168,22 @@ class TaskEnv:
         """
         key, key_step, key_reset = jax.random.split(state.key, 3)
         bad_action = ~jnp.isfinite(action).all(axis=1)
-        limit = self.timing.action_clip
+        limit = self.limits.action_clip
         action = jnp.clip(jnp.where(bad_action[:, None], 0.0, action), -limit, limit)
         state = state.replace(key=key, count=state.count + 1)
-        state = self._actuate(self._disturb(state, action, key_step), action)
+        state = self._actuate(self._disturb(state, action, key_step), action, key_step)
         state, steps, causes = self._terminations(state, action)
         state = self._observe(state, action, key_step)
         quarantined = self._quarantine(state, bad_action)
         view = View({k: v for k, v in steps.view.fields().items() if k in self._scored})
         terminated = (steps.termination != 0) & (quarantined == 0)
         result = StepResult(
-            steps=steps.replace(view=view),
+            steps=steps.replace(view=view, zero_offset=None),
             terminated=terminated,
             truncated=steps.truncated & ~terminated & (quarantined == 0),
             quarantined=quarantined,
             causes=causes,
+            distance=jnp.linalg.norm(self._horizontal(state.physics) - state.start, axis=1),
             final_obs=state.obs,
         )
         state = jax.lax.cond(
@@ -188,70 +213,75 @@ class TaskEnv:
                 carries[name], values = jax.lax.scan(
                     scan, carry[name], (results.steps, results.done)
                 )
+            if term.scale is not None:
+                values = term.scale(results.steps.level) * values
             components[name] = term.weight * values
         total = sum(components.values(), start=jnp.zeros(results.terminated.shape))
-        low, high = self.timing.reward_clip
+        low, high = self.limits.reward_clip
         if low is not None or high is not None:
             total = jnp.clip(total, low, high)
         return carries, Scores(total=total, components=components)
 
-    def _prepare(self, physics: Any, key: jax.Array, level: jax.Array) -> Any:
-        model, n = self.model, self.num_envs
-        pose = Pose(
-            qpos=jnp.asarray(model.qpos0, jnp.float32), qvel=jnp.zeros(model.nv, jnp.float32)
-        )
+    def _prepare(self, key: jax.Array, level: jax.Array) -> Any:
+        n = self.num_envs
+        pose = Pose(qpos=self._home, qvel=jnp.zeros(self.model.nv, jnp.float32))
         pose = jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *x.shape)), pose)
         for name, term in self.mdp.resets.items():
             keys = jax.random.split(named_key(key, "resets", name), n)
             pose = jax.vmap(term, in_axes=(0, 0, None))(pose, keys, level)
-        return self.engine.prepare(physics, pose.qpos, pose.qvel)
+        variants = self.engine.spec.variants
+        variant = jnp.zeros(n, jnp.int32)
+        if variants is not None:
+            variant = variants.draw(named_key(key, "variants"), n)
+        return self.engine.prepare(pose.qpos, pose.qvel, variant)
+
+    def _horizontal(self, physics: Any) -> jax.Array:
+        """`[N, 2]` where the free base is; zeros where there is none."""
+        if self._base is None:
+            return jnp.zeros((self.num_envs, 2))
+        return self.engine.view(physics).qpos[:, self._base : self._base + 2]
 
     def _disturb(self, state: EnvState, action: jax.Array, key: jax.Array) -> EnvState:
         if not self.mdp.events:
             return state
         steps = _steps(self, state, action)
         velocity = jnp.zeros((self.num_envs, self.model.nv))
-        carries = {}
+        force = jnp.zeros((self.num_envs, self.model.nbody, 6))
+        carries, physics = {}, state.physics
         for name, term in self.mdp.events.items():
             keys = _keys(self.num_envs, key, "events", name)
-            change, carries[name] = jax.vmap(term)(steps, state.carries["events"][name], keys)
-            velocity += change
-        state = state.replace(physics=self.engine.push(state.physics, velocity))
-        return state.replace(carries={**state.carries, "events": carries})
+            effect, carries[name] = jax.vmap(term)(steps, state.carries["events"][name], keys)
+            velocity += effect.velocity
+            force = force if effect.force is None else force + effect.force
+        physics = self.engine.push(physics, velocity)
+        if any(term.forces for term in self.mdp.events.values()):
+            physics = self.engine.apply_force(physics, force)
+        return state.replace(physics=physics, carries={**state.carries, "events": carries})
 
-    def _actuate(self, state: EnvState, action: jax.Array) -> EnvState:
-        """Physics over one control step; torques with feedback are renewed at each physics step."""
-        substeps, carry = self.timing.num_substeps, state.carries["actuators"]
-        physics = state.physics
-        if not any(a.feedback for a in self.mdp.actuators.values()):
-            ctrl, carry = self._ctrl(physics, action, carry)
-            physics = self.engine.step(physics, ctrl, substeps)
-        else:
+    def _actuate(self, state: EnvState, action: jax.Array, key: jax.Array) -> EnvState:
+        """Physics over one control step; the torques are renewed at each update."""
+        n, level, physics = self.num_envs, state.level, state.physics
+        updates = self.timing.num_updates if self.actuation.renewed else 1
+        each = self.timing.num_substeps // updates
+        receive = jax.vmap(self.actuation.receive, in_axes=(0, 0, 0, None, 0))
+        torques = jax.vmap(self.actuation.torques, in_axes=(0, None, 0, 0, None))
+        qpos = self.engine.view(physics).qpos
+        keys = _keys(n, key, "actuation")
+        carry = receive(state.carries["actuation"]["all"], action, qpos, level, keys)
 
-            def advance(loop: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
-                physics, carry = loop
-                ctrl, carry = self._ctrl(physics, action, carry)
-                return (self.engine.advance(physics, ctrl), carry), None
+        def update(loop: tuple[Any, Any], i: jax.Array) -> tuple[tuple[Any, Any], None]:
+            physics, carry = loop
+            view = self.engine.view(physics)
+            ctrl, carry = torques(carry, i, view.qpos, view.qvel, level)
+            return (self.engine.advance(physics, ctrl, each), carry), None
 
-            (physics, carry), _ = jax.lax.scan(advance, (physics, carry), None, length=substeps - 1)
-            ctrl, carry = self._ctrl(physics, action, carry)
-            physics = self.engine.step(physics, ctrl, 1)
-        return state.replace(physics=physics, carries={**state.carries, "actuators": carry})
-
-    def _ctrl(
-        self, physics: Any, action: jax.Array, carries: dict[str, Any]
-    ) -> tuple[jax.Array, dict[str, Any]]:
+        if updates > 1:
+            (physics, carry), _ = jax.lax.scan(update, (physics, carry), jnp.arange(updates - 1))
         view = self.engine.view(physics)
-        ctrl = jnp.zeros((self.num_envs, self.model.nu))
-        new, start = {}, 0
-        for name, term in self.mdp.actuators.items():
-            part = action[:, start : start + len(term.joints)]
-            start += len(term.joints)
-            position = view.qpos[:, jnp.array(term.qpos_addresses)]
-            velocity = view.qvel[:, jnp.array(term.dof_addresses)]
-            torque, new[name] = jax.vmap(term)(part, position, velocity, carries[name])
-            ctrl = ctrl.at[:, jnp.array(term.ctrl_addresses)].set(torque)
-        return ctrl, new
+        ctrl, carry = torques(carry, updates - 1, view.qpos, view.qvel, level)
+        physics = self.engine.step(physics, ctrl, each)
+        carries = {**state.carries, "actuation": {"all": self.actuation.finish(carry)}}
+        return state.replace(physics=physics, carries=carries)
 
     def _terminations(
         self, state: EnvState, action: jax.Array
@@ -262,6 +292,9 @@ class TaskEnv:
         causes, carries = {}, {}
         for name, term in self.mdp.terminations.items():
             value, carries[name] = jax.vmap(term)(steps, state.carries["terminations"][name])
+            off = term.disable_at_curriculum_level
+            if off is not None:
+                value = jnp.where(state.level >= off, 0, value)
             causes[name] = value != 0
             if term.truncates:
                 truncated |= causes[name]
@@ -283,16 +316,11 @@ class TaskEnv:
             commands[name], carries["commands"][name] = jax.vmap(term)(steps, carry, keys)
         steps = steps.replace(commands=commands)
         clean, noisy = {}, {}
-        for name, term in self.mdp.observations.items():
-            carry, keys = (
-                state.carries["observations"][name],
-                _keys(self.num_envs, key, "observations", name),
-            )
-            value, carries["observations"][name] = jax.vmap(term)(steps, carry, keys)
-            clean[name] = noisy[name] = value
-            for i, noise in enumerate(self.mdp.noises.get(name, ())):
-                keys = _keys(self.num_envs, key, "noise", name, str(i))
-                noisy[name] = jax.vmap(noise, in_axes=(0, 0, None))(noisy[name], keys, state.level)
+        for name, channel in self.channels.items():
+            carry = state.carries["observations"][name]
+            keys = _keys(self.num_envs, key, "observations", name)
+            clean[name], noisy[name], carry = jax.vmap(channel)(steps, carry, keys)
+            carries["observations"][name] = carry
         obs = {
             group: jnp.concatenate(
                 [(noisy if group == "actor" else clean)[name] for name in sizes], axis=1
@@ -321,6 +349,9 @@ class TaskEnv:
             carries=_where(mask, _init_carries(self, key), state.carries),
             count=jnp.where(mask, 0, state.count),
         )
+        fresh = fresh.replace(
+            start=jnp.where(mask[:, None], self._horizontal(fresh.physics), state.start)
+        )
         action = jnp.where(mask[:, None], 0.0, action)
         observed = self._observe(fresh, action, key)
         return fresh.replace(
@@ -340,6 +371,8 @@ def _steps(env: TaskEnv, state: EnvState, action: jax.Array) -> Step:
         termination=jnp.zeros(n, jnp.int32),
         truncated=jnp.zeros(n, bool),
         level=jnp.broadcast_to(state.level, (n,)),
+        ctrl_dt=env.timing.ctrl_dt,
+        zero_offset=env.actuation.zero_offset(state.carries["actuation"]["all"], state.level),
     )
 
 
@@ -348,14 +381,17 @@ def _keys(n: int, key: jax.Array, *names: str) -> jax.Array:
 
 
 def _init_kind(env: TaskEnv, kind: str, key: jax.Array) -> dict[str, Any]:
+    """Fresh carries of one kind of term; observations and actuation have more than their terms'."""
+    own = {"observations": env.channels, "actuation": {"all": env.actuation}}
+    terms = own[kind] if kind in own else getattr(env.mdp, kind)
     return {
         name: jax.vmap(term.init)(_keys(env.num_envs, key, "init", kind, name))
-        for name, term in getattr(env.mdp, kind).items()
+        for name, term in terms.items()
     }
 
 
 def _init_carries(env: TaskEnv, key: jax.Array) -> dict[str, dict[str, Any]]:
-    kinds = ("actuators", "observations", "terminations", "commands", "events")
+    kinds = ("actuation", "observations", "terminations", "commands", "events")
     return {kind: _init_kind(env, kind, key) for kind in kinds}
 
 

@@ -156,6 +156,8 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value
+    if (kind := component_kind(hint)) is not None and not isinstance(value, hint):
+        return kind.build({"type": value} if isinstance(value, str) else value, where)
     if origin in (Union, types.UnionType):
         return _convert_union(value, arguments, where)
     if origin is Literal:
@@ -167,6 +169,8 @@ def convert(value: Any, hint: Any, where: str) -> Any:
         return value
     if origin is tuple:
         return _convert_tuple(value, arguments, where)
+    if origin is list:
+        return list(_convert_tuple(value, (*arguments, Ellipsis), where))
     if origin in (dict, Mapping) or hint in (dict, Mapping):
         if not isinstance(value, Mapping):
             raise _wrong(value, "a mapping", where)
@@ -178,6 +182,16 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     if isinstance(hint, type) and isinstance(value, hint) and not is_bool_for_int:
         return value
     raise _wrong(value, _name(hint), where)
+
+
+def component_kind(hint: Any) -> "Registry[Any] | None":
+    """The registry of a base class whose components may stand inside another one's section.
+
+    Such a class names it as `registry`: a field `noise: Noise` takes a section `{type: ...}`, or
+    the bare name of a type that needs no parameters.
+    """
+    kind = getattr(hint, "registry", None)
+    return kind if isinstance(kind, Registry) else None
 
 
 def _convert_union(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
@@ -200,7 +214,9 @@ def _convert_union(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
 def _same_shape(value: Any, hint: Any) -> bool:
     origin = typing.get_origin(hint)
     if isinstance(value, Mapping):
-        return origin in (dict, Mapping)
+        return origin in (dict, Mapping) or component_kind(hint) is not None
+    if isinstance(value, str):
+        return component_kind(hint) is not None
     return isinstance(value, list | tuple) and origin is tuple and len(value) > 0
 
 
@@ -269,6 +285,8 @@ REWARDS: Registry[Any] = Registry("reward")
 TERMINATIONS: Registry[Any] = Registry("termination")
 RESETS: Registry[Any] = Registry("reset")
 NOISES: Registry[Any] = Registry("noise")
+SCALES: Registry[Any] = Registry("scale")
+FILTERS: Registry[Any] = Registry("action filter")
 COMMANDS: Registry[Any] = Registry("command")
 EVENTS: Registry[Any] = Registry("event")
 RANDOMIZERS: Registry[Any] = Registry("randomizer")

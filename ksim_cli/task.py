@@ -8,7 +8,6 @@ beside it (`algo=ppo`), not inherited.
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,11 @@ import mujoco
 import optax
 
 from ksim_cli import mdp, models, registry, rl
+from ksim_cli.config.components import JointMetadata
 from ksim_cli.config.schema import RunConfig
-from ksim_cli.env import TaskEnv, Timing
+from ksim_cli.env import Limits, TaskEnv
 from ksim_cli.errors import UserError
+from ksim_cli.mdp.actuation import Timing
 from ksim_cli.mdp.actuators import Actuator
 from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.mdp.probe import fields_needed, observation_layout
@@ -42,6 +43,7 @@ from ksim_cli.models.policy import (
     Variables,
 )
 from ksim_cli.physics.engine import EngineSpec, make_engine
+from ksim_cli.physics.joints import apply_metadata, joint_metadata
 from ksim_cli.physics.model import compile_model, load_spec
 from ksim_cli.physics.randomized import randomized_models
 from ksim_cli.registry import TASKS, Registry
@@ -72,6 +74,20 @@ class Task:
         """
         folder = Path(inspect.getfile(type(self))).parent
         return load_spec(folder / (self.config.task.model or f"{self.config.task.type}.xml"))
+
+    def get_mujoco_model_metadata(self, spec: mujoco.MjSpec) -> dict[str, JointMetadata]:
+        """joint name -> gains, limits, friction, armature. Default: the config's `joints`.
+
+        Args:
+            spec: the model, before its actuators are replaced.
+        """
+        return joint_metadata(
+            spec,
+            {
+                pattern: registry.make(JointMetadata, values, f"joints.{pattern}")
+                for pattern, values in self.config.joints.items()
+            },
+        )
 
     def get_actuators(self) -> dict[str, Actuator]:
         """name -> actuator. Default: the config's `actuators`."""
@@ -217,6 +233,8 @@ class TaskModel:
         self.task = task
         config = task.config
         spec = task.get_mujoco_model()
+        metadata = task.get_mujoco_model_metadata(spec)
+        apply_metadata(spec, metadata)
         terms = Mdp(
             curriculum=task.get_curriculum(),
             actuators=task.get_actuators(),
@@ -227,16 +245,17 @@ class TaskModel:
             commands=task.get_commands(),
             events=task.get_events(),
             randomizers=task.get_physics_randomizers(),
-        ).edit(spec)
+        ).edit(spec, metadata)
         self.model = compile_model(spec, config)
         self.mdp = terms.bind(self.model)
         if not self.mdp.actuators:
             raise UserError("actuators: none; a task needs at least one. Try actuators=torque")
+        substeps = round(config.ctrl_dt / config.dt)
+        update_dt = config.engine.actuator_update_dt
         self.timing = Timing(
             ctrl_dt=config.ctrl_dt,
-            num_substeps=round(config.ctrl_dt / config.dt),
-            action_clip=config.action_clip_max,
-            reward_clip=(config.reward_clip_min, config.reward_clip_max),
+            num_substeps=substeps,
+            num_updates=substeps if update_dt is None else round(config.ctrl_dt / update_dt),
         )
 
     def make_env(self, num_envs: int, training: bool = False) -> TaskEnv:
@@ -248,19 +267,23 @@ class TaskModel:
                 of their first episode.
         """
         config = self.task.config
-        models, timing = (), self.timing
-        if training and config.stagger_episodes:
-            timing = replace(timing, stagger_steps=self.episode_steps())
+        limits = Limits(
+            action_clip=config.action_clip_max,
+            reward_clip=(config.reward_clip_min, config.reward_clip_max),
+            stagger_steps=self.episode_steps() if training and config.stagger_episodes else 0,
+        )
+        variants = None
         if training and self.mdp.randomizers:
-            models = randomized_models(self.model, self.mdp.randomizers, num_envs, config.seed)
+            variants = randomized_models(self.model, self.mdp.randomizers, num_envs, config.seed)
         spec = EngineSpec(
             model=self.model,
             num_envs=num_envs,
             fields=fields_needed(self.model, self.mdp),
-            models=models,
+            variants=variants,
             num_threads=config.engine.num_threads,
         )
-        return TaskEnv(make_engine(config.engine.type, spec), self.mdp, timing)
+        engine = make_engine(config.engine.type, spec)
+        return TaskEnv(engine, self.mdp, self.timing, config.engine, limits)
 
     def make_agent(self) -> TaskAgent:
         """The task's policy, acting through the task."""
@@ -271,7 +294,7 @@ class TaskModel:
         """Observation group -> size, and the size of an action."""
         layout = observation_layout(self.model, self.mdp)
         sizes = {group: sum(parts.values()) for group, parts in layout.items()}
-        return sizes, sum(len(a.joints) for a in self.mdp.actuators.values())
+        return sizes, sum(a.action_size for a in self.mdp.actuators.values())
 
     def episode_steps(self) -> int:
         """Control steps of the longest episode: the first time limit, else the config's."""

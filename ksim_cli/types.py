@@ -25,6 +25,9 @@ class Step(struct.PyTreeNode):
         termination: int32, -1 failure, +1 success, 0 none (what terminations themselves see is 0).
         truncated: bool, the episode ends here for lack of time.
         level: curriculum level in [0, 1].
+        ctrl_dt: s between two actions.
+        zero_offset: `[nq]` by how much the joints' encoders are off in this episode, rad or m;
+            None where that is not known (rewards) or not simulated.
     """
 
     view: Any
@@ -34,6 +37,26 @@ class Step(struct.PyTreeNode):
     termination: jax.Array
     truncated: jax.Array
     level: jax.Array
+    ctrl_dt: float = struct.field(pytree_node=False, default=0.02)
+    zero_offset: jax.Array | None = None
+
+
+class Marker(struct.PyTreeNode):
+    """A shape that a viewer may draw; it is not part of the physics.
+
+    Attributes:
+        shape: `sphere`, `box` or `arrow` (along its x axis).
+        position: `[3]` centre, or foot of an arrow, world frame, m.
+        quaternion: `[4]` orientation, w first.
+        size: `[3]` m: radius of a sphere, half sizes of a box, or an arrow's length, width, width.
+        rgba: `[4]` colour.
+    """
+
+    shape: str = struct.field(pytree_node=False)
+    position: jax.Array
+    quaternion: jax.Array
+    size: jax.Array
+    rgba: tuple[float, float, float, float] = struct.field(pytree_node=False)
 
 
 class StepResult(struct.PyTreeNode):
@@ -45,6 +68,7 @@ class StepResult(struct.PyTreeNode):
         truncated: `[N]` bool, the episode ended for lack of time only.
         quarantined: `[N]` int32, why the environment was taken out as non-finite; 0 if it was not.
         causes: termination name -> `[N]` bool, which of them fired.
+        distance: `[N]` m, how far the base is, horizontally, from where the episode began.
         final_obs: group -> `[N, O]` the observation after the step and before any reset; only
             meaningful where `truncated`.
     """
@@ -54,6 +78,7 @@ class StepResult(struct.PyTreeNode):
     truncated: jax.Array
     quarantined: jax.Array
     causes: dict[str, jax.Array]
+    distance: jax.Array
     final_obs: dict[str, jax.Array]
 
     @property
@@ -82,12 +107,14 @@ class EpisodeStatistics(struct.PyTreeNode):
         length: mean length, control steps.
         episode_return: mean undiscounted return.
         failure_rate: share that ended in failure.
+        distance: mean of `StepResult.distance` at their ends, m.
     """
 
     episodes: jax.Array
     length: jax.Array
     episode_return: jax.Array
     failure_rate: jax.Array
+    distance: jax.Array
 
 
 class Env(Protocol):

@@ -11,14 +11,17 @@ import jax
 import jax.numpy as jnp
 import mujoco
 
-from ksim_cli.env import TaskEnv, Timing
+from ksim_cli.config.components import EngineConfig
+from ksim_cli.env import Limits, TaskEnv
 from ksim_cli.mdp import register_terms
+from ksim_cli.mdp.actuation import Timing
 from ksim_cli.mdp.actuators import Actuator, Torque
 from ksim_cli.mdp.curricula import Constant
 from ksim_cli.mdp.mdp import Mdp
+from ksim_cli.mdp.noise import AdditiveGaussian
 from ksim_cli.mdp.observations import JointPosition
 from ksim_cli.mdp.probe import fields_needed
-from ksim_cli.mdp.term import Command, Curriculum, Event, Observation, Reset, Reward, Termination
+from ksim_cli.mdp.term import Command, Curriculum, Disturbance, Event, Observation, Reset, Reward, Termination
 from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.mujoco_engine import MujocoEngine
 
@@ -36,7 +39,7 @@ POINT = f"""
   </worldbody>
 </mujoco>
 """
-NOISE = {"type": "additive_gaussian", "std": 1.0}
+NOISE = AdditiveGaussian(std=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,16 +48,16 @@ class Spring(Actuator):
 
     feedback: ClassVar[bool] = True
 
-    def __call__(self, action, position, velocity, carry):
-        return action - position, carry
+    def __call__(self, action, joints, carry):
+        return action - joints.position, carry
 
 
 @dataclass(frozen=True, kw_only=True)
 class Damper(Spring):
     """Pushes, and brakes."""
 
-    def __call__(self, action, position, velocity, carry):
-        return action - velocity, carry
+    def __call__(self, action, joints, carry):
+        return action - joints.velocity, carry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +67,7 @@ class Growing(Spring):
     def init(self, key):
         return jnp.zeros(())
 
-    def __call__(self, action, position, velocity, carry):
+    def __call__(self, action, joints, carry):
         return jnp.full(len(self.joints), carry + 1.0), carry + 1.0
 
 
@@ -166,7 +169,8 @@ class Push(Event):
         return jnp.zeros(())
 
     def __call__(self, step, carry, key):
-        return jnp.zeros(2).at[self.axis].set(carry + 1.0), carry + 1.0
+        change = jnp.zeros(2).at[self.axis].set(carry + 1.0)
+        return Disturbance(velocity=change), carry + 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,19 +191,24 @@ class Height(Reward):
         return step.view.xpos[1, 2] + step.level, carry
 
 
-def make(num_envs=1, substeps=1, timing=None, **terms):
+def make(num_envs=1, substeps=1, engine=None, limits=None, **terms):
+    """The point with some terms; `engine` and `limits` are keys of EngineConfig and Limits."""
     spec = mujoco.MjSpec.from_string(POINT)
     defaults = {
         "curriculum": Constant(),
         "actuators": {"all": Torque()},
         "observations": {"position": JointPosition()},
     }
-    mdp = Mdp(**{**defaults, **terms}).edit(spec)
+    mdp = Mdp(**{**defaults, **terms}).edit(spec, {})
     model = spec.compile()
     mdp = mdp.bind(model)
-    engine = MujocoEngine(EngineSpec(model, num_envs, fields_needed(model, mdp), num_threads=1))
-    timing = {"ctrl_dt": substeps * DT, "num_substeps": substeps, **(timing or {})}
-    return TaskEnv(engine, mdp, Timing(**timing))
+    physics = MujocoEngine(EngineSpec(model, num_envs, fields_needed(model, mdp), num_threads=1))
+    config = EngineConfig(**(engine or {}))
+    updates = substeps
+    if config.actuator_update_dt is not None:
+        updates = round(substeps * DT / config.actuator_update_dt)
+    timing = Timing(ctrl_dt=substeps * DT, num_substeps=substeps, num_updates=updates)
+    return TaskEnv(physics, mdp, timing, config, Limits(**(limits or {})))
 
 
 def play(env, actions, key=0):

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "ksim_cli"
 
 LAYERS = (
-    ("", "errors", "paths", "registry", "types", "config", "clock"),
+    ("", "errors", "paths", "registry", "types", "config", "clock", "rng"),
     ("physics",),
     ("mdp",),
     ("env",),

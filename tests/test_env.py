@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ksim_cli.mdp.noise import AdditiveGaussian
-from ksim_cli.mdp.term import Command, Event, Observation, Reward, Termination
+from ksim_cli.mdp.term import Command, Disturbance, Event, Observation, Reward, Termination
 from ksim_cli.registry import load_task
 from ksim_cli.task import TaskModel
 from ksim_cli.types import QUARANTINE_CAUSES
@@ -69,7 +69,8 @@ class Kick(Event):
     """Adds 1 m/s to the cart once, at its third step."""
 
     def __call__(self, step, carry, key):
-        return jnp.zeros(2).at[0].set(jnp.where(step.time > 0.025, 1.0, 0.0)), carry
+        change = jnp.zeros(2).at[0].set(jnp.where(step.time > 0.025, 1.0, 0.0))
+        return Disturbance(velocity=change), carry
 
 
 def make_env(engine="mujoco", num_envs=N, **terms):
@@ -196,10 +197,9 @@ def test_a_term_draws_the_same_whatever_stands_beside_it():
 def test_noise_disturbs_the_actor_and_never_the_critic():
     noisy = dataclasses.replace(
         load_task("cartpole")(tiny_cartpole()).get_observations()["cart_position"],
-        noise={"type": "additive_gaussian", "std": 0.5},
+        noise=AdditiveGaussian(std=0.5),
     )
     env = make_env(num_envs=2000, observations={"cart_position": noisy})
-    assert env.mdp.noises == {"cart_position": (AdditiveGaussian(std=0.5),)}
     state = jax.jit(env.init)(jax.random.key(0))
     difference = np.asarray(state.obs["actor"] - state.obs["critic"])
     # Standard errors of mean and deviation of 2000 draws are 0.011 and 0.008.

@@ -260,7 +260,7 @@ def test_results_keep_only_the_fields_that_rewards_read():
 
 def test_every_reward_is_a_component_and_the_clip_is_of_the_total_only():
     env = make(rewards={"a": Height(weight=3.0), "b": Height(weight=-0.5)})
-    env.timing = dataclasses.replace(env.timing, reward_clip=(-1.0, 2.0))
+    env.limits = Limits(reward_clip=(-1.0, 2.0))
     results, _ = play(env, [[0.0, 0.0]])
     _, scores = env.rewards(env.init_rewards(), results)
     # The point is at height 0 and the level is 1: 3 - 0.5 = 2.5, clipped to 2.

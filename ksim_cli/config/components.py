@@ -29,6 +29,39 @@ class EngineConfig:
     type: str = key("auto", "what steps the physics", choices=("auto", "mujoco", "mjx"))
     impl: str = key("jax", "implementation of mjx", choices=("jax",))
     num_threads: int = key(0, "threads of the mujoco engine; 0: one per core", least=0)
+    action_latency_range: list[float] = key(
+        [0.0, 0.0],
+        "an action takes effect that much later, drawn per episode; times the level",
+        unit="s",
+        least=0,
+    )
+    drop_action_prob: float = key(
+        0.0, "probability that an action is lost and the last one stays; times the level", least=0,
+        below=1,
+    )
+    drop_action_per_joint: bool = key(False, "each joint loses its part of an action by itself")
+    zero_offset_std: float | None = key(
+        None, "std of the joints' zero offset, per episode; times the level", unit="rad", above=0
+    )
+    zero_offset_mag: float | None = key(
+        None, "half width of a uniform zero offset, added to it", unit="rad", above=0
+    )
+    actuator_update_dt: float | None = key(
+        None, "time between two updates of the torques; null: each dt", unit="s", above=0
+    )
+
+
+@dataclass(frozen=True)
+class JointMetadata:
+    """`joints.<name or pattern>.*`: what is known of a joint beyond the MJCF."""
+
+    kp: float | None = key(None, "position gain", unit="N m/rad", least=0)
+    kd: float | None = key(None, "velocity gain", unit="N m s/rad", least=0)
+    torque_limit: float | None = key(None, "largest torque of its actuator", unit="N m", above=0)
+    armature: float | None = key(None, "reflected inertia of the motor", unit="kg m^2", least=0)
+    friction: float | None = key(None, "dry friction", unit="N m", least=0)
+    damping: float | None = key(None, "viscous friction", unit="N m s/rad", least=0)
+    range: tuple[float, float] | None = key(None, "lowest and highest position", unit="rad")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ class ComponentKeys:
     optimizer: Any = key(None, "the optimizer")
     curriculum: Any = key(None, "how the level of difficulty moves")
     logger: LoggerConfig = field(default_factory=LoggerConfig, metadata={"help": "extra logs"})
+    joints: dict[str, Any] = key({}, "joint name or pattern -> gains, limits, friction, armature")
     actuators: dict[str, Any] = key({}, "name -> actuator of some joints")
     observations: dict[str, Any] = key({}, "name -> observation term")
     rewards: dict[str, Any] = key({}, "name -> reward term and its weight")

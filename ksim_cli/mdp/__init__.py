@@ -5,10 +5,12 @@ from importlib import import_module
 _MODULES = (
     "actuators",
     "curricula",
+    "filters",
     "noise",
     "observations",
     "resets",
     "rewards",
+    "scales",
     "terminations",
 )
 

@@ -1,7 +1,10 @@
-"""Functions that several terms are made of."""
+"""Functions that several terms are made of. Quaternions are `[..., 4]` with w first."""
 
 import jax
 import jax.numpy as jnp
+
+DOWN = (0.0, 0.0, -1.0)
+"""Direction of gravity in the world frame."""
 
 
 def tolerance(
@@ -29,3 +32,74 @@ def tolerance(
     if sigmoid == "quadratic":
         return jnp.maximum(0.0, 1.0 - jnp.square(distance) * (1.0 - value_at_margin))
     raise ValueError(f"sigmoid={sigmoid}: one of gaussian, quadratic")
+
+
+def tracking(error: jax.Array, sigma: float) -> jax.Array:
+    """exp(-|error|^2 / sigma^2) over the last axis: 1 without error, 1/e at |error| = sigma."""
+    return jnp.exp(-jnp.square(error).sum(-1) / sigma**2)
+
+
+def conjugate(quaternion: jax.Array) -> jax.Array:
+    """The inverse of a unit quaternion."""
+    return quaternion * jnp.array([1.0, -1.0, -1.0, -1.0])
+
+
+def multiply(a: jax.Array, b: jax.Array) -> jax.Array:
+    """The rotation `b`, then `a`: the Hamilton product, `[..., 4]`."""
+    aw, av = a[..., :1], a[..., 1:]
+    bw, bv = b[..., :1], b[..., 1:]
+    w = aw * bw - (av * bv).sum(-1, keepdims=True)
+    return jnp.concatenate([w, aw * bv + bw * av + jnp.cross(av, bv)], axis=-1)
+
+
+def rotate(vector: jax.Array, quaternion: jax.Array) -> jax.Array:
+    """A vector `[..., 3]` turned by a unit quaternion: from the body's frame into the world's."""
+    w, v = quaternion[..., :1], quaternion[..., 1:]
+    twice = 2.0 * jnp.cross(v, vector)
+    return vector + w * twice + jnp.cross(v, twice)
+
+
+def unrotate(vector: jax.Array, quaternion: jax.Array) -> jax.Array:
+    """The inverse of `rotate`: from the world's frame into the body's."""
+    return rotate(vector, conjugate(quaternion))
+
+
+def projected_gravity(quaternion: jax.Array) -> jax.Array:
+    """`[..., 3]` unit vector of gravity in the body's frame: (0, 0, -1) when upright."""
+    down = jnp.broadcast_to(jnp.array(DOWN), (*quaternion.shape[:-1], 3))
+    return unrotate(down, quaternion)
+
+
+def quaternion_from_axis_angle(axis: jax.Array, angle: jax.Array) -> jax.Array:
+    """`[..., 4]` the turn about a unit axis `[..., 3]` by `[...]` rad."""
+    half = 0.5 * jnp.asarray(angle)[..., None]
+    return jnp.concatenate([jnp.cos(half), jnp.sin(half) * axis], axis=-1)
+
+
+def quaternion_from_euler(roll: jax.Array, pitch: jax.Array, yaw: jax.Array) -> jax.Array:
+    """`[..., 4]` roll about x, then pitch about y, then yaw about z of the fixed frame; rad."""
+    x, y, z = jnp.eye(3)
+    turn = multiply(quaternion_from_axis_angle(y, pitch), quaternion_from_axis_angle(x, roll))
+    return multiply(quaternion_from_axis_angle(z, yaw), turn)
+
+
+def euler(quaternion: jax.Array) -> jax.Array:
+    """`[..., 3]` roll, pitch and yaw, rad: the inverse of `quaternion_from_euler`."""
+    w, x, y, z = jnp.moveaxis(quaternion, -1, 0)
+    roll = jnp.arctan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
+    pitch = jnp.arcsin(jnp.clip(2 * (w * y - z * x), -1.0, 1.0))
+    yaw = jnp.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+    return jnp.stack([roll, pitch, yaw], axis=-1)
+
+
+def heading(quaternion: jax.Array) -> jax.Array:
+    """`[..., 4]` the yaw part of an orientation: where the robot looks, without its tilt."""
+    yaw = euler(quaternion)[..., 2]
+    return quaternion_from_axis_angle(jnp.array([0.0, 0.0, 1.0]), yaw)
+
+
+def angle_between(a: jax.Array, b: jax.Array) -> jax.Array:
+    """`[...]` rad in [0, pi], the angle of the turn from one unit quaternion to another."""
+    difference = multiply(conjugate(a), b)
+    sine = jnp.sqrt(jnp.square(difference[..., 1:]).sum(-1))
+    return 2.0 * jnp.arctan2(sine, jnp.abs(difference[..., 0]))

@@ -1,20 +1,19 @@
 """All terms of one task, together: edited into a model, then bound to it."""
 
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
-import jax
 import mujoco
 
+from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError
 from ksim_cli.mdp.actuators import Actuator
 from ksim_cli.mdp.term import (
     Command,
     Curriculum,
     Event,
-    Noise,
     Observation,
     Randomizer,
     Reset,
@@ -22,7 +21,6 @@ from ksim_cli.mdp.term import (
     Term,
     Termination,
 )
-from ksim_cli.registry import NOISES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +29,6 @@ class Mdp:
 
     Attributes:
         curriculum: what moves the level.
-        noises: observation name -> its noises, built from the observation's `noise`.
     """
 
     curriculum: Curriculum
@@ -43,15 +40,21 @@ class Mdp:
     commands: Mapping[str, Command] = field(default_factory=dict)
     events: Mapping[str, Event] = field(default_factory=dict)
     randomizers: Mapping[str, Randomizer] = field(default_factory=dict)
-    noises: Mapping[str, tuple[Noise, ...]] = field(default_factory=dict)
 
-    def edit(self, spec: mujoco.MjSpec) -> Self:
+    def edit(self, spec: mujoco.MjSpec, metadata: Mapping[str, JointMetadata]) -> Self:
         """Lets every term add to the model; returns the terms with default joints written out.
+
+        Args:
+            spec: the model before it is compiled.
+            metadata: joint name -> what is known of the joint.
 
         Raises:
             UserError: a term is not content with the model, or two actuators drive one joint.
         """
-        actuators = {name: a.resolve(spec) for name, a in self.actuators.items()}
+        actuators = {}
+        for name, actuator in self.actuators.items():
+            with saying(f"actuators.{name}"):
+                actuators[name] = actuator.resolve(spec, metadata)
         driven: dict[str, str] = {}
         for name, actuator in actuators.items():
             for joint in actuator.joints:
@@ -63,50 +66,37 @@ class Mdp:
                 driven[joint] = name
         edited = replace(self, actuators=actuators)
         for where, term in edited.each():
-            _at(where, term.edit, spec)
+            with saying(where):
+                term.edit(spec)
         return edited
 
     def bind(self, model: mujoco.MjModel) -> Self:
-        """All terms bound to a compiled model, and the observations' noises built.
+        """All terms bound to a compiled model.
 
         Raises:
             UserError: a name that the model does not have, under the config path of its term.
         """
         bound: dict[str, Any] = {}
-        for kind in fields(self):
-            group = getattr(self, kind.name)
-            if kind.name in ("curriculum", "noises"):
-                continue
-            bound[kind.name] = {
-                name: _at(f"{kind.name}.{name}", term.bind, model) for name, term in group.items()
-            }
-        noises = {name: _noises(name, term) for name, term in self.observations.items()}
-        curriculum = _at("curriculum", self.curriculum.bind, model)
-        return replace(self, curriculum=curriculum, noises=noises, **bound)
+        for where, term in self.each():
+            kind, _, name = where.partition(".")
+            with saying(where):
+                if name:
+                    bound.setdefault(kind, {})[name] = term.bind(model)
+                else:
+                    bound[kind] = term.bind(model)
+        return replace(self, **bound)
 
     def each(self) -> list[tuple[str, Term]]:
         """Config path and term of every term."""
-        kinds = [f.name for f in fields(self) if f.name not in ("curriculum", "noises")]
+        kinds = [f.name for f in fields(self) if f.name != "curriculum"]
         terms = [(f"{k}.{n}", t) for k in kinds for n, t in getattr(self, k).items()]
         return [*terms, ("curriculum", self.curriculum)]
 
 
-def named_key(key: jax.Array, *names: str) -> jax.Array:
-    """A random key of one's own: `key` folded with each name, whatever else draws from it."""
-    for name in names:
-        key = jax.random.fold_in(key, zlib.crc32(name.encode()))
-    return key
-
-
-def _at(where: str, function: Any, argument: Any) -> Any:
+@contextmanager
+def saying(where: str) -> Iterator[None]:
+    """Puts the config path of a term before what it complains about."""
     try:
-        return function(argument)
+        yield
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-
-
-def _noises(name: str, term: Observation) -> tuple[Noise, ...]:
-    if term.noise is None:
-        return ()
-    sections = term.noise if isinstance(term.noise, list | tuple) else [term.noise]
-    return tuple(NOISES.build(s, f"observations.{name}.noise") for s in sections)

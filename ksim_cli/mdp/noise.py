@@ -1,4 +1,4 @@
-"""Noise on observations."""
+"""Noise. The same terms are a bias where they are drawn once per episode."""
 
 from dataclasses import dataclass
 
@@ -11,30 +11,63 @@ from ksim_cli.registry import NOISES
 @NOISES.register("additive_gaussian")
 @dataclass(frozen=True, kw_only=True)
 class AdditiveGaussian(Noise):
-    """value + level * std * n, n ~ N(0, 1) independently per element.
+    """value + size * std * n, n ~ N(0, 1) independently per element.
 
     Attributes:
-        std: standard deviation at level 1, in the observation's unit.
+        std: standard deviation at level 1, in the value's unit.
     """
 
     std: float
 
-    def __call__(self, value: jax.Array, key: jax.Array, level: jax.Array) -> jax.Array:
+    def disturb(self, value: jax.Array, key: jax.Array, size: jax.Array) -> jax.Array:
         """See `Noise`."""
-        return value + level * self.std * jax.random.normal(key, value.shape)
+        return value + size * self.std * jax.random.normal(key, value.shape)
 
 
 @NOISES.register("additive_uniform")
 @dataclass(frozen=True, kw_only=True)
 class AdditiveUniform(Noise):
-    """value + level * u, u ~ U(-magnitude, magnitude) independently per element.
+    """value + size * u, u ~ U(-magnitude, magnitude) independently per element.
 
     Attributes:
-        magnitude: half width at level 1, in the observation's unit.
+        magnitude: half width at level 1, in the value's unit.
     """
 
     magnitude: float
 
-    def __call__(self, value: jax.Array, key: jax.Array, level: jax.Array) -> jax.Array:
+    def disturb(self, value: jax.Array, key: jax.Array, size: jax.Array) -> jax.Array:
         """See `Noise`."""
-        return value + level * self.magnitude * jax.random.uniform(key, value.shape, minval=-1.0)
+        return value + size * self.magnitude * jax.random.uniform(key, value.shape, minval=-1.0)
+
+
+@NOISES.register("multiplicative_gaussian")
+@dataclass(frozen=True, kw_only=True)
+class MultiplicativeGaussian(Noise):
+    """value * (1 + size * std * n), n ~ N(0, 1) independently per element.
+
+    Attributes:
+        std: standard deviation of the factor at level 1.
+    """
+
+    std: float
+
+    def disturb(self, value: jax.Array, key: jax.Array, size: jax.Array) -> jax.Array:
+        """See `Noise`."""
+        return value * (1.0 + size * self.std * jax.random.normal(key, value.shape))
+
+
+@NOISES.register("multiplicative_uniform")
+@dataclass(frozen=True, kw_only=True)
+class MultiplicativeUniform(Noise):
+    """value * (1 + size * u), u ~ U(-magnitude, magnitude) independently per element.
+
+    Attributes:
+        magnitude: half width of the factor at level 1.
+    """
+
+    magnitude: float
+
+    def disturb(self, value: jax.Array, key: jax.Array, size: jax.Array) -> jax.Array:
+        """See `Noise`."""
+        factor = self.magnitude * jax.random.uniform(key, value.shape, minval=-1.0)
+        return value * (1.0 + size * factor)

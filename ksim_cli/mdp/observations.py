@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.mdp.term import Carry, Observation, resolved
-from ksim_cli.physics.model import joint_addresses
+from ksim_cli.physics.names import joint_addresses
 from ksim_cli.registry import OBSERVATIONS
 from ksim_cli.types import Step
 
@@ -38,7 +38,10 @@ class JointPosition(JointObservation):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        return step.view.qpos[jnp.array(self.qpos_addresses)], carry
+        qpos = step.view.qpos
+        if step.zero_offset is not None:
+            qpos = qpos - step.zero_offset
+        return qpos[jnp.array(self.qpos_addresses)], carry
 
 
 @OBSERVATIONS.register("joint_angle_cos_sin")

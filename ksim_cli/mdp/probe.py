@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.errors import UserError
-from ksim_cli.mdp.mdp import Mdp
+from ksim_cli.mdp.mdp import Mdp, saying
 from ksim_cli.physics.engine import View, fields_read
 from ksim_cli.types import Step
 
@@ -15,18 +15,28 @@ def fields_needed(model: mujoco.MjModel, mdp: Mdp) -> frozenset[str]:
     return fields_read(model, lambda view: _call_all(model, mdp, view))
 
 
-def observation_layout(model: mujoco.MjModel, mdp: Mdp) -> dict[str, dict[str, int]]:
-    """group -> observation name -> size, in the order of the group's vector.
+def observation_sizes(model: mujoco.MjModel, mdp: Mdp) -> dict[str, int]:
+    """observation name -> elements of its value, without history.
 
     Raises:
-        UserError: an observation is not a vector, or a reward not a scalar.
+        UserError: an observation is not a vector.
     """
-    sizes: dict[str, tuple[int, ...]] = {}
-    fields_read(model, lambda view: sizes.update(_call_all(model, mdp, view)))
+    shapes: dict[str, tuple[int, ...]] = {}
+    fields_read(model, lambda view: shapes.update(_call_all(model, mdp, view)))
+    return {name: shape[0] for name, shape in shapes.items()}
+
+
+def observation_layout(model: mujoco.MjModel, mdp: Mdp) -> dict[str, dict[str, int]]:
+    """group -> observation name -> elements with history, in the order of the group's vector.
+
+    Raises:
+        UserError: an observation is not a vector, or a group that networks need is empty.
+    """
+    sizes = observation_sizes(model, mdp)
     layout: dict[str, dict[str, int]] = {"actor": {}, "critic": {}}
     for name, term in mdp.observations.items():
         for group in term.groups:
-            layout.setdefault(group, {})[name] = sizes[name][0]
+            layout.setdefault(group, {})[name] = sizes[name] * term.history
     for group in ("actor", "critic"):
         if not layout[group]:
             raise UserError(f"observations: none is in the group '{group}'")
@@ -42,8 +52,10 @@ def fields_of_rewards(model: mujoco.MjModel, mdp: Mdp) -> frozenset[str]:
 
     def use(view: View) -> None:
         step, key = _probe_step(model, mdp, view), jax.random.key(0)
+        step = step.replace(zero_offset=None)
         for name, term in mdp.rewards.items():
-            value, _ = term(step, term.init(key))
+            with saying(f"rewards.{name}"):
+                value, _ = term(step, term.init(key))
             if jnp.shape(value):
                 raise UserError(f"rewards.{name}: not a scalar but {jnp.shape(value)}")
 
@@ -51,7 +63,7 @@ def fields_of_rewards(model: mujoco.MjModel, mdp: Mdp) -> frozenset[str]:
 
 
 def _probe_step(model: mujoco.MjModel, mdp: Mdp, view: View) -> Step:
-    size = sum(len(a.joints) for a in mdp.actuators.values())
+    size = sum(a.action_size for a in mdp.actuators.values())
     zero = jnp.zeros((), jnp.float32)
     step = Step(
         view=view,
@@ -61,22 +73,30 @@ def _probe_step(model: mujoco.MjModel, mdp: Mdp, view: View) -> Step:
         termination=jnp.zeros((), jnp.int32),
         truncated=jnp.zeros((), bool),
         level=zero,
+        zero_offset=jnp.zeros(model.nq),
     )
     key = jax.random.key(0)
-    commands = {n: t(step, t.init(key), key)[0] for n, t in mdp.commands.items()}
+    commands = {}
+    for name, term in mdp.commands.items():
+        with saying(f"commands.{name}"):
+            commands[name] = term(step, term.init(key), key)[0]
     return step.replace(commands=commands)
 
 
 def _call_all(model: mujoco.MjModel, mdp: Mdp, view: View) -> dict[str, tuple[int, ...]]:
     """Calls every term once on one environment; returns the observations' shapes."""
     step, key = _probe_step(model, mdp, view), jax.random.key(0)
-    for term in [*mdp.rewards.values(), *mdp.terminations.values()]:
-        term(step, term.init(key))
-    for term in mdp.events.values():
-        term(step, term.init(key), key)
+    for where, term in mdp.each():
+        kind = where.split(".")[0]
+        with saying(where):
+            if kind in ("rewards", "terminations"):
+                term(step, term.init(key))
+            elif kind == "events":
+                term(step, term.init(key), key)
     shapes = {}
     for name, term in mdp.observations.items():
-        value, _ = term(step, term.init(key), key)
+        with saying(f"observations.{name}"):
+            value, _ = term(step, term.init(key), key)
         shapes[name] = jnp.shape(value)
         if len(shapes[name]) != 1:
             raise UserError(f"observations.{name}: not a vector but of shape {shapes[name]}")

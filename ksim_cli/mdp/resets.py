@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.mdp.term import Pose, Reset, resolved
-from ksim_cli.physics.model import joint_addresses
+from ksim_cli.physics.names import joint_addresses
 from ksim_cli.registry import RESETS
 
 

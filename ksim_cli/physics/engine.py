@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 
 from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.physics.randomized import Variants
 
 HUGE = 1e10
 """Larger positions, velocities and accelerations count as unstable (MuJoCo's mjMAXVAL)."""
@@ -98,15 +99,14 @@ class EngineSpec:
         model: the compiled model, nominal.
         num_envs: environments.
         fields: `mjData` fields the view shall hold, besides `ALWAYS_VIEWED`.
-        models: randomised variants; environment `i` runs on `models[i % len(models)]`.
-            Empty: all run on `model`.
+        variants: randomised models; None: all environments run on `model`.
         num_threads: threads of a CPU engine; 0: one per core.
     """
 
     model: mujoco.MjModel
     num_envs: int
     fields: frozenset[str] = frozenset()
-    models: Sequence[mujoco.MjModel] = ()
+    variants: Variants | None = None
     num_threads: int = 0
 
     def viewed(self) -> tuple[str, ...]:
@@ -126,13 +126,13 @@ class Engine(Protocol):
         """The state with every environment at the model's default pose, forwarded."""
         ...
 
-    def prepare(self, state: Any, qpos: jax.Array, qvel: jax.Array) -> Any:
+    def prepare(self, qpos: jax.Array, qvel: jax.Array, variant: jax.Array) -> Any:
         """Makes the next reset of every environment ready.
 
         Args:
-            state: current state.
             qpos: `[N, nq]` positions to reset to.
             qvel: `[N, nv]` velocities to reset to.
+            variant: `[N]` int32 index into the spec's variants; without any it is not looked at.
         """
         ...
 
@@ -144,12 +144,16 @@ class Engine(Protocol):
         """Holds `ctrl` `[N, nu]` for `num_steps` calls of `mj_step` and refreshes the view."""
         ...
 
-    def advance(self, state: Any, ctrl: jax.Array) -> Any:
-        """One `mj_step` after which only `qpos` and `qvel` of the view are refreshed."""
+    def advance(self, state: Any, ctrl: jax.Array, num_steps: int) -> Any:
+        """As `step`, after which only `qpos` and `qvel` of the view are refreshed."""
         ...
 
     def push(self, state: Any, velocity: jax.Array) -> Any:
         """Adds `velocity` `[N, nv]` to `qvel`."""
+        ...
+
+    def apply_force(self, state: Any, force: jax.Array) -> Any:
+        """Sets `xfrc_applied` `[N, nbody, 6]`, which acts until it is set anew."""
         ...
 
     def view(self, state: Any) -> View:

@@ -1,6 +1,9 @@
 """MJX: the environments are one batched `mjx.Data` on the accelerator (or, slowly, the CPU)."""
 
-from collections.abc import Mapping
+import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,10 +17,22 @@ from ksim_cli.errors import UserError
 from ksim_cli.physics.engine import HUGE, EngineSpec, View
 
 
+TINY_FRICTION = 1e-8
+"""Friction loss, N m, of a joint that has none while some variant's has."""
+
+_PUBLIC = {f.name for f in dataclasses.fields(mjx.Data)}
+
+
 class MjxState(struct.PyTreeNode):
-    """`mjx.Data` of all environments, with a leading axis of N."""
+    """State of all environments.
+
+    Attributes:
+        data: `mjx.Data` with a leading axis of N.
+        variant: `[N]` int32 which of the randomised models each runs on.
+    """
 
     data: Any
+    variant: jax.Array
 
 
 class MjxEngine:
@@ -25,10 +40,17 @@ class MjxEngine:
 
     def __init__(self, spec: EngineSpec) -> None:
         self.spec = spec
+        known = _PUBLIC | {f.name for f in dataclasses.fields(mjx.make_data(spec.model)._impl)}
+        for name in spec.viewed():
+            if name not in known:
+                raise UserError(
+                    f"engine.type=mjx: a term reads view.{name}, which MJX does not compute."
+                    " Use engine=mujoco"
+                )
         nominal = mujoco.MjData(spec.model)
         self._shapes = {name: np.shape(getattr(nominal, name)) for name in spec.viewed()}
         try:
-            self._model, self._axes = _batched_model(spec)
+            self._models = _Models(spec)
         except NotImplementedError as error:
             raise UserError(
                 f"engine.type=mjx: this model uses what MJX lacks: {error}."
@@ -38,17 +60,12 @@ class MjxEngine:
     def init(self) -> MjxState:
         """See `Engine.init`."""
         n = self.spec.num_envs
-        data = mjx.make_data(self.spec.model)
-        data = jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), data)
-        return self._forward(MjxState(data=data))
+        return self._forward(MjxState(data=self._blank(), variant=jnp.zeros(n, jnp.int32)))
 
-    def prepare(self, state: MjxState, qpos: jax.Array, qvel: jax.Array) -> MjxState:
+    def prepare(self, qpos: jax.Array, qvel: jax.Array, variant: jax.Array) -> MjxState:
         """See `Engine.prepare`: a forward pass under each environment's own model."""
-        del state
-        n = self.spec.num_envs
-        data = mjx.make_data(self.spec.model)
-        data = jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), data)
-        return self._forward(MjxState(data=data.replace(qpos=qpos, qvel=qvel)))
+        data = self._blank().replace(qpos=qpos, qvel=qvel)
+        return self._forward(MjxState(data=data, variant=variant))
 
     def reset(self, state: MjxState, mask: jax.Array, prepared: MjxState) -> MjxState:
         """See `Engine.reset`."""
@@ -61,20 +78,25 @@ class MjxEngine:
     def step(self, state: MjxState, ctrl: jax.Array, num_steps: int) -> MjxState:
         """See `Engine.step`."""
 
+        step = self._models.batched(mjx.step, state.variant)
+
         def once(data: Any, _: None) -> tuple[Any, None]:
-            return self._vmapped(mjx.step)(self._model, data), None
+            return step(data), None
 
-        data = state.data.replace(ctrl=ctrl)
-        data, _ = jax.lax.scan(once, data, None, length=num_steps)
-        return MjxState(data=data)
+        data, _ = jax.lax.scan(once, state.data.replace(ctrl=ctrl), None, length=num_steps)
+        return state.replace(data=data)
 
-    def advance(self, state: MjxState, ctrl: jax.Array) -> MjxState:
+    def advance(self, state: MjxState, ctrl: jax.Array, num_steps: int) -> MjxState:
         """See `Engine.advance`."""
-        return self.step(state, ctrl, 1)
+        return self.step(state, ctrl, num_steps)
 
     def push(self, state: MjxState, velocity: jax.Array) -> MjxState:
         """See `Engine.push`."""
-        return MjxState(data=state.data.replace(qvel=state.data.qvel + velocity))
+        return state.replace(data=state.data.replace(qvel=state.data.qvel + velocity))
+
+    def apply_force(self, state: MjxState, force: jax.Array) -> MjxState:
+        """See `Engine.apply_force`."""
+        return state.replace(data=state.data.replace(xfrc_applied=force))
 
     def view(self, state: MjxState) -> View:
         """See `Engine.view`."""
@@ -82,7 +104,7 @@ class MjxEngine:
         # MuJoCo has matrices as rows of 9, MJX as 3 x 3.
         return View(
             {
-                name: getattr(state.data, name).reshape(n, *shape).astype(jnp.float32)
+                name: _field(state.data, name).reshape(n, *shape).astype(jnp.float32)
                 for name, shape in self._shapes.items()
             }
         )
@@ -103,25 +125,58 @@ class MjxEngine:
         """Nothing to load."""
         del saved
 
+    def _blank(self) -> Any:
+        n = self.spec.num_envs
+        data = mjx.make_data(self.spec.model)
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), data)
+
     def _forward(self, state: MjxState) -> MjxState:
-        return MjxState(data=self._vmapped(mjx.forward)(self._model, state.data))
-
-    def _vmapped(self, function: Any) -> Any:
-        return jax.vmap(function, in_axes=(self._axes, 0))
+        forward = self._models.batched(mjx.forward, state.variant)
+        return state.replace(data=forward(state.data))
 
 
-def _batched_model(spec: EngineSpec) -> tuple[Any, Any]:
-    """The model on the device and the axes to vmap it over: 0 for leaves that differ."""
-    if not spec.models:
-        model = mjx.put_model(spec.model)
-        return model, None
-    variants = [mjx.put_model(m) for m in spec.models]
-    index = np.arange(spec.num_envs) % len(variants)
-    leaves = [jax.tree.leaves(v) for v in variants]
-    treedef = jax.tree.structure(variants[0])
-    stacked, axes = [], []
-    for values in zip(*leaves, strict=True):
-        differs = any(not np.array_equal(values[0], v) for v in values[1:])
-        stacked.append(jnp.stack(values)[index] if differs else values[0])
-        axes.append(0 if differs else None)
-    return jax.tree.unflatten(treedef, stacked), jax.tree.unflatten(treedef, axes)
+class _Models:
+    """The model on the device; of variants, the leaves that differ are stacked `[K, ...]`."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        models = [spec.model] if spec.variants is None else spec.variants.models
+        put = [mjx.put_model(m) for m in _with_friction(models)]
+        self._treedef = jax.tree.structure(put[0])
+        self._leaves: list[Any] = []
+        self._differs: list[bool] = []
+        for values in zip(*(jax.tree.leaves(p) for p in put), strict=True):
+            differs = any(not np.array_equal(values[0], v) for v in values[1:])
+            self._leaves.append(jnp.stack(values) if differs else values[0])
+            self._differs.append(differs)
+
+    def batched(self, function: Any, variant: jax.Array) -> Any:
+        """A function of a model and one environment's data, over all environments."""
+        leaves = [
+            x[variant] if differs else x
+            for x, differs in zip(self._leaves, self._differs, strict=True)
+        ]
+        axes = [0 if differs else None for differs in self._differs]
+        model = jax.tree.unflatten(self._treedef, leaves)
+        model_axes = jax.tree.unflatten(self._treedef, axes)
+        return partial(jax.vmap(function, in_axes=(model_axes, 0)), model)
+
+
+def _field(data: Any, name: str) -> Any:
+    """A field of `mjx.Data`; what only one implementation computes stands a level deeper."""
+    return getattr(data if name in _PUBLIC else data._impl, name)
+
+
+def _with_friction(models: Sequence[mujoco.MjModel]) -> list[mujoco.MjModel]:
+    """The models, none of whose joints has exactly no friction where another's has some.
+
+    MJX decides once, for all variants, which joints have friction loss at all.
+    """
+    some = np.stack([m.dof_frictionloss for m in models]).any(axis=0)
+    mended = []
+    for model in models:
+        lacking = some & (model.dof_frictionloss == 0)
+        if lacking.any():
+            model = copy.copy(model)
+            model.dof_frictionloss[lacking] = TINY_FRICTION
+        mended.append(model)
+    return mended

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import mujoco
+import numpy as np
 
 from ksim_cli.config.schema import SimulationKeys
 from ksim_cli.errors import UserError, listing, nearest
@@ -62,36 +63,9 @@ def _choice(key: str, name: str, choices: dict[str, int]) -> int:
     return choices[name]
 
 
-def scalar_joints(model: mujoco.MjModel) -> list[str]:
-    """Names of the hinge and slide joints, in model order: the ones an actuator can drive."""
-    kinds = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE))
-    return [model.joint(i).name for i in range(model.njnt) if model.jnt_type[i] in kinds]
-
-
-def joint_addresses(
-    model: mujoco.MjModel, joints: tuple[str, ...]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Where hinge and slide joints stand in `qpos` and in `qvel`.
-
-    Args:
-        model: the compiled model.
-        joints: joint names; empty for all hinge and slide joints.
-
-    Returns:
-        Addresses in `qpos` and addresses in `qvel`, one each per joint.
-
-    Raises:
-        UserError: a joint that does not exist or has more than one coordinate.
-    """
-    available = scalar_joints(model)
-    for name in joints:
-        if name not in available:
-            raise UserError(
-                f"no hinge or slide joint '{name}' in the model.{nearest(name, available)}"
-                f" Available: {listing(available)}"
-            )
-    ids = [model.joint(name).id for name in (joints or available)]
-    return (
-        tuple(int(model.jnt_qposadr[i]) for i in ids),
-        tuple(int(model.jnt_dofadr[i]) for i in ids),
-    )
+def home_pose(model: mujoco.MjModel) -> np.ndarray:
+    """`[nq]` the pose resets start from: the keyframe named `home`, else the model's default."""
+    for i in range(model.nkey):
+        if model.key(i).name == "home":
+            return np.array(model.key_qpos[i])
+    return np.array(model.qpos0)

@@ -30,6 +30,8 @@ _BAD = [
     )
 ]
 _REFRESHED = ("qpos", "qvel")
+_MODEL_FIELDS = sorted(batch.MODEL_FIELDS)
+_Prepared = tuple[jax.Array, jax.Array, jax.Array]
 
 
 class MujocoState(struct.PyTreeNode):
@@ -53,12 +55,12 @@ class _Host:
 
     def __init__(self, spec: EngineSpec) -> None:
         # Otherwise MuJoCo resets a diverged environment by itself, unseen.
-        for model in (spec.model, *spec.models):
-            model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+        spec.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
         self.batch = batch.Batch(spec.model, spec.num_envs, nthread=spec.num_threads)
-        if spec.models:
-            models = [spec.models[i % len(spec.models)] for i in range(spec.num_envs)]
-            self.batch.set_models(models)
+        tables = {} if spec.variants is None else spec.variants.differing(_MODEL_FIELDS)
+        self._tables = [(self.batch.expand(name), table) for name, table in tables.items()]
+        self._force = self.batch.bind("xfrc_applied")
+        self.variant = np.zeros(spec.num_envs, np.int32)
         self.fields = {name: self.batch.bind(name) for name in spec.viewed()}
         self._qpos, self._qvel = self.fields["qpos"], self.fields["qvel"]
         self._ctrl = self.batch.bind("ctrl")
@@ -72,10 +74,10 @@ class _Host:
         self.batch.step(nstep=num_steps)
         return self._outputs()
 
-    def advance(self, ctrl: Any) -> list[np.ndarray]:
-        """One step; only `_REFRESHED` come back."""
+    def advance(self, num_steps: int, ctrl: Any) -> list[np.ndarray]:
+        """Only `_REFRESHED` come back."""
         self._ctrl[:] = np.asarray(ctrl)
-        self.batch.step()
+        self.batch.step(nstep=num_steps)
         with np.errstate(over="ignore", invalid="ignore"):
             return [self.fields[name].astype(np.float32) for name in _REFRESHED]
 
@@ -85,9 +87,22 @@ class _Host:
         with np.errstate(over="ignore", invalid="ignore"):
             return self._qvel.astype(np.float32)
 
-    def reset(self, mask: Any, qpos: Any, qvel: Any) -> list[np.ndarray]:
+    def apply_force(self, force: Any) -> np.ndarray:
+        """Nothing comes back but a token, so that the call is not dropped."""
+        self._force[:] = np.asarray(force).reshape(self._force.shape)
+        return np.zeros((), np.float32)
+
+    def choose(self, ids: np.ndarray, variant: np.ndarray) -> None:
+        """Puts environments on variants of the model."""
+        self.variant[ids] = variant
+        for rows, table in self._tables:
+            rows[ids] = table[variant].reshape(rows[ids].shape)
+
+    def reset(self, mask: Any, qpos: Any, qvel: Any, variant: Any) -> list[np.ndarray]:
         ids = np.flatnonzero(np.asarray(mask)).astype(np.int32)
         if ids.size:
+            if self._tables:
+                self.choose(ids, np.asarray(variant)[ids])
             # Clears everything an episode leaves: warm starts, controls, warnings.
             self.batch.reset(ids=ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
             self._qpos[ids] = np.asarray(qpos)[ids]
@@ -115,16 +130,11 @@ class MujocoEngine:
         """See `Engine.init`."""
         return self._call(self._host.init)
 
-    def prepare(
-        self, state: MujocoState, qpos: jax.Array, qvel: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
+    def prepare(self, qpos: jax.Array, qvel: jax.Array, variant: jax.Array) -> _Prepared:
         """See `Engine.prepare`; a reset is cheap here, so only the numbers are kept."""
-        del state
-        return qpos, qvel
+        return qpos, qvel, variant
 
-    def reset(
-        self, state: MujocoState, mask: jax.Array, prepared: tuple[jax.Array, jax.Array]
-    ) -> MujocoState:
+    def reset(self, state: MujocoState, mask: jax.Array, prepared: _Prepared) -> MujocoState:
         """See `Engine.reset`."""
 
         def merge(new: jax.Array, old: jax.Array) -> jax.Array:
@@ -137,10 +147,11 @@ class MujocoEngine:
         del state
         return self._call(partial(self._host.step, num_steps), ctrl)
 
-    def advance(self, state: MujocoState, ctrl: jax.Array) -> MujocoState:
+    def advance(self, state: MujocoState, ctrl: jax.Array, num_steps: int) -> MujocoState:
         """See `Engine.advance`."""
         shapes = [self._shape(name) for name in _REFRESHED]
-        new = io_callback(self._host.advance, shapes, ctrl, ordered=True)
+        advance = partial(self._host.advance, num_steps)
+        new = io_callback(advance, shapes, ctrl, ordered=True)
         view = state.view.replace(**dict(zip(_REFRESHED, new, strict=True)))
         return state.replace(view=view)
 
@@ -148,6 +159,12 @@ class MujocoEngine:
         """See `Engine.push`."""
         qvel = io_callback(self._host.push, self._shape("qvel"), velocity, ordered=True)
         return state.replace(view=state.view.replace(qvel=qvel))
+
+    def apply_force(self, state: MujocoState, force: jax.Array) -> MujocoState:
+        """See `Engine.apply_force`."""
+        token = jax.ShapeDtypeStruct((), jnp.float32)
+        io_callback(self._host.apply_force, token, force, ordered=True)
+        return state
 
     def view(self, state: MujocoState) -> View:
         """See `Engine.view`."""
@@ -158,14 +175,19 @@ class MujocoEngine:
         return state.unstable
 
     def host_state(self) -> dict[str, np.ndarray]:
-        """The batch's integration state in float64 and its warning counters."""
+        """The batch's integration state in float64, its warning counters, and the variants."""
         rows = self._host.batch
-        return {"state": rows.state.copy(), "warning": rows.warning.copy()}
+        return {
+            "state": rows.state.copy(),
+            "warning": rows.warning.copy(),
+            "variant": self._host.variant.copy(),
+        }
 
     def load_host_state(self, saved: Mapping[str, np.ndarray]) -> None:
         """See `Engine.load_host_state`."""
         self._host.batch.state[:] = saved["state"]
         self._host.batch.warning[:] = saved["warning"]
+        self._host.choose(np.arange(self.spec.num_envs), np.asarray(saved["variant"]))
 
     def _shape(self, name: str) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(self._host.fields[name].shape, jnp.float32)

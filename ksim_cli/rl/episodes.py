@@ -71,6 +71,7 @@ def track(
         length=mean(seen.steps),
         episode_return=mean(seen.episode_return),
         failure_rate=mean(results.steps.termination < 0),
+        distance=mean(results.distance),
     )
 
 

@@ -9,7 +9,7 @@ import mujoco
 
 from ksim_cli.mdp.maths import tolerance
 from ksim_cli.mdp.term import Carry, Reward, resolved
-from ksim_cli.physics.model import joint_addresses
+from ksim_cli.physics.names import joint_addresses
 from ksim_cli.registry import REWARDS, TASKS
 from ksim_cli.task import Task
 from ksim_cli.types import Step

@@ -12,9 +12,11 @@ from ksim_cli.errors import UserError
 from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.mjx_engine import MjxEngine
 from ksim_cli.physics.mujoco_engine import MujocoEngine
+from ksim_cli.physics.randomized import Variants
 from tests.helpers import SMALL
 
 N = 16
+NOMINAL = jnp.zeros(N, jnp.int32)
 FIELDS = frozenset({"xpos", "xmat", "sensordata"})
 
 
@@ -31,7 +33,7 @@ def engine(model):
 @pytest.fixture(scope="module")
 def programs(engine):
     def reset(state, mask, qpos, qvel):
-        return engine.reset(state, mask, engine.prepare(state, qpos, qvel))
+        return engine.reset(state, mask, engine.prepare(qpos, qvel, NOMINAL))
 
     return {
         "init": jax.jit(engine.init),
@@ -60,7 +62,7 @@ def test_one_step_from_a_shared_state_agrees_with_mujoco(engine, model, programs
 
     def once():
         state = native.init()
-        state = native.reset(state, everyone, native.prepare(state, qpos, qvel))
+        state = native.reset(state, everyone, native.prepare(qpos, qvel, NOMINAL))
         return native.step(state, control, 1)
 
     mujoco_view, mjx_view = jax.jit(once)().view, engine.view(mjx)
@@ -111,14 +113,15 @@ def test_variants_of_the_model_are_taken_in_turn_as_on_mujoco(model):
         variant.geom_friction[:] *= scale
         mujoco.mj_setConst(variant, mujoco.MjData(variant))
         variants.append(variant)
-    spec = EngineSpec(model=model, num_envs=4, models=tuple(variants))
+    spec = EngineSpec(model=model, num_envs=4, variants=Variants(variants, 3, 1))
+    turns = jnp.arange(4, dtype=jnp.int32) % 3
     views = []
     for engine in (MjxEngine(spec), MujocoEngine(spec)):
         qpos, qvel = (x[jnp.zeros(4, jnp.int32)] for x in poses(model))
 
         def run(engine=engine, qpos=qpos, qvel=qvel):
             state = engine.init()
-            state = engine.reset(state, jnp.ones(4, bool), engine.prepare(state, qpos, qvel))
+            state = engine.reset(state, jnp.ones(4, bool), engine.prepare(qpos, qvel, turns))
             return engine.view(engine.step(state, jnp.ones((4, model.nu)), 2))
 
         view = jax.jit(run)()

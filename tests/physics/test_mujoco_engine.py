@@ -8,9 +8,11 @@ import pytest
 
 from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.mujoco_engine import MujocoEngine
+from ksim_cli.physics.randomized import Variants
 from tests.helpers import SMALL
 
 N = 5
+NOMINAL = jnp.zeros(N, jnp.int32)
 FIELDS = frozenset({"xpos", "sensordata", "qacc"})
 
 
@@ -70,7 +72,7 @@ def test_advance_is_one_step_that_refreshes_positions_and_velocities_only(engine
     state = jax.jit(engine.init)()
     before = np.asarray(state.view.xpos)
     control = jnp.full((N, model.nu), 0.3)
-    state = jax.jit(engine.advance)(state, control)
+    state = jax.jit(lambda s: engine.advance(s, control, 1))(state)
     for data in datas:
         data.ctrl[:] = np.float32(0.3)
         mujoco.mj_step(model, data)
@@ -90,7 +92,7 @@ def test_a_reset_is_a_forward_of_what_was_prepared_and_touches_nothing_else(engi
     qvel = jnp.zeros((N, model.nv)).at[:, 6].set(-0.5)
     mask = jnp.array([False, True, False, False, True])
     old = jax.device_get(state)
-    state = jax.jit(lambda s: engine.reset(s, mask, engine.prepare(s, qpos, qvel)))(state)
+    state = jax.jit(lambda s: engine.reset(s, mask, engine.prepare(qpos, qvel, NOMINAL)))(state)
     jax.block_until_ready(state)
     for i in range(N):
         if mask[i]:
@@ -151,7 +153,7 @@ def test_a_bad_value_is_seen_stays_in_its_environment_and_is_cleared_by_a_reset(
         np.testing.assert_array_equal(getattr(state.view, name)[others], values[others])
     mask = jnp.arange(N) == 3
     qpos = jnp.tile(jnp.asarray(model.qpos0, jnp.float32), (N, 1))
-    again = jax.jit(lambda s: engine.reset(s, mask, (qpos, jnp.zeros((N, model.nv)))))(
+    again = jax.jit(lambda s: engine.reset(s, mask, (qpos, jnp.zeros((N, model.nv)), NOMINAL)))(
         jax.tree.map(jnp.asarray, state)
     )
     assert not again.unstable.any()
@@ -178,7 +180,7 @@ def test_a_bad_pose_to_reset_to_is_seen_at_once(engine, model, field, value):
 
     def run():
         state = engine.init()
-        return engine.reset(state, jnp.ones(N, bool), engine.prepare(state, **pose))
+        return engine.reset(state, jnp.ones(N, bool), engine.prepare(**pose, variant=NOMINAL))
 
     assert jax.jit(run)().unstable.tolist() == [i == 1 for i in range(N)]
 
@@ -221,11 +223,53 @@ def test_the_host_state_brings_a_batch_back(engine, model):
     np.testing.assert_array_equal(one.view.sensordata, two.view.sensordata)
 
 
-def test_variants_of_the_model_are_taken_in_turn(model):
+def test_environments_run_on_the_variant_that_their_reset_names(model):
     heavy = mujoco.MjModel.from_xml_string(SMALL.replace('mass="0.2"', 'mass="0.4"'))
-    engine = MujocoEngine(EngineSpec(model=model, num_envs=4, models=(model, heavy)))
-    state = jax.jit(lambda: engine.step(engine.init(), jnp.zeros((4, model.nu)), 20))()
-    qpos = np.asarray(state.view.qpos)
-    np.testing.assert_array_equal(qpos[0], qpos[2])
-    np.testing.assert_array_equal(qpos[1], qpos[3])
-    assert not np.array_equal(qpos[0], qpos[1])
+    spec = EngineSpec(model=model, num_envs=4, variants=Variants((model, heavy), 2, 1))
+    engine = MujocoEngine(spec)
+    qpos = jnp.tile(jnp.asarray(model.qpos0, jnp.float32), (4, 1))
+    qvel, everyone = jnp.zeros((4, model.nv)), jnp.ones(4, bool)
+
+    @jax.jit
+    def fall(state, mask, variant):
+        state = engine.reset(state, mask, engine.prepare(qpos, qvel, variant))
+        return engine.step(state, jnp.zeros((4, model.nu)), 20)
+
+    first = fall(engine.init(), everyone, jnp.array([0, 1, 0, 1]))
+    light, laden = np.asarray(first.view.qpos[0]), np.asarray(first.view.qpos[1])
+    np.testing.assert_array_equal(first.view.qpos[2:], [light, laden])
+    assert not np.array_equal(light, laden)
+    twin = mujoco.MjData(heavy)
+    mujoco.mj_forward(heavy, twin)
+    mujoco.mj_step(heavy, twin, 20)
+    np.testing.assert_array_equal(laden, twin.qpos.astype(np.float32))
+    # A reset of some may put them on another variant; the others keep theirs.
+    again = fall(first, jnp.array([True, False, False, True]), jnp.array([1, 0, 1, 0]))
+    np.testing.assert_array_equal(again.view.qpos[0], laden)
+    np.testing.assert_array_equal(again.view.qpos[3], light)
+    saved = engine.host_state()
+    assert saved["variant"].tolist() == [1, 1, 0, 0]
+    other = MujocoEngine(spec)
+    other.load_host_state(saved)
+    on = jnp.zeros((4, model.nu))
+    one = jax.device_get(jax.jit(lambda s: engine.step(s, on, 5))(again))
+    two = jax.device_get(jax.jit(lambda s: other.step(s, on, 5))(again))
+    np.testing.assert_array_equal(one.view.qpos, two.view.qpos)
+
+
+def test_a_force_acts_until_it_is_set_anew(engine, model):
+    push = jnp.zeros((N, model.nbody, 6)).at[2, 1, 0].set(5.0)
+
+    @jax.jit
+    def run():
+        state = engine.apply_force(engine.init(), push)
+        state = engine.step(state, jnp.zeros((N, model.nu)), 10)
+        pushed = engine.view(state).qvel
+        state = engine.apply_force(state, jnp.zeros_like(push))
+        return pushed, engine.view(engine.step(state, jnp.zeros((N, model.nu)), 1)).qvel
+
+    pushed, after = run()
+    # The ball, 0.5 kg, is pushed along x above a floor whose friction resists.
+    assert 0.0 < pushed[2, 0] <= 10 * 0.002 * 5.0 / 0.5 + 1e-6
+    np.testing.assert_allclose(np.delete(pushed[:, 0], 2), 0.0, atol=1e-6)
+    assert float(after[2, 0]) <= float(pushed[2, 0])

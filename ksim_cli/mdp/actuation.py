@@ -1,0 +1,197 @@
+"""From the policy's action to the torques of every physics step, for one environment.
+
+The way of an action: filters, loss, latency, then the actuators, which see joints whose zero may be
+off. Filters and loss act once per control step, latency and actuators at each update of the
+torques.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mujoco
+
+from ksim_cli.config.components import EngineConfig
+from ksim_cli.mdp.actuators import Actuator
+from ksim_cli.mdp.term import ActionFilter, JointState
+from ksim_cli.physics.names import joint_addresses, scalar_joints
+from ksim_cli.rng import named_key
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How control steps, updates of the torques and physics steps relate.
+
+    Attributes:
+        ctrl_dt: s between two actions.
+        num_substeps: physics steps per control step.
+        num_updates: updates of the torques per control step; divides `num_substeps`.
+    """
+
+    ctrl_dt: float
+    num_substeps: int
+    num_updates: int = 1
+
+
+class Actuation:
+    """What lies between an action and the torques.
+
+    Args:
+        actuators: the actuators, bound.
+        model: the compiled model.
+        timing: control and physics steps.
+        config: latency, loss of actions, zero offset.
+    """
+
+    def __init__(
+        self,
+        actuators: Mapping[str, Actuator],
+        model: mujoco.MjModel,
+        timing: Timing,
+        config: EngineConfig,
+    ) -> None:
+        self._actuators = actuators
+        self._config = config
+        self._timing = timing
+        self._nu, self._nq = model.nu, model.nq
+        self._scalar = joint_addresses(model, ())[0] if scalar_joints(model) else ()
+        self.action_size = sum(a.action_size for a in actuators.values())
+        self._latency = tuple(config.action_latency_range)
+        self._past = math.ceil(self._latency[1] / timing.ctrl_dt - 1e-6)
+        self._offset = config.zero_offset_std is not None or config.zero_offset_mag is not None
+        self.renewed = self._past > 0 or any(a.feedback for a in actuators.values())
+
+    def init(self, key: jax.Array) -> dict[str, Any]:
+        """The carry at the start of an episode."""
+        carry: dict[str, Any] = {
+            "actuators": {
+                name: term.init(named_key(key, "actuators", name))
+                for name, term in self._actuators.items()
+            },
+            "filters": {
+                name: [f.init(term.action_size) for f in _filters(term)]
+                for name, term in self._actuators.items()
+            },
+        }
+        if self._past or self._config.drop_action_prob:
+            # Newest first; the first step of an episode has no past and fills it.
+            carry["sent"] = jnp.zeros((self._past + 1, self.action_size))
+            carry["started"] = jnp.zeros((), bool)
+        if self._past:
+            low, high = self._latency
+            uniform = jax.random.uniform(named_key(key, "latency"))
+            carry["latency"] = low + (high - low) * uniform
+        if self._offset:
+            carry["offset"] = self._draw_offset(named_key(key, "zero offset"))
+        return carry
+
+    def zero_offset(self, carry: dict[str, Any], level: jax.Array) -> jax.Array | None:
+        """`[..., nq]` by how much encoders are off, rad or m; None where that is not simulated."""
+        return level * carry["offset"] if self._offset else None
+
+    def receive(
+        self,
+        carry: dict[str, Any],
+        action: jax.Array,
+        qpos: jax.Array,
+        level: jax.Array,
+        key: jax.Array,
+    ) -> dict[str, Any]:
+        """Takes the action `[A]` of a control step."""
+        qpos = self._measured(carry, qpos, level)
+        sent, rest, filters, start = [], [], {}, 0
+        for name, term in self._actuators.items():
+            part = action[start : start + term.action_size]
+            start += term.action_size
+            still = term.rest_action(qpos[jnp.array(term.qpos_addresses)])
+            filters[name] = []
+            for f, state in zip(_filters(term), carry["filters"][name], strict=True):
+                part, state = f(part, still, self._timing.ctrl_dt, state)
+                filters[name].append(state)
+            sent.append(part)
+            rest.append(still)
+        action, still = jnp.concatenate(sent), jnp.concatenate(rest)
+        carry = {**carry, "filters": filters}
+        if "sent" not in carry:
+            return {**carry, "now": action}
+        past = jnp.where(carry["started"], carry["sent"], still)
+        config = self._config
+        if config.drop_action_prob:
+            shape = action.shape if config.drop_action_per_joint else ()
+            lost = jax.random.bernoulli(
+                named_key(key, "drop action"), level * config.drop_action_prob, shape
+            )
+            action = jnp.where(lost, past[0], action)
+        sent_now = jnp.concatenate([action[None], past])[: self._past + 1]
+        return {**carry, "sent": sent_now, "started": jnp.ones((), bool), "now": action}
+
+    def torques(
+        self,
+        carry: dict[str, Any],
+        update: jax.Array,
+        qpos: jax.Array,
+        qvel: jax.Array,
+        level: jax.Array,
+    ) -> tuple[jax.Array, dict[str, Any]]:
+        """`ctrl` `[nu]` from one update of the torques to the next, and the new carry.
+
+        Args:
+            carry: the carry, after `receive`.
+            update: number of the update within the control step, from 0.
+            qpos: `[nq]`.
+            qvel: `[nv]`.
+            level: curriculum level.
+        """
+        action = self._arrived(carry, update, level)
+        qpos = self._measured(carry, qpos, level)
+        ctrl, new, start = jnp.zeros(self._nu), {}, 0
+        for name, term in self._actuators.items():
+            part = action[start : start + term.action_size]
+            start += term.action_size
+            joints = JointState(
+                position=qpos[jnp.array(term.qpos_addresses)],
+                velocity=qvel[jnp.array(term.dof_addresses)],
+                level=level,
+            )
+            torque, new[name] = term(part, joints, carry["actuators"][name])
+            ctrl = ctrl.at[jnp.array(term.ctrl_addresses)].set(torque)
+        return ctrl, {**carry, "actuators": new}
+
+    def finish(self, carry: dict[str, Any]) -> dict[str, Any]:
+        """The carry from one control step to the next."""
+        return {name: value for name, value in carry.items() if name != "now"}
+
+    def _arrived(self, carry: dict[str, Any], update: jax.Array, level: jax.Array) -> jax.Array:
+        """The action in force: each takes over from the one before within one update.
+
+        With a latency of L updates an action sent k control steps ago has the weight
+        clip(k n + i + 1 - L, 0, 1) at update i of n: at once for L = 0.
+        """
+        if not self._past:
+            return carry["now"]
+        n = self._timing.num_updates
+        late = level * carry["latency"] / (self._timing.ctrl_dt / n)
+        action = carry["sent"][self._past]
+        for k in range(self._past - 1, -1, -1):
+            weight = jnp.clip(k * n + update + 1.0 - late, 0.0, 1.0)
+            action = action + weight * (carry["sent"][k] - action)
+        return action
+
+    def _measured(self, carry: dict[str, Any], qpos: jax.Array, level: jax.Array) -> jax.Array:
+        offset = self.zero_offset(carry, level)
+        return qpos if offset is None else qpos - offset
+
+    def _draw_offset(self, key: jax.Array) -> jax.Array:
+        std, mag = self._config.zero_offset_std or 0.0, self._config.zero_offset_mag or 0.0
+        shape = (len(self._scalar),)
+        drawn = std * jax.random.normal(named_key(key, "normal"), shape)
+        drawn += mag * jax.random.uniform(named_key(key, "uniform"), shape, minval=-1.0)
+        return jnp.zeros(self._nq).at[jnp.array(self._scalar, int)].set(drawn)
+
+
+def _filters(term: Actuator) -> tuple[ActionFilter, ...]:
+    given = term.filters
+    return given if isinstance(given, tuple) else () if given is None else (given,)

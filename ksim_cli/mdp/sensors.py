@@ -1,0 +1,214 @@
+"""Sensors that terms add to a model, and where their numbers stand in `sensordata`."""
+
+import fnmatch
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from ksim_cli.errors import UserError
+from ksim_cli.physics.engine import View
+from ksim_cli.physics.names import match_names
+
+_OBJECTS = {
+    "body": mujoco.mjtObj.mjOBJ_XBODY,
+    "geom": mujoco.mjtObj.mjOBJ_GEOM,
+    "site": mujoco.mjtObj.mjOBJ_SITE,
+}
+_SENSORS = {
+    "framelinvel": mujoco.mjtSensor.mjSENS_FRAMELINVEL,
+    "frameangvel": mujoco.mjtSensor.mjSENS_FRAMEANGVEL,
+    "framelinacc": mujoco.mjtSensor.mjSENS_FRAMELINACC,
+    "frameangacc": mujoco.mjtSensor.mjSENS_FRAMEANGACC,
+}
+_CONTACT = mujoco.mjtSensor.mjSENS_CONTACT
+# Order and sizes of what a contact sensor may hold (mjtConDataField).
+_CONTACT_SIZES = {
+    "found": 1,
+    "force": 3,
+    "torque": 3,
+    "dist": 1,
+    "pos": 3,
+    "normal": 3,
+    "tangent": 3,
+    "linvel": 3,
+    "angvel": 3,
+}
+FOUND = ("found",)
+"""What a contact sensor tells of whether there is contact."""
+
+FORCES = ("found", "force", "normal", "tangent")
+"""What a contact sensor tells of the force."""
+
+_BITS = {name: 1 << i for i, name in enumerate(_CONTACT_SIZES)}
+_MINDIST = 1
+_MOST_CONTACTS = {mujoco.mjtGeom.mjGEOM_SPHERE: 1, mujoco.mjtGeom.mjGEOM_CAPSULE: 2}
+
+
+def add_frame_sensor(spec: mujoco.MjSpec, kind: str, what: str, name: str) -> None:
+    """Adds a sensor of a body's, geom's or site's motion in the world frame, once.
+
+    Args:
+        spec: the model before it is compiled.
+        kind: `framelinvel`, `frameangvel`, `framelinacc` or `frameangacc`.
+        what: `body`, `geom` or `site`.
+        name: its name.
+    """
+    own = _sensor_name(kind, what, name)
+    if any(sensor.name == own for sensor in spec.sensors):
+        return
+    spec.add_sensor(name=own, type=_SENSORS[kind], objtype=_OBJECTS[what], objname=name)
+
+
+def sensor_address(model: mujoco.MjModel, kind: str, what: str, name: str) -> int:
+    """Where the numbers of a sensor that `add_frame_sensor` added begin in `sensordata`."""
+    return int(model.sensor_adr[model.sensor(_sensor_name(kind, what, name)).id])
+
+
+def _sensor_name(kind: str, what: str, name: str) -> str:
+    return f"ksim/{kind}/{what}/{name}"
+
+
+@dataclass(frozen=True)
+class Contacts:
+    """Where the contact sensors of F feet (or other things) stand in `sensordata`.
+
+    Attributes:
+        count: F.
+        feet: for each slot, one possible contact, which foot it is of.
+        slots: address of each slot's numbers.
+        offsets: for each slot, where `found`, `force`, `normal` and `tangent` stand from there.
+    """
+
+    count: int = 0
+    feet: tuple[int, ...] = ()
+    slots: tuple[int, ...] = ()
+    offsets: tuple[tuple[int, ...], ...] = ()
+
+    def touching(self, view: View) -> jax.Array:
+        """`[F]` bool: the foot touches something."""
+        found = self._read(view, "found")[:, 0]
+        return jax.ops.segment_max(found, np.array(self.feet), self.count) > 0
+
+    def force(self, view: View) -> jax.Array:
+        """`[F, 3]` N, the force on each foot in the world frame."""
+        force, normal = self._read(view, "force"), self._read(view, "normal")
+        tangent = self._read(view, "tangent")
+        frame = (normal, tangent, jnp.cross(normal, tangent))
+        # A sensor tells the force that the foot exerts.
+        exerted = sum((force[:, i : i + 1] * axis for i, axis in enumerate(frame)), jnp.zeros(()))
+        return jax.ops.segment_sum(-exerted, np.array(self.feet), self.count)
+
+    def _read(self, view: View, field: str) -> jax.Array:
+        which = FORCES.index(field)
+        first = np.array(self.slots) + np.array([o[which] for o in self.offsets])
+        return view.sensordata[first[:, None] + np.arange(_CONTACT_SIZES[field])]
+
+
+def add_contact_sensors(
+    spec: mujoco.MjSpec, names: Iterable[str], wanted: tuple[str, ...]
+) -> tuple[tuple[str, ...], ...]:
+    """Adds contact sensors to geoms that have none with the data wanted.
+
+    Args:
+        spec: the model before it is compiled.
+        names: names or patterns of bodies (all their colliding geoms) or of geoms.
+        wanted: `FOUND` or `FORCES`.
+
+    Returns:
+        The geoms of each thing named.
+
+    Raises:
+        UserError: a name that is neither, or a body whose geoms collide with nothing.
+    """
+    geoms = contact_geoms(spec, names)
+    bits = sum(_BITS[name] for name in wanted)
+    for name in {name for thing in geoms for name in thing}:
+        if any(_suits(s.type, s.intprm, bits) and s.objname == name for s in spec.sensors):
+            continue
+        sensor = spec.add_sensor(
+            name=_sensor_name("contact", wanted[-1], name),
+            type=_CONTACT,
+            objtype=mujoco.mjtObj.mjOBJ_GEOM,
+            objname=name,
+        )
+        # A plane is touched at one point by a sphere, at up to two by a capsule, four by a box.
+        most = _MOST_CONTACTS.get(spec.geom(name).type, 4)
+        sensor.intprm[:3] = bits, _MINDIST, most
+    return geoms
+
+
+def bind_contacts(
+    model: mujoco.MjModel, geoms: Iterable[Iterable[str]], wanted: tuple[str, ...]
+) -> Contacts:
+    """Where the sensors of `add_contact_sensors` stand; `geoms` is what that returned."""
+    bits = sum(_BITS[name] for name in wanted)
+    feet, slots, offsets = [], [], []
+    things = [tuple(thing) for thing in geoms]
+    for foot, thing in enumerate(things):
+        for name in thing:
+            geom = model.geom(name).id
+            sensor = next(
+                i
+                for i in range(model.nsensor)
+                if _suits(model.sensor_type[i], model.sensor_intprm[i], bits)
+                and model.sensor_objid[i] == geom
+            )
+            held = int(model.sensor_intprm[sensor, 0])
+            size = sum(n for field, n in _CONTACT_SIZES.items() if held & _BITS[field])
+            for slot in range(int(model.sensor_dim[sensor]) // size):
+                feet.append(foot)
+                slots.append(int(model.sensor_adr[sensor]) + slot * size)
+                offsets.append(tuple(_offset(held, field) for field in FORCES))
+    return Contacts(len(things), tuple(feet), tuple(slots), tuple(offsets))
+
+
+def _suits(kind: Any, parameters: Any, bits: int) -> bool:
+    """Whether a sensor is a contact sensor with some data, of any contact of one geom."""
+    return kind == _CONTACT and int(parameters[0]) & bits == bits
+
+
+def _offset(held: int, field: str) -> int:
+    """Where a field of a contact begins; 0 for one that is not held."""
+    before = list(_CONTACT_SIZES)[: list(_CONTACT_SIZES).index(field)]
+    return sum(_CONTACT_SIZES[name] for name in before if held & _BITS[name])
+
+
+def contact_geoms(spec: mujoco.MjSpec, names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """The colliding geoms of things named by body or geom; geoms without a name are given one.
+
+    Args:
+        spec: the model before it is compiled.
+        names: names or patterns of bodies (all their colliding geoms) or of geoms; bodies first.
+
+    Raises:
+        UserError: a name that is neither, or a body whose geoms collide with nothing.
+    """
+    paired = {name for pair in spec.pairs for name in (pair.geomname1, pair.geomname2)}
+    bodies = [b.name for b in spec.bodies if b.name and b.name != "world"]
+    geoms = [g.name for g in spec.geoms if g.name]
+    found: list[tuple[str, ...]] = []
+    for pattern in names:
+        is_geom = not fnmatch.filter(bodies, pattern) and fnmatch.filter(geoms, pattern)
+        if is_geom:
+            found += [(name,) for name in match_names([pattern], geoms, "geom")]
+            continue
+        for body in match_names([pattern], bodies, "body (or geom)"):
+            found.append(_colliding(spec.body(body), paired))
+    return tuple(found)
+
+
+def _colliding(body: Any, paired: set[str]) -> tuple[str, ...]:
+    names: list[str] = []
+    for i, geom in enumerate(body.geoms):
+        if not (geom.contype or geom.conaffinity or geom.name in paired):
+            continue
+        geom.name = geom.name or f"{body.name}/{i}"
+        names.append(geom.name)
+    if not names:
+        raise UserError(f"no geom of body '{body.name}' collides with anything")
+    return tuple(names)
