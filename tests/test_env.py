@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ksim_cli.env import Limits
 from ksim_cli.mdp.noise import AdditiveGaussian
 from ksim_cli.mdp.term import Command, Disturbance, Event, Observation, Reward, Termination
 from ksim_cli.registry import load_task
@@ -260,7 +261,7 @@ def balance():
 
 def test_the_total_is_the_clipped_sum():
     env = make_env(rewards={"count": CountSteps(weight=1.0), "less": CountSteps(weight=-0.25)})
-    env.timing = dataclasses.replace(env.timing, reward_clip=(None, 2.0))
+    env.limits = Limits(reward_clip=(None, 2.0))
     _, results = rollout(env, jnp.zeros((4, N, 1)))
     _, scores = env.rewards(env.init_rewards(), results)
     assert scores.total[:, 0].tolist() == [0.75, 1.5, 2.0, 2.0]
@@ -352,7 +353,7 @@ def test_a_bad_action_is_quarantined(value):
 def test_first_episodes_begin_at_random_times_when_staggered():
     env = make_env(num_envs=500)
     assert jax.jit(env.init)(jax.random.key(0)).count.tolist() == [0] * 500
-    env.timing = dataclasses.replace(env.timing, stagger_steps=1000)
+    env.limits = Limits(stagger_steps=1000)
     count = np.asarray(jax.jit(lambda k: env.init(k))(jax.random.key(0)).count)
     assert count.min() >= 0 and count.max() < 1000
     assert abs(count.mean() - 500) < 60  # five standard errors

@@ -1,6 +1,5 @@
 """The environments, step by step and number by number; see `tests.point`."""
 
-import dataclasses
 from dataclasses import dataclass
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ksim_cli.env import Limits
 from ksim_cli.mdp.actuators import Torque
 from ksim_cli.mdp.curricula import Constant
 from ksim_cli.mdp.observations import JointPosition
@@ -80,7 +80,7 @@ def test_actuators_share_the_action_in_their_order():
 
 
 def test_actions_are_clipped_before_anything_sees_them():
-    env = make(timing={"action_clip": 4.0}, observations={"action": SeeAction()})
+    env = make(limits={"action_clip": 4.0}, observations={"action": SeeAction()})
     results, obs = play(env, [[100.0, -100.0]])
     assert positions(results) == [[1.0, -1.0]]
     assert results.steps.action[0, 0].tolist() == [4.0, -4.0]
@@ -140,7 +140,7 @@ def test_two_terms_of_a_kind_draw_numbers_of_their_own():
 
 
 def test_noises_of_one_observation_add_up_independently():
-    twice = {"x": JointPosition(joints=("x",), noise=[NOISE, NOISE])}
+    twice = {"x": JointPosition(joints=("x",), noise=(NOISE, NOISE))}
     _, obs = play(make(num_envs=5000, observations=twice), jnp.zeros((1, 5000, 2)))
     # Variance 1 + 1; drawn from one key it would be 4. The standard error is 0.04.
     assert abs(obs["actor"][0].var() - 2.0) < 0.2

@@ -115,8 +115,8 @@ def test_the_runs_timing_and_clips_reach_the_environments(config):
     env = TaskModel(make_task(changed, load_task)).make_env(2)
     # 0.05 s at 0.01 s per physics step.
     assert (env.timing.ctrl_dt, env.timing.num_substeps) == (0.05, 5)
-    assert env.timing.action_clip == 7.0
-    assert env.timing.reward_clip == (-1.0, 3.0)
+    assert env.limits.action_clip == 7.0
+    assert env.limits.reward_clip == (-1.0, 3.0)
     assert env.engine.spec.num_threads == 3
 
 
@@ -135,8 +135,8 @@ def test_only_training_runs_on_randomised_models(config):
             return {"heavier": Heavier()}
 
     task_model = TaskModel(Randomised(config))
-    assert task_model.make_env(2).engine.spec.models == ()
-    one, two = task_model.make_env(2, training=True).engine.spec.models
+    assert task_model.make_env(2).engine.spec.variants is None
+    one, two = task_model.make_env(2, training=True).engine.spec.variants.models
     nominal = task_model.model.body_mass
     assert (one.body_mass[1:] >= 1.49 * nominal[1:]).all()
     assert not np.array_equal(one.body_mass, two.body_mass)
@@ -144,11 +144,11 @@ def test_only_training_runs_on_randomised_models(config):
 
 def test_training_environments_begin_anywhere_in_their_first_episode(config):
     task_model = TaskModel(make_task(config, load_task))
-    assert task_model.make_env(4, training=True).timing.stagger_steps == 1000
-    assert task_model.make_env(4).timing.stagger_steps == 0
+    assert task_model.make_env(4, training=True).limits.stagger_steps == 1000
+    assert task_model.make_env(4).limits.stagger_steps == 0
     together = dataclasses.replace(config, stagger_episodes=False)
     task_model = TaskModel(make_task(together, load_task))
-    assert task_model.make_env(4, training=True).timing.stagger_steps == 0
+    assert task_model.make_env(4, training=True).limits.stagger_steps == 0
 
 
 def test_an_agent_plays_the_task(config):

@@ -1,10 +1,14 @@
+import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
 
+from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError
 from ksim_cli.mdp import register_terms
+from ksim_cli.mdp.term import JointState
+from ksim_cli.physics.joints import joint_metadata
 from ksim_cli.registry import ACTUATORS
 from tests.helpers import SMALL
 
@@ -17,17 +21,19 @@ SERVO = SMALL.replace(
 )
 
 
-def build(xml=SMALL, **section):
+def build(xml=SMALL, metadata=None, **section):
     spec = mujoco.MjSpec.from_string(xml)
-    term = ACTUATORS.build({"type": "torque", **section}, "actuators.all").resolve(spec)
+    metadata = joint_metadata(spec, metadata or {})
+    term = ACTUATORS.build({"type": "torque", **section}, "actuators.all").resolve(spec, metadata)
     term.edit(spec)
     model = spec.compile()
     return term.bind(model), model
 
 
-def call(term, action):
-    zeros = jnp.zeros(len(term.joints))
-    torque, carry = term(jnp.asarray(action, jnp.float32), zeros, zeros, ())
+def call(term, action, position=(0.0, 0.0), velocity=(0.0, 0.0)):
+    n = len(term.joints)
+    joints = JointState(position=jnp.array(position[:n]), velocity=jnp.array(velocity[:n]))
+    torque, carry = term(jnp.asarray(action, jnp.float32), joints, term.init(jax.random.key(0)))
     assert carry == ()
     return np.asarray(torque)
 
@@ -105,6 +111,100 @@ def test_unknown_joints_are_refused(section, message):
 
 
 def test_a_table_that_names_a_joint_it_does_not_drive_is_refused():
-    term, _ = build(joints=["elbow"], limit={"shoulder": 1.0})
-    with pytest.raises(UserError, match=r"limit names 'shoulder'.*It drives: elbow"):
-        call(term, [0.0])
+    with pytest.raises(UserError, match=r"limit: no joint of this actuator 'shoulder'.*elbow"):
+        build(joints=["elbow"], limit={"shoulder": 1.0})
+
+
+def test_tables_and_joints_take_patterns():
+    term, _ = build(joints=["el*", "*"], limit={"*": 1.0, "elbow": 2.0})
+    assert term.joints == ("elbow", "shoulder")
+    np.testing.assert_array_equal(call(term, [3.0, -4.0]), [2.0, -1.0])
+
+
+def test_what_is_known_of_a_joint_is_the_default_of_its_actuator():
+    known = {"*": JointMetadata(kp=10.0, kd=1.0, torque_limit=4.0)}
+    np.testing.assert_array_equal(call(build(metadata=known)[0], [9.0, -9.0]), [4.0, -4.0])
+    scaled, _ = build(metadata=known, type="scaled_torque")
+    np.testing.assert_array_equal(call(scaled, [0.5, -9.0]), [2.0, -4.0])
+    # 10 * (0.2 - 0.1) - 1 * 0.3 = 0.7; the elbow is at its limit.
+    position, _ = build(metadata=known, type="position")
+    torque = call(position, [0.2, 5.0], position=(0.1, 0.0), velocity=(0.3, 0.0))
+    np.testing.assert_allclose(torque, [0.7, 4.0], rtol=1e-5)
+
+
+HOME = SMALL.replace(
+    "</mujoco>",
+    '<keyframe><key name="home" qpos="0 0 0.1 1 0 0 0 0.5 -0.5"/></keyframe></mujoco>',
+)
+
+
+def test_position_by_hand():
+    term, _ = build(HOME, type="position", kp=100.0, kd={"*": 2.0, "elbow": 4.0}, scale=0.25)
+    # Targets 0.5 + 0.25 * 1 and -0.5 + 0.25 * -2:
+    # 100 * (0.75 - 0.7) - 2 * 1 = 3; 100 * (-1 + 0.9) - 4 * -2 = -2.
+    torque = call(term, [1.0, -2.0], position=(0.7, -0.9), velocity=(1.0, -2.0))
+    np.testing.assert_allclose(torque, [3.0, -2.0], rtol=1e-4)
+    absolute, _ = build(HOME, type="position", kp=100.0, kd=0.0, relative=False)
+    np.testing.assert_allclose(call(absolute, [0.1, 0.2]), [10.0, 20.0], rtol=1e-6)
+
+
+def test_position_velocity_by_hand():
+    term, _ = build(type="position_velocity", kp=10.0, kd=2.0, velocity_scale=0.5)
+    assert term.action_size == 4
+    # 10 * 0.3 + 2 * (0.5 * 4 - 1) = 5; 10 * -0.1 + 2 * (0.5 * 2 - 0) = 1.
+    torque = call(term, [0.3, -0.1, 4.0, 2.0], velocity=(1.0, 0.0))
+    np.testing.assert_allclose(torque, [5.0, 1.0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["position", "position_velocity"])
+def test_the_rest_action_moves_nothing(kind):
+    term, _ = build(HOME, type=kind, kp=100.0, kd=3.0, scale=0.2)
+    position = jnp.array([0.9, 0.1])
+    rest = term.rest_action(position)
+    np.testing.assert_allclose(call(term, rest, position=(0.9, 0.1)), [0.0, 0.0], atol=1e-4)
+
+
+def test_a_joint_without_gains_is_named():
+    message = r"joint 'elbow' has no kp. Set joints.elbow.kp"
+    with pytest.raises(UserError, match=message):
+        build(type="position", kp={"shoulder": 1.0}, kd=1.0)
+
+
+def noisy(level=1.0, **noises):
+    """Torques `[20 updates, 2]` of one episode for action 1, position 0, velocity 0."""
+    term, _ = build(type="position", kp=10.0, kd=0.0, **noises)
+    joints = JointState(position=jnp.zeros(2), velocity=jnp.zeros(2), level=jnp.float32(level))
+
+    def episode(key):
+        def update(carry, _):
+            torque, carry = term(jnp.ones(2), joints, carry)
+            return carry, torque
+
+        return jax.lax.scan(update, term.init(key), None, length=20)[1]
+
+    return np.asarray(jax.vmap(episode)(jax.random.split(jax.random.key(0), 500)))
+
+
+@pytest.mark.parametrize(
+    ("field", "noise", "std"),
+    [
+        ("action", {"type": "additive_gaussian", "std": 0.1}, 1.0),  # kp * 0.1
+        ("torque", {"type": "additive_gaussian", "std": 0.5}, 0.5),
+    ],
+)
+def test_noise_is_new_at_each_update_and_a_bias_once_per_episode(field, noise, std):
+    fresh = noisy(**{f"{field}_noise": noise})
+    np.testing.assert_allclose(fresh.std(axis=(0, 1)), std, rtol=0.05)
+    assert fresh.std(axis=1).min() > 0.3 * std
+    bias = noisy(**{f"{field}_bias": noise})
+    assert (bias == bias[:, :1]).all()
+    np.testing.assert_allclose(bias[:, 0].std(axis=0), std, rtol=0.15)
+    half = noisy(level=0.5, **{f"{field}_bias": noise})
+    np.testing.assert_allclose(half - 10.0, 0.5 * (bias - 10.0), atol=1e-4)
+
+
+def test_gains_are_drawn_once_per_episode():
+    torques = noisy(kp_bias={"type": "multiplicative_uniform", "magnitude": 0.2})
+    assert (torques == torques[:, :1]).all()
+    assert 8.0 <= torques.min() < 8.3 and 11.7 < torques.max() <= 12.0
+    assert abs(np.corrcoef(torques[:, 0].T)[0, 1]) < 0.2, "each joint has its own"

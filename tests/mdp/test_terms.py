@@ -161,7 +161,7 @@ def test_noise_has_the_declared_distribution(section, std, distribution):
 def test_a_constant_level_stays():
     term = CURRICULA.build({"type": "constant", "level": 0.3}, "curriculum")
     assert term.initial_level() == 0.3
-    bad = EpisodeStatistics(*(jnp.array(jnp.nan),) * 4)
+    bad = EpisodeStatistics(*(jnp.array(jnp.nan),) * 5)
     assert term(jnp.float32(0.3), bad, ())[0] == jnp.float32(0.3)
     with pytest.raises(UserError, match=r"level=2.0: must be in \[0, 1\]"):
         CURRICULA.build({"type": "constant", "level": 2.0}, "curriculum")

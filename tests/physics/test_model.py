@@ -1,11 +1,12 @@
 import dataclasses
 
 import mujoco
+import numpy as np
 import pytest
 
 from ksim_cli.config.schema import SimulationKeys
 from ksim_cli.errors import UserError
-from ksim_cli.physics.model import compile_model, joint_addresses, load_spec, scalar_joints
+from ksim_cli.physics.model import compile_model, home_pose, load_spec
 from tests.helpers import SMALL
 
 
@@ -41,15 +42,13 @@ def test_a_malformed_file_is_reported_with_its_element(tmp_path):
         load_spec(tmp_path / "bad.xml")
 
 
-def test_joints_are_addressed_behind_a_free_joint():
+def test_the_home_pose_is_the_keyframe_of_that_name_or_the_default():
     model = mujoco.MjModel.from_xml_string(SMALL)
-    assert scalar_joints(model) == ["shoulder", "elbow"]
-    # The free joint takes 7 positions and 6 velocities before them.
-    assert joint_addresses(model, ()) == ((7, 8), (6, 7))
-    assert joint_addresses(model, ("elbow",)) == ((8,), (7,))
-
-
-def test_a_joint_without_a_single_coordinate_is_refused():
-    model = mujoco.MjModel.from_xml_string(SMALL)
-    with pytest.raises(UserError, match=r"no hinge or slide joint 'root'.*elbow, shoulder"):
-        joint_addresses(model, ("root",))
+    np.testing.assert_array_equal(home_pose(model), model.qpos0)
+    keyed = SMALL.replace(
+        "</mujoco>",
+        """<keyframe><key name="other" qpos="0 0 1 1 0 0 0 0 0"/>
+           <key name="home" qpos="0 0 0.2 1 0 0 0 0.3 -0.4"/></keyframe></mujoco>""",
+    )
+    home = home_pose(mujoco.MjModel.from_xml_string(keyed))
+    np.testing.assert_array_equal(home, [0, 0, 0.2, 1, 0, 0, 0, 0.3, -0.4])
