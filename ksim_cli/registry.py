@@ -73,6 +73,14 @@ class Registry(Generic[T]):
             )
         return self._entries[name]
 
+    def find_name(self, cls: type) -> str | None:
+        """The name a class is registered under; None where it is not."""
+        return next((name for name, each in self._entries.items() if each is cls), None)
+
+    def name_of(self, cls: type) -> str:
+        """The name a class is registered under, else the name of the class."""
+        return self.find_name(cls) or cls.__name__
+
     def names(self) -> list[str]:
         """All registered names, sorted."""
         return sorted(self._entries)

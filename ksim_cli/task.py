@@ -42,6 +42,7 @@ from ksim_cli.models.policy import (
     PPOVariables,
     Variables,
 )
+from ksim_cli.paths import project_roots
 from ksim_cli.physics.engine import EngineSpec, make_engine
 from ksim_cli.physics.joints import apply_metadata, joint_metadata
 from ksim_cli.physics.model import compile_model, load_spec
@@ -70,10 +71,16 @@ class Task:
         """The model, not yet compiled, so that terms can add sensors and actuators to it.
 
         Default: the MJCF file `task.model`, relative to the folder of the task's class; without
-        it `<folder>/<name of the task>.xml`.
+        it `<folder>/<name of the task>.xml`. A task without a class of its own has its MJCF in
+        `tasks/` or `tasks/<name of the task>/`, the user's first.
         """
-        folder = Path(inspect.getfile(type(self))).parent
-        return load_spec(folder / (self.config.task.model or f"{self.config.task.type}.xml"))
+        task = self.config.task
+        if type(self) is not Task:
+            folder = Path(inspect.getfile(type(self))).parent
+            return load_spec(folder / (task.model or f"{task.type}.xml"))
+        folders = [root / "tasks" / part for root in project_roots() for part in (task.name, "")]
+        files = [folder / (task.model or f"{task.name}.xml") for folder in folders]
+        return load_spec(next((file for file in files if file.is_file()), files[0]))
 
     def get_mujoco_model_metadata(self, spec: mujoco.MjSpec) -> dict[str, JointMetadata]:
         """joint name -> gains, limits, friction, armature. Default: the config's `joints`.

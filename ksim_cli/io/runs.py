@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import re
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -80,6 +81,12 @@ class RunFolder:
                 number += 1
             else:
                 return cls(path)
+
+    def discard(self) -> None:
+        """Removes the folder of a run that never began, and its parent if that is empty."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.path.parent.rmdir()
 
     @contextlib.contextmanager
     def lock(self) -> Generator[None]:

@@ -4,7 +4,9 @@ from importlib import import_module
 
 _MODULES = (
     "actuators",
+    "commands",
     "curricula",
+    "events",
     "filters",
     "noise",
     "observations",

@@ -25,6 +25,7 @@ from ksim_cli.models.policy import Variables
 from ksim_cli.physics.engine import resolve_engine
 from ksim_cli.rl.ppo import Incident, Metrics, TrainState
 from ksim_cli.run.compile import Compiled, compile_training
+from ksim_cli.run.describe import describe
 from ksim_cli.run.evaluate import Evaluator
 from ksim_cli.run.schedule import Rate, Timer
 from ksim_cli.run.session import RUNS, Trainer, make_trainer
@@ -46,11 +47,16 @@ def train(config: RunConfig) -> float:
         Interrupted: SIGINT or SIGTERM; the last finished iteration is saved.
     """
     clock = Clock()
+    fresh = config.resume is None and config.run_dir is None
     run = _run_folder(config)
     with run.lock(), StopSignals() as signals:
         console = open_console(run.log)
         try:
             return TrainingRun(config, run, console, clock, signals).execute()
+        except UserError:
+            if fresh and not run.config.exists():
+                run.discard()  # nothing has begun
+            raise
         except Interrupted as stop:
             console.print(f"stopped by {stop.signal}; continue with ksim train resume={run.path}")
             raise
@@ -107,9 +113,9 @@ class TrainingRun:
 
     def execute(self) -> float:
         """The whole run; returns the mean return of the final evaluation."""
-        self.console.print(f"run folder: {self.run.path}")
         self.facts["import_seconds"] = self.clock.seconds()
         trainer = make_trainer(self.config)
+        self.console.print(f"run folder: {self.run.path}")
         self._describe(trainer)
         saved = self._saved_step()
         if saved is not None and self._finished():
@@ -280,6 +286,7 @@ class TrainingRun:
             f" engine {resolve_engine(config.engine.type)}, algo {config.algo['type']}"
         )
         self.console.print(f"observations: {sizes}; actions: {setup.env.action_size}")
+        describe(self.console, trainer.task_model.model, trainer.task_model.mdp)
 
     def _finish(self, evaluator: Evaluator, variables: Variables, level: jax.Array) -> float:
         """The final evaluation and the summary."""
