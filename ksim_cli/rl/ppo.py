@@ -267,6 +267,8 @@ class PPO(PPOConfig):
         surrogate = losses.surrogate_loss(log_ratio_b, advantage_b, self.clip_param, batch.valid)
         value = losses.value_loss(now.value, batch.value, batch.target, clip, batch.valid)
         entropy = losses.masked_mean(now.entropy, batch.valid)
+        if self.entropy_coef == 0:  # of a mixture its gradient is most of the work
+            entropy = jax.lax.stop_gradient(entropy)
         kl = losses.kl_divergence(log_ratio_b, batch.valid)
         clipped = jnp.abs(jnp.expm1(log_ratio_b)) > self.clip_param
         total = (
