@@ -152,6 +152,9 @@ def replay(
 
     Returns:
         `[T, N]` arrays; no carry.
+
+    Raises:
+        TypeError: the agent's `ppo_variables` does not give back a carry.
     """
     fresh = agent.initial_carry(done.shape[1])
 
@@ -160,6 +163,8 @@ def replay(
     ) -> tuple[Any, PPOVariables]:
         obs, action, done_n = inputs
         now = agent.ppo_variables(variables, obs, action, carry)
+        if jax.tree.structure(now.carry) != jax.tree.structure(carry):
+            raise TypeError("ppo_variables of a recurrent model gives back no carry of its kind")
         return _restart(done_n, fresh, now.carry), now.replace(carry=())
 
     return jax.lax.scan(step, carry, (obs, action, done))[1]

@@ -84,6 +84,17 @@ def test_a_replay_that_ignored_ends_of_episodes_would_not_be_what_acted(played):
     assert np.abs(now.value - rollout.value)[3:].max() > 1e-3
 
 
+def test_an_agent_that_gives_back_no_carry_is_refused(played):
+    policy, variables, ((_, rollout), _) = played
+
+    class Forgetful(Policy):
+        def ppo_variables(self, *arguments):
+            return super().ppo_variables(*arguments).replace(carry=())
+
+    with pytest.raises(TypeError, match="gives back no carry"):
+        replayed(Forgetful(policy.model), variables, rollout)
+
+
 def test_the_carry_goes_from_rollout_to_rollout_and_anew_with_each_episode(played):
     policy, variables, ((after, first), (_, second)) = played
     for group in ("actor", "critic"):
