@@ -180,7 +180,11 @@ class Task:
         action: jax.Array,
         carry: Any,
     ) -> PPOVariables:
-        """What PPO's loss needs of stored transitions. Default: the policy's."""
+        """What PPO's loss needs of stored transitions. Default: the policy's.
+
+        A recurrent model is asked step by step: `carry` is what it remembers before the step, and
+        the answer's `carry` what it remembers after it.
+        """
         return policy.ppo_variables(variables, obs, action, carry)
 
 
@@ -195,6 +199,7 @@ class TaskAgent:
     def __init__(self, task: Task, policy: Policy) -> None:
         self._task = task
         self.policy = policy
+        self.recurrent = policy.recurrent
         self.init = policy.init
         self.value = policy.value
         self.update_statistics = policy.update_statistics

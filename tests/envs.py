@@ -25,8 +25,8 @@ class Probe:
         length: control steps of an episode.
         truncates: whether an episode's end is a truncation.
         reward: (shown, action, count) -> reward; `count` is 1 at the first step.
-        shows: what is observed: `nothing` (0), `coin` (-1 or 1, drawn for each episode) or
-            `step` (0, 1, ... within the episode).
+        shows: what is observed: `nothing` (0), `coin` (-1 or 1, drawn for each episode), `first`
+            (the coin before the first step, 0 after it) or `step` (0, 1, ... within the episode).
     """
 
     action_size = 1
@@ -91,6 +91,11 @@ class Probe:
         return jnp.where(jax.random.bernoulli(key, shape=(self.num_envs,)), 1.0, -1.0)
 
     def _observed(self, count, coin, key):
-        seen = {"nothing": jnp.zeros(self.num_envs), "coin": coin, "step": count * 1.0}
+        seen = {
+            "nothing": jnp.zeros(self.num_envs),
+            "coin": coin,
+            "first": jnp.where(count == 0, coin, 0.0),
+            "step": count * 1.0,
+        }
         obs = seen[self._shows][:, None]
         return ProbeState(obs={"actor": obs, "critic": obs}, count=count, shown=coin, key=key)

@@ -103,17 +103,38 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True)
-class MLPConfig:
-    """`model.*` of `model=mlp`: actor and critic of the same shape, sharing nothing."""
+class ActorCriticConfig:
+    """What `model.*` holds whichever network is chosen."""
 
-    type: str = key("mlp", "registered model")
+    type: str = key("", "registered model")
     hidden_size: int = key(64, "width of each hidden layer", least=1)
-    num_hidden_layers: int = key(2, "hidden layers", least=0)
     activation: str = key("tanh", "between the layers", choices=_ACTIVATIONS)
+    distribution: str = key(
+        "normal",
+        "of the actions; tanh_normal keeps them within [-1, 1]",
+        choices=("normal", "tanh_normal", "mixture"),
+    )
+    num_mixtures: int = key(5, "normal distributions in each element's mixture", least=1)
     init_std: float = key(1.0, "initial standard deviation of the actions", above=0)
     min_std: float = key(1e-3, "lower bound of that standard deviation", above=0)
     normalize_observations: bool = key(True, "running mean and variance of the observations")
     observation_clip: float = key(10.0, "clip of normalised observations", unit="std", above=0)
+
+
+@dataclass(frozen=True)
+class MLPConfig(ActorCriticConfig):
+    """`model.*` of `model=mlp`: actor and critic of the same shape, sharing nothing."""
+
+    type: str = key("mlp", "registered model")
+    num_hidden_layers: int = key(2, "hidden layers", least=0)
+
+
+@dataclass(frozen=True)
+class GRUConfig(ActorCriticConfig):
+    """`model.*` of `model=gru`: actor and critic with a memory each, sharing nothing."""
+
+    type: str = key("gru", "registered model")
+    num_layers: int = key(1, "layers of gated recurrent units", least=1)
 
 
 @dataclass(frozen=True)
@@ -129,6 +150,6 @@ COMPONENTS: Mapping[str, Mapping[str, Any]] = {
     "engine": {"auto": EngineConfig, "mujoco": EngineConfig, "mjx": EngineConfig},
     "algo": {"ppo": PPOConfig},
     "optimizer": {"adam": OptimizerConfig, "adamw": OptimizerConfig},
-    "model": {"mlp": MLPConfig},
+    "model": {"mlp": MLPConfig, "gru": GRUConfig},
 }
 """Schema of each built-in option of the groups whose sections have one: group -> name -> class."""

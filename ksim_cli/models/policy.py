@@ -49,11 +49,13 @@ class PPOVariables(struct.PyTreeNode):
         log_prob: `[B]` log density of the stored actions.
         value: `[B]` value of the stored observations.
         entropy: `[B]` entropy of the action distribution.
+        carry: the model's carry after the step; a recurrent model's next step starts from it.
     """
 
     log_prob: jax.Array
     value: jax.Array
     entropy: jax.Array
+    carry: Any = ()
 
 
 class Model(Protocol):
@@ -140,6 +142,11 @@ class Policy:
     def __init__(self, model: Model) -> None:
         self.model = model
 
+    @property
+    def recurrent(self) -> bool:
+        """Whether the model has a carry, so that its transitions are learned from in order."""
+        return bool(jax.tree.leaves(self.model.initial_carry()))
+
     def init(self, key: jax.Array) -> Variables:
         """Fresh variables."""
         return self.model.init(key)
@@ -172,10 +179,13 @@ class Policy:
         self, variables: Variables, obs: Observations, action: jax.Array, carry: Any
     ) -> PPOVariables:
         """Log densities, values and entropies of stored transitions under these variables."""
-        distribution, carry = self.model.action_distribution(variables, obs, carry)
-        value, _ = self.model.value(variables, obs, carry)
+        distribution, new_carry = self.model.action_distribution(variables, obs, carry)
+        value, new_carry = self.model.value(variables, obs, new_carry)
         return PPOVariables(
-            log_prob=distribution.log_prob(action), value=value, entropy=distribution.entropy()
+            log_prob=distribution.log_prob(action),
+            value=value,
+            entropy=distribution.entropy(),
+            carry=new_carry,
         )
 
     def update_statistics(

@@ -1,4 +1,7 @@
-"""The terms of PPO's loss, as functions of arrays. Means are over the transitions of a mask."""
+"""The terms of PPO's loss, as functions of arrays.
+
+Means are over the transitions of a mask: `[B]`, or `[T, B]` of a recurrent model.
+"""
 
 import jax
 import jax.numpy as jnp

@@ -1,7 +1,8 @@
 """Proximal policy optimisation (Schulman et al. 2017).
 
 One iteration is `PPO.train_step`: collect a rollout, score it, estimate advantages, update. It is
-jitted once, as a whole. Arrays of a rollout are `[T, N, ...]`, of a minibatch `[B, ...]`.
+jitted once, as a whole. Arrays of a rollout are `[T, N, ...]`, of a minibatch `[B, ...]`, or
+`[T, B, ...]` for a recurrent model.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from ksim_cli.rl.episodes import (
     track,
 )
 from ksim_cli.rl.gae import gae
-from ksim_cli.rl.rollout import Agent, Rollout, ZeroAgent, collect
+from ksim_cli.rl.rollout import Agent, Rollout, ZeroAgent, collect, replay
 from ksim_cli.types import QUARANTINE_CAUSES, Env, EpisodeStatistics, Scores, StepResult
 
 Metrics = dict[str, jax.Array]
@@ -93,12 +94,13 @@ class Batch(struct.PyTreeNode):
     Attributes:
         obs: group -> observations.
         action: actions.
-        carry: the model's carry before acting.
+        carry: the model's carry `[N, ...]` before the first step.
         log_prob: log density when acting.
         value: value when acting.
         advantage: advantages.
         target: targets of the value.
         valid: bool; what was quarantined is not learned from.
+        done: bool; the environment was reset after the step, and the carry with it.
     """
 
     obs: dict[str, jax.Array]
@@ -109,6 +111,16 @@ class Batch(struct.PyTreeNode):
     advantage: jax.Array
     target: jax.Array
     valid: jax.Array
+    done: jax.Array
+
+    def transitions(self, index_b: jax.Array) -> "Batch":
+        """`[B, ...]` of the T * N transitions, each on its own and without a carry."""
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[index_b], self.replace(carry=()))
+
+    def environments(self, index_b: jax.Array) -> "Batch":
+        """`[T, B, ...]`: some environments, their steps in order."""
+        part = jax.tree.map(lambda x: x[:, index_b], self.replace(carry=()))
+        return part.replace(carry=jax.tree.map(lambda x: x[index_b], self.carry))
 
 
 class Incident(struct.PyTreeNode):
@@ -210,6 +222,8 @@ class PPO(PPOConfig):
     ) -> tuple[Learner, Metrics]:
         """`num_passes` passes over a rollout in shuffled minibatches.
 
+        They hold transitions in any order, or for a recurrent model whole environments.
+
         Args:
             setup: the run.
             learner: before.
@@ -219,12 +233,12 @@ class PPO(PPOConfig):
         Returns:
             The learner after, and the mean of each scalar over all minibatches.
         """
-        flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
-        size = setup.batch_size * setup.num_steps
+        recurrent = setup.agent.recurrent
+        size = setup.batch_size * (1 if recurrent else setup.num_steps)
         num_minibatches = setup.env.num_envs // setup.batch_size
 
         def minibatch(learner: Learner, index_b: jax.Array) -> tuple[Learner, Metrics]:
-            part = jax.tree.map(lambda x: x[index_b], flat)
+            part = batch.environments(index_b) if recurrent else batch.transitions(index_b)
             return self._gradient_step(setup, learner, part)
 
         def one_pass(learner: Learner, key: jax.Array) -> tuple[Learner, Metrics]:
@@ -238,8 +252,12 @@ class PPO(PPOConfig):
     def loss(
         self, setup: Setup, variables: Variables, batch: Batch, kl_coef: jax.Array
     ) -> tuple[jax.Array, Metrics]:
-        """PPO's loss over a minibatch `[B]` and its parts."""
-        now = setup.agent.ppo_variables(variables, batch.obs, batch.action, batch.carry)
+        """PPO's loss over a minibatch `[B]`, or `[T, B]` for a recurrent model, and its parts."""
+        stored = (batch.obs, batch.action, batch.carry)
+        if setup.agent.recurrent:
+            now = replay(setup.agent, variables, *stored, batch.done)
+        else:
+            now = setup.agent.ppo_variables(variables, *stored)
         limit = self.log_clip_value
         log_ratio_b = jnp.clip(now.log_prob - batch.log_prob, -limit, limit)
         advantage_b = batch.advantage
@@ -249,6 +267,8 @@ class PPO(PPOConfig):
         surrogate = losses.surrogate_loss(log_ratio_b, advantage_b, self.clip_param, batch.valid)
         value = losses.value_loss(now.value, batch.value, batch.target, clip, batch.valid)
         entropy = losses.masked_mean(now.entropy, batch.valid)
+        if self.entropy_coef == 0:  # of a mixture its gradient is most of the work
+            entropy = jax.lax.stop_gradient(entropy)
         kl = losses.kl_divergence(log_ratio_b, batch.valid)
         clipped = jnp.abs(jnp.expm1(log_ratio_b)) > self.clip_param
         total = (
@@ -324,6 +344,8 @@ class PPO(PPOConfig):
             advantage=advantage_tn,
             target=returns_tn + rollout.value,
             valid=valid_tn,
+            # A reward that is not finite is quarantined here alone: its episode goes on.
+            done=rollout.results.done,
         )
 
 

@@ -1,4 +1,4 @@
-"""Collecting a rollout: the one scan over `env.step`."""
+"""Collecting a rollout: the one scan over `env.step`; and replaying it for a recurrent model."""
 
 from typing import Any, Protocol
 
@@ -31,6 +31,11 @@ class Actor(Protocol):
 class Agent(Actor, Protocol):
     """What acts and is trained; `ksim_cli.models.policy.Policy` is one."""
 
+    @property
+    def recurrent(self) -> bool:
+        """Whether it has a carry, so that its transitions are learned from in order."""
+        ...
+
     def init(self, key: jax.Array) -> Variables:
         """Fresh variables."""
         ...
@@ -56,7 +61,7 @@ class Rollout(struct.PyTreeNode):
         action: the actions.
         log_prob: log density of the actions when acting.
         value: the critic's value of `obs` when acting.
-        carry: the model's carry before acting.
+        carry: the model's carry `[N, ...]` before the first step; `replay` finds the others.
         next_value: value of the state that the step led to: 0 after failure or success, that of
             the terminal state after a truncation, that of the next observation otherwise.
         results: what the steps left (`final_obs` only when asked for).
@@ -108,27 +113,68 @@ def collect(
             lambda: agent.value(variables, result.final_obs, sample.carry),
             lambda: jnp.zeros(env.num_envs),
         )
-        next_carry = jax.tree.map(
-            lambda a, b: jnp.where(result.done.reshape(-1, *[1] * (a.ndim - 1)), a, b),
-            fresh,
-            sample.carry,
-        )
         transition = Rollout(
             obs=env_state.obs,
             action=sample.action,
             log_prob=sample.log_prob,
             value=sample.value,
-            carry=carry,
+            carry=(),
             next_value=terminal_n,
             results=result if keep_final_obs else result.replace(final_obs={}),
         )
-        return (next_state, next_carry), transition
+        return (next_state, _restart(result.done, fresh, sample.carry)), transition
 
     keys = jax.random.split(key, num_steps)
     env_state = env.begin_rollout(env_state)
-    (env_state, carry), rollout = jax.lax.scan(step, (env_state, carry), keys)
-    last_n = agent.value(variables, env_state.obs, carry)
-    return (env_state, carry), rollout.replace(next_value=_next_values(rollout, last_n))
+    (env_state, after), rollout = jax.lax.scan(step, (env_state, carry), keys)
+    last_n = agent.value(variables, env_state.obs, after)
+    rollout = rollout.replace(carry=carry, next_value=_next_values(rollout, last_n))
+    return (env_state, after), rollout
+
+
+def replay(
+    agent: Agent,
+    variables: Variables,
+    obs: Observations,
+    action: jax.Array,
+    carry: Any,
+    done: jax.Array,
+) -> PPOVariables:
+    """What PPO's loss needs of the steps of a rollout, the carry led through them as when acting.
+
+    Args:
+        agent: what acted.
+        variables: its variables now.
+        obs: group -> `[T, N, O]`.
+        action: `[T, N, A]`.
+        carry: the model's carry `[N, ...]` before the first step.
+        done: `[T, N]` bool, the environment was reset after the step, and the carry with it.
+
+    Returns:
+        `[T, N]` arrays; no carry.
+
+    Raises:
+        TypeError: the agent's `ppo_variables` does not give back a carry.
+    """
+    fresh = agent.initial_carry(done.shape[1])
+
+    def step(
+        carry: Any, inputs: tuple[Observations, jax.Array, jax.Array]
+    ) -> tuple[Any, PPOVariables]:
+        obs, action, done_n = inputs
+        now = agent.ppo_variables(variables, obs, action, carry)
+        if jax.tree.structure(now.carry) != jax.tree.structure(carry):
+            raise TypeError("ppo_variables of a recurrent model gives back no carry of its kind")
+        return _restart(done_n, fresh, now.carry), now.replace(carry=())
+
+    return jax.lax.scan(step, carry, (obs, action, done))[1]
+
+
+def _restart(done_n: jax.Array, fresh: Any, carry: Any) -> Any:
+    """The carry, anew where an episode ended."""
+    return jax.tree.map(
+        lambda a, b: jnp.where(done_n.reshape(-1, *[1] * (a.ndim - 1)), a, b), fresh, carry
+    )
 
 
 def _next_values(rollout: Rollout, last_n: jax.Array) -> jax.Array:
@@ -145,6 +191,8 @@ class ZeroAgent:
     Args:
         action_size: elements of an action.
     """
+
+    recurrent = False
 
     def __init__(self, action_size: int) -> None:
         self._action_size = action_size

@@ -1,11 +1,32 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import scipy.stats
 
-from ksim_cli.models.distributions import DiagonalNormal
+from ksim_cli.models.distributions import DiagonalNormal, NormalMixture, TanhNormal
 
 NORMAL = DiagonalNormal(mean=jnp.array([[0.5, -1.0]]), std=jnp.array([[2.0, 0.1]]))
+LOGITS, MEANS, STDS = [0.3, -1.0, 0.8], [-1.5, 0.0, 1.0], [0.4, 1.0, 0.5]
+
+
+def tanh_normal(mean, std, *interval):
+    return TanhNormal(jnp.array([mean]), jnp.array([std]), *interval)
+
+
+def mixture(logits=LOGITS, means=MEANS, stds=STDS):
+    return NormalMixture(*(jnp.array([x], float) for x in (logits, means, stds)))
+
+
+def mixture_density(x):
+    """By the definition, in float64."""
+    weights = np.exp(LOGITS) / np.exp(LOGITS).sum()
+    return scipy.stats.norm.pdf(np.asarray(x)[..., None], MEANS, STDS) @ weights
+
+
+def at(distribution, points):
+    """Log density of one element at many points, as float64."""
+    return np.asarray(distribution.log_prob(jnp.asarray(points)[:, None]), np.float64)
 
 
 def test_log_density_and_entropy_against_scipy():
@@ -23,3 +44,153 @@ def test_samples_and_mode():
     np.testing.assert_allclose(x.mean(0), [0.5, -1.0], atol=0.03)
     np.testing.assert_allclose(x.std(0), [2.0, 0.1], rtol=0.02)
     np.testing.assert_array_equal(NORMAL.mode(), NORMAL.mean)
+
+
+@pytest.mark.parametrize("interval", [(), (-0.5, 2.0)])
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.8, 0.3), (-1.5, 2.0)])
+def test_a_squashed_normal_by_change_of_variables(mean, std, interval):
+    low, high = interval or (-1.0, 1.0)
+    half = (high - low) / 2
+    with jax.enable_x64(True):
+        squashed = tanh_normal(mean, std, *interval)
+        u = np.linspace(-4.0, 4.0, 101)
+        action = low + (np.tanh(u) + 1) * half
+        # p(a) = p(u) / (da / du), da / du = (1 - tanh(u)^2) * half
+        wanted = scipy.stats.norm.logpdf(u, mean, std) - np.log((1 - np.tanh(u) ** 2) * half)
+        np.testing.assert_allclose(at(squashed, action), wanted, rtol=1e-8, atol=1e-8)
+        # The density, integrated over the actions themselves.
+        u = np.linspace(max(mean - 8 * std, -15.0), min(mean + 8 * std, 15.0), 200_001)
+        action = low + (np.tanh(u) + 1) * half
+        log_density = at(squashed, action)
+        np.testing.assert_allclose(np.trapezoid(np.exp(log_density), action), 1.0, atol=1e-6)
+        entropy = -np.trapezoid(np.exp(log_density) * log_density, action)
+        tolerance = 1e-4 if std <= 1 else 0.01
+        np.testing.assert_allclose(squashed.entropy(), entropy, atol=tolerance)
+    small = tanh_normal(mean, std, *interval)
+    u = np.linspace(-3.0, 3.0, 101)
+    wanted = scipy.stats.norm.logpdf(u, mean, std) - np.log((1 - np.tanh(u) ** 2) * half)
+    got = at(small, (low + (np.tanh(u) + 1) * half).astype(np.float32))
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-3)
+
+
+def test_the_elements_of_a_squashed_normal_are_independent():
+    both = TanhNormal(jnp.array([[0.3, -1.0]]), jnp.array([[1.0, 0.2]]))
+    one, other = tanh_normal(0.3, 1.0), tanh_normal(-1.0, 0.2)
+    action = jnp.array([[0.9, -0.5]])
+    np.testing.assert_allclose(
+        both.log_prob(action),
+        one.log_prob(action[:, :1]) + other.log_prob(action[:, 1:]),
+        rtol=1e-6,
+    )
+    np.testing.assert_allclose(both.entropy(), one.entropy() + other.entropy(), rtol=1e-5)
+
+
+def test_squashed_samples_and_mode():
+    many = TanhNormal(jnp.full((200_000, 1), 0.5), jnp.full((200_000, 1), 0.7), 0.0, 4.0)
+    x = np.asarray(many.sample(jax.random.key(0)))
+    assert x.min() >= 0.0 and x.max() <= 4.0
+    u = np.linspace(-6.0, 7.0, 20_001)
+    density, action = scipy.stats.norm.pdf(u, 0.5, 0.7), 2 + 2 * np.tanh(u)
+    mean = np.trapezoid(density * action, u)
+    np.testing.assert_allclose(x.mean(), mean, atol=0.01)
+    np.testing.assert_allclose(
+        x.std(), np.sqrt(np.trapezoid(density * (action - mean) ** 2, u)), rtol=0.01
+    )
+    np.testing.assert_allclose(many.mode(), 2 + 2 * np.tanh(0.5), rtol=1e-6)
+    # The entropy is what the log density is on average.
+    np.testing.assert_allclose(-many.log_prob(jnp.asarray(x)).mean(), many.entropy()[0], atol=0.01)
+
+
+@pytest.mark.parametrize("action", [-1.0, 1.0, 0.0, 1.0 - 1e-7, 1.5])
+@pytest.mark.parametrize("mean", [-50.0, 0.0, 50.0])
+@pytest.mark.parametrize("std", [1e-3, 1.0, 30.0])
+def test_a_squashed_normal_is_finite_at_the_ends(action, mean, std):
+    def both(mean, std):
+        squashed = TanhNormal(mean, std)
+        return squashed.log_prob(jnp.array([action])), squashed.entropy()
+
+    arguments = jnp.array([mean]), jnp.array([std])
+    gradients = jax.jacobian(both, argnums=(0, 1))(*arguments)
+    for leaf in jax.tree.leaves((both(*arguments), gradients)):
+        assert np.isfinite(leaf).all()
+
+
+def test_what_was_rounded_to_an_end_has_the_density_of_its_neighbourhood():
+    squashed = tanh_normal(5.0, 2.0)
+    ends = at(squashed, np.array([1.0, 1 - 2e-6], np.float32))
+    assert abs(ends[0] - ends[1]) < 1.0
+    far = squashed.replace(mean=jnp.array([20.0]))
+    assert far.mode() == 1.0 and np.isfinite(far.log_prob(far.mode()))
+
+
+def test_a_mixture_against_scipy_and_numeric_integration():
+    x = np.linspace(-8.0, 8.0, 20_001)
+    with jax.enable_x64(True):
+        log_density = at(mixture(), x)
+        np.testing.assert_allclose(log_density, np.log(mixture_density(x)), rtol=1e-10)
+        np.testing.assert_allclose(np.trapezoid(np.exp(log_density), x), 1.0, atol=1e-9)
+        entropy = -np.trapezoid(np.exp(log_density) * log_density, x)
+        np.testing.assert_allclose(mixture().entropy(), entropy, atol=1e-3)
+    single = at(mixture(), x.astype(np.float32))
+    np.testing.assert_allclose(single, np.log(mixture_density(x)), rtol=1e-4, atol=1e-5)
+
+
+def test_equal_components_are_one_normal_in_every_element():
+    mean, std = jnp.array([[0.5, -1.0]]), jnp.array([[2.0, 0.1]])
+    spread = lambda x: jnp.repeat(x[..., None], 3, axis=-1)  # noqa: E731
+    same = NormalMixture(jnp.array([[[0.0, 1.0, 2.0]] * 2]), spread(mean), spread(std))
+    action = jnp.array([[1.0, -1.05]])
+    np.testing.assert_allclose(same.log_prob(action), NORMAL.log_prob(action), rtol=1e-5)
+    np.testing.assert_allclose(same.entropy(), NORMAL.entropy(), rtol=1e-4)
+    np.testing.assert_array_equal(same.mode(), NORMAL.mode())
+    assert same.sample(jax.random.key(0)).shape == (1, 2)
+
+
+def test_samples_of_a_mixture():
+    n = 200_000
+    many = jax.tree.map(lambda x: jnp.broadcast_to(x, (n, 1, 3)), mixture())
+    x = np.asarray(many.sample(jax.random.key(0)))[:, 0]
+    grid = np.linspace(-8.0, 8.0, 20_001)
+    below = np.array(
+        [np.trapezoid(mixture_density(grid[grid <= c]), grid[grid <= c]) for c in (-1, 0, 1)]
+    )
+    np.testing.assert_allclose([(x <= c).mean() for c in (-1, 0, 1)], below, atol=0.005)
+    np.testing.assert_allclose(-many.log_prob(x[:, None]).mean(), many.entropy()[0], atol=0.01)
+
+
+def test_the_mode_of_a_mixture_is_its_highest_peak():
+    # The second has the larger weight, the first the higher peak: 0.4 / 0.1 > 0.6 / 0.5.
+    peaked = mixture(np.log([0.4, 0.6]), [3.0, -3.0], [0.1, 0.5])
+    assert peaked.mode().tolist() == [3.0]
+    assert mixture(np.log([0.1, 0.9]), [3.0, -3.0], [0.5, 0.5]).mode().tolist() == [-3.0]
+
+
+@pytest.mark.parametrize("action", [0.0, 1e3, -1e3])
+@pytest.mark.parametrize("logit", [0.0, 1e3])
+@pytest.mark.parametrize("std", [1e-3, 1.0, 1e3])
+def test_a_mixture_is_finite_far_out(action, logit, std):
+    def both(logits, mean, std):
+        extreme = NormalMixture(logits, mean, std)
+        return extreme.log_prob(jnp.array([action])), extreme.entropy()
+
+    arguments = jnp.array([[logit, -logit]]), jnp.array([[-5.0, 5.0]]), jnp.array([[std, 1.0]])
+    gradients = jax.jacobian(both, argnums=(0, 1, 2))(*arguments)
+    for leaf in jax.tree.leaves((both(*arguments), gradients)):
+        assert np.isfinite(leaf).all()
+
+
+@pytest.mark.parametrize("name", ["mean", "std", "logits"])
+def test_the_gradient_of_the_entropies_is_that_of_finite_differences(name):
+    with jax.enable_x64(True):
+        for distribution in (tanh_normal(0.4, 0.8), mixture()):
+            if not hasattr(distribution, name):
+                continue
+
+            def entropy(x, distribution=distribution):
+                return distribution.replace(**{name: x}).entropy()
+
+            x = getattr(distribution, name)
+            step = jnp.zeros_like(x).reshape(-1).at[0].set(1e-5).reshape(x.shape)
+            wanted = (entropy(x + step) - entropy(x - step)) / 2e-5
+            got = jax.grad(entropy)(x).reshape(-1)[0]
+            np.testing.assert_allclose(got, wanted, rtol=1e-6)

@@ -195,6 +195,7 @@ def make_batch(setup, state, seed=0, size=32):
         advantage=draw(size),
         target=draw(size),
         valid=jnp.ones(size, bool),
+        done=jnp.zeros(size, bool),
     )
 
 

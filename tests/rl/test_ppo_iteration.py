@@ -279,6 +279,7 @@ def test_the_loss_against_float64(algo):
         advantage=jnp.asarray(ADVANTAGE),
         target=jnp.asarray(TARGET),
         valid=jnp.asarray(VALID),
+        done=zeros > 0,
     )
     setup = Setup(None, Told(1), None, None, 1, 6)
     params = {"log_prob": LOG_PROB, "value": VALUE, "entropy": ENTROPY}
@@ -303,7 +304,7 @@ def test_the_kl_coefficient_moves_at_every_minibatch():
     algo = PPO(adaptive_kl=True, kl_coef=0.2, num_passes=2)
     setup = Setup(Probe(ones, num_envs=6), Steady(1), optax.sgd(0.0), None, 2, 2)
     zeros = jnp.zeros((2, 6))
-    batch = Batch({}, zeros, (), zeros, zeros, zeros, zeros, jnp.ones((2, 6), bool))
+    batch = Batch({}, zeros, (), zeros, zeros, zeros, zeros, jnp.ones((2, 6), bool), zeros > 0)
     learner = Learner(Steady(1).init(None), setup.optimizer.init(zeros[0, 0]), jnp.float32(0.2))
     after, metrics = algo.update_model(setup, learner, batch, jax.random.key(0))
     # Nothing moves, so the KL is 0 and the coefficient falls at each of 3 minibatches, twice.
@@ -317,7 +318,9 @@ def test_an_update_moves_the_parameters_and_never_the_statistics():
     algo = PPO(normalize_advantages=False, num_passes=1, use_clipped_value_loss=False)
     setup = Setup(Probe(ones, num_envs=2), Steady(1), optax.sgd(0.1), None, 2, 2)
     zeros = jnp.zeros((2, 2))
-    batch = Batch({}, zeros, (), zeros, zeros, zeros + 2.0, zeros + 4.0, jnp.ones((2, 2), bool))
+    batch = Batch(
+        {}, zeros, (), zeros, zeros, zeros + 2.0, zeros + 4.0, jnp.ones((2, 2), bool), zeros > 0
+    )
     variables = Variables(params=jnp.zeros(()), statistics=jnp.array([5.0, 7.0]))
     learner = Learner(variables, setup.optimizer.init(zeros[0, 0]), jnp.float32(0.0))
     after, metrics = algo.update_model(setup, learner, batch, jax.random.key(0))
@@ -340,6 +343,7 @@ def test_the_model_acts_with_the_carry_of_its_episode():
 
     env = Probe(ones, 3, shows="step", num_envs=N)
     first, second = iterate(env, PLAIN, iterations=2, agent=Counting(1))
-    # The burn-in acted without a model: its carry starts at the first iteration.
-    assert first[2]["batch"].carry[:, 0].tolist() == [0.0, 1.0, 0.0, 1.0]
-    assert second[2]["batch"].carry[:, 0].tolist() == [2.0, 0.0, 1.0, 2.0]
+    # The burn-in acted without a model: its carry starts at the first iteration, where it is
+    # 0, 1 | 0, 1; the second goes on from there.
+    assert first[2]["batch"].carry.tolist() == [0.0] * N
+    assert second[2]["batch"].carry.tolist() == [2.0] * N

@@ -47,8 +47,8 @@ def test_the_next_value_is_that_of_the_state_each_step_led_to():
     ended = Probe(nothing, 3, truncates=False, shows="step", num_envs=2)
     _, rollout = play(ended, Teller(1), 5)
     assert rollout.next_value[:, 0].tolist() == [11.0, 21.0, 0.0, 11.0, 21.0]
-    assert rollout.carry[:, 0].tolist() == [0.0, 1.0, 2.0, 0.0, 1.0], "anew after each episode"
-    assert carry.tolist() == [2.0, 2.0]
+    assert rollout.carry.tolist() == [0.0, 0.0], "as before the first step"
+    assert carry.tolist() == [2.0, 2.0], "anew after the episode"
 
 
 def test_a_truncated_state_is_judged_with_the_carry_that_led_to_it():

@@ -1,0 +1,89 @@
+"""The networks and distributions, through the command and through a task."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ksim_cli.models.distributions import NormalMixture
+from ksim_cli.registry import load_task
+from ksim_cli.rl.rollout import collect, replay
+from ksim_cli.task import Task, TaskModel
+from tests.helpers import tiny_cartpole
+from tests.run.commands import ksim
+
+TINY = ("task=cartpole", "num_envs=8", "batch_size=4", "rollout_length_frames=8", "num_episodes=2")
+
+
+def rows(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_clock(row):
+    return {k: v for k, v in row.items() if not k.endswith(("_seconds", "_per_second"))}
+
+
+def test_a_recurrent_run_resumes_with_its_memories_and_is_evaluated(tmp_path):
+    model = ("model=gru", "model.hidden_size=8", "model.num_layers=2")
+    ksim("train", *TINY, *model, "num_iterations=4", "run_dir=straight", cwd=tmp_path, check=0)
+    ksim("train", *TINY, *model, "num_iterations=2", "run_dir=halves", cwd=tmp_path, check=0)
+    ksim("train", "resume=halves", "num_iterations=4", cwd=tmp_path, check=0)
+    one, two = rows(tmp_path / "straight"), rows(tmp_path / "halves")
+    assert len(one) == 4 and all(row["grad_norm"] > 0 for row in one)
+    assert [without_clock(r) for r in one] == [without_clock(r) for r in two]
+    ksim("eval", "checkpoint=halves", "num_episodes=2", cwd=tmp_path, check=0)
+    assert len(json.loads((tmp_path / "halves" / "eval.json").read_text())["episode_returns"]) == 2
+
+
+@pytest.mark.parametrize("distribution", ["tanh_normal", "mixture"])
+def test_each_distribution_trains(tmp_path, distribution):
+    chosen = (
+        f"model.distribution={distribution}",
+        "model.num_mixtures=3",
+        "algo.entropy_coef=0.01",
+    )
+    ksim("train", *TINY, *chosen, "num_iterations=2", "run_dir=run", cwd=tmp_path, check=0)
+    for row in rows(tmp_path / "run"):
+        assert row["skipped_updates"] == 0 and row["grad_norm"] > 0
+        assert np.isfinite(row["entropy"])
+
+
+class Halved(Task):
+    """Acts half as hard as the policy says, and says so to the loss."""
+
+    def get_mujoco_model(self):
+        return load_task("cartpole")(self.config).get_mujoco_model()
+
+    def sample_action(self, policy, variables, obs, carry, key, argmax):
+        sample = policy.sample_action(variables, obs, carry, key, argmax)
+        return sample.replace(action=sample.action / 2)
+
+    def get_ppo_variables(self, policy, variables, obs, action, carry):
+        return policy.ppo_variables(variables, obs, action * 2, carry)
+
+
+def test_a_task_may_override_what_a_recurrent_policy_learns_from():
+    load_task("cartpole")
+    config = tiny_cartpole("model=gru", "model.hidden_size=8", "model.distribution=mixture")
+    task_model = TaskModel(Halved(config))
+    env, agent = task_model.make_env(4), task_model.make_agent()
+    assert agent.recurrent
+    assert not TaskModel(Halved(tiny_cartpole())).make_agent().recurrent
+
+    def play(key):
+        variables = agent.init(key)
+        start = (env.init(key), agent.initial_carry(4))
+        _, rollout = collect(env, agent, variables, start, key, 5)
+        stored = (rollout.obs, rollout.action, rollout.carry, rollout.results.done)
+        return rollout, replay(agent, variables, *stored)
+
+    rollout, now = jax.jit(play)(jax.random.key(0))
+    np.testing.assert_allclose(now.log_prob, rollout.log_prob, atol=1e-5)
+    np.testing.assert_allclose(now.value, rollout.value, atol=1e-5)
+    obs = jax.tree.map(lambda x: x[0], rollout.obs)
+    model, variables = agent.policy.model, agent.init(jax.random.key(0))
+    got, _ = model.action_distribution(variables, obs, agent.initial_carry(4))
+    assert isinstance(got, NormalMixture) and got.mean.shape == (4, 1, 5)
+    assert jnp.isfinite(got.entropy()).all()
