@@ -69,7 +69,6 @@ class StepResult(struct.PyTreeNode):
         quarantined: `[N]` int32, why the environment was taken out as non-finite; 0 if it was not.
         causes: termination name -> `[N]` bool, which of them fired.
         distance: `[N]` m, how far the base is, horizontally, from where the episode began.
-        distance: `[N]` m, how far the base is, horizontally, from where the episode began.
         final_obs: group -> `[N, O]` the observation after the step and before any reset; only
             meaningful where `truncated`.
     """

@@ -69,6 +69,7 @@ class Probe:
             truncated=done & self._truncates,
             quarantined=jnp.zeros(n, jnp.int32),
             causes={"end": done},
+            distance=jnp.zeros(n),
             final_obs=after.obs,
         )
         fresh = self._observed(jnp.zeros_like(count), self._coin(key_coin), key)

@@ -72,7 +72,6 @@ def track(
         episode_return=mean(seen.episode_return),
         failure_rate=mean(results.steps.termination < 0),
         distance=mean(results.distance),
-        distance=mean(results.distance),
     )
 
 
