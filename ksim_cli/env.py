@@ -4,9 +4,8 @@ The one place that batches terms: they are written for one environment and one s
 here is traced by `jax.jit`; arrays have a leading axis of N, rollouts of `[T, N]`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -16,13 +15,14 @@ from flax import struct
 from ksim_cli.config.components import EngineConfig
 from ksim_cli.mdp.actuation import Actuation, Timing
 from ksim_cli.mdp.mdp import Mdp
-from ksim_cli.mdp.probe import fields_of_rewards, observation_layout, observation_sizes
+from ksim_cli.mdp.probe import fields_scored, observation_layout, observation_sizes
 from ksim_cli.mdp.sensing import Channel
 from ksim_cli.mdp.term import Pose
 from ksim_cli.physics.engine import Engine, View
 from ksim_cli.physics.model import home_pose
 from ksim_cli.physics.names import free_joint
 from ksim_cli.rng import named_key
+from ksim_cli.scoring import Scorer, where
 from ksim_cli.types import QUARANTINE_CAUSES, EpisodeStatistics, Scores, Step, StepResult
 
 
@@ -86,8 +86,8 @@ class TaskEnv:
         engine: Engine,
         mdp: Mdp,
         timing: Timing,
-        config: EngineConfig = EngineConfig(),
-        limits: Limits = Limits(),
+        config: EngineConfig,
+        limits: Limits,
     ) -> None:
         self.engine = engine
         self.mdp = mdp
@@ -102,6 +102,7 @@ class TaskEnv:
             name: Channel(term, sizes[name], timing.ctrl_dt)
             for name, term in mdp.observations.items()
         }
+        self.scorer = Scorer(mdp, self.num_envs, limits.reward_clip)
         self._home = jnp.asarray(home_pose(self.model), jnp.float32)
         joint = free_joint(self.model)
         self._base = None if joint is None else int(self.model.jnt_qposadr[joint])
@@ -109,7 +110,7 @@ class TaskEnv:
         self.observation_sizes: Mapping[str, int] = {
             group: sum(sizes.values()) for group, sizes in self.observation_layout.items()
         }
-        self._scored = {"qpos", "qvel", *fields_of_rewards(self.model, mdp)}
+        self._scored = {"qpos", "qvel", *fields_scored(self.model, mdp)}
 
     def init(self, key: jax.Array, level: jax.Array | None = None) -> EnvState:
         """Fresh environments, each in a pose drawn from the resets.
@@ -193,34 +194,11 @@ class TaskEnv:
 
     def init_rewards(self) -> dict[str, Any]:
         """The rewards' carries, each leaf with a leading axis of N."""
-        return _init_kind(self, "rewards", jax.random.key(0))
+        return self.scorer.init()
 
     def rewards(self, carry: dict[str, Any], results: StepResult) -> tuple[dict[str, Any], Scores]:
-        """Weighted rewards of `[T, N]` steps.
-
-        A reward with a carry is scanned over time, and its carry starts anew after each episode;
-        so a trajectory gives the same rewards in one piece as in any cut of it.
-        """
-        components, carries = {}, {}
-        for name, term in self.mdp.rewards.items():
-            batched = jax.vmap(term)
-            if not jax.tree.leaves(carry[name]):
-                values, _ = jax.vmap(batched, in_axes=(0, None))(results.steps, ())
-                carries[name] = carry[name]
-            else:
-                fresh = _init_kind(self, "rewards", jax.random.key(0))[name]
-                scan = partial(_score_step, batched, fresh)
-                carries[name], values = jax.lax.scan(
-                    scan, carry[name], (results.steps, results.done)
-                )
-            if term.scale is not None:
-                values = term.scale(results.steps.level) * values
-            components[name] = term.weight * values
-        total = sum(components.values(), start=jnp.zeros(results.terminated.shape))
-        low, high = self.limits.reward_clip
-        if low is not None or high is not None:
-            total = jnp.clip(total, low, high)
-        return carries, Scores(total=total, components=components)
+        """Weighted rewards of `[T, N]` steps, see `ksim_cli.scoring`."""
+        return self.scorer(carry, results)
 
     def _prepare(self, key: jax.Array, level: jax.Array) -> Any:
         n = self.num_envs
@@ -346,7 +324,7 @@ class TaskEnv:
         """The state with the environments of `mask` at the start of an episode."""
         fresh = state.replace(
             physics=self.engine.reset(state.physics, mask, state.prepared),
-            carries=_where(mask, _init_carries(self, key), state.carries),
+            carries=where(mask, _init_carries(self, key), state.carries),
             count=jnp.where(mask, 0, state.count),
         )
         fresh = fresh.replace(
@@ -355,9 +333,9 @@ class TaskEnv:
         action = jnp.where(mask[:, None], 0.0, action)
         observed = self._observe(fresh, action, key)
         return fresh.replace(
-            carries=_where(mask, observed.carries, state.carries),
-            obs=_where(mask, observed.obs, state.obs),
-            commands=_where(mask, observed.commands, state.commands),
+            carries=where(mask, observed.carries, state.carries),
+            obs=where(mask, observed.obs, state.obs),
+            commands=where(mask, observed.commands, state.commands),
         )
 
 
@@ -393,23 +371,6 @@ def _init_kind(env: TaskEnv, kind: str, key: jax.Array) -> dict[str, Any]:
 def _init_carries(env: TaskEnv, key: jax.Array) -> dict[str, dict[str, Any]]:
     kinds = ("actuation", "observations", "terminations", "commands", "events")
     return {kind: _init_kind(env, kind, key) for kind in kinds}
-
-
-def _score_step(
-    term: Callable[..., Any], fresh: Any, carry: Any, inputs: tuple[Step, jax.Array]
-) -> tuple[Any, jax.Array]:
-    steps, done = inputs
-    values, carry = term(steps, carry)
-    return _where(done, fresh, carry), values
-
-
-def _where(mask: jax.Array, new: Any, old: Any) -> Any:
-    """Leaf by leaf: `new` in the environments of `mask` `[N]`, `old` elsewhere."""
-
-    def pick(a: jax.Array, b: jax.Array) -> jax.Array:
-        return jnp.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b)
-
-    return jax.tree.map(pick, new, old)
 
 
 def _finite(tree: Any, n: int) -> jax.Array:

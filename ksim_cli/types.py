@@ -93,10 +93,12 @@ class Scores(struct.PyTreeNode):
     Attributes:
         total: `[T, N]` sum of the weighted components, clipped.
         components: reward name -> `[T, N]` weighted reward.
+        command_errors: command name -> `[T, N]` how far the step was from it, in its unit.
     """
 
     total: jax.Array
     components: dict[str, jax.Array]
+    command_errors: dict[str, jax.Array] = struct.field(default_factory=dict)
 
 
 class EpisodeStatistics(struct.PyTreeNode):

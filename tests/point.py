@@ -21,7 +21,16 @@ from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.mdp.noise import AdditiveGaussian
 from ksim_cli.mdp.observations import JointPosition
 from ksim_cli.mdp.probe import fields_needed
-from ksim_cli.mdp.term import Command, Curriculum, Disturbance, Event, Observation, Reset, Reward, Termination
+from ksim_cli.mdp.term import (
+    Command,
+    Curriculum,
+    Disturbance,
+    Event,
+    Observation,
+    Reset,
+    Reward,
+    Termination,
+)
 from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.mujoco_engine import MujocoEngine
 

@@ -19,7 +19,7 @@ LAYERS = (
     ("", "errors", "paths", "registry", "types", "config", "clock", "rng"),
     ("physics",),
     ("mdp",),
-    ("env",),
+    ("env", "scoring"),
     ("models", "rl"),
     ("task", "tasks"),
     ("run", "io"),
@@ -29,9 +29,9 @@ LAYERS = (
 
 CLOSED = {
     "rl": ("physics", "mdp"),
-    "io": ("task", "tasks", "env"),
+    "io": ("task", "tasks", "env", "scoring"),
     "task": ("tasks",),
-    "models": ("rl", "env"),
+    "models": ("rl", "env", "scoring"),
 }
 """Imports that the layers would allow and the design does not: part -> parts it never imports.
 

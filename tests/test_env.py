@@ -13,6 +13,7 @@ from ksim_cli.env import Limits
 from ksim_cli.mdp.noise import AdditiveGaussian
 from ksim_cli.mdp.term import Command, Disturbance, Event, Observation, Reward, Termination
 from ksim_cli.registry import load_task
+from ksim_cli.scoring import Scorer
 from ksim_cli.task import TaskModel
 from ksim_cli.types import QUARANTINE_CAUSES
 from tests.helpers import tiny_cartpole
@@ -261,7 +262,7 @@ def balance():
 
 def test_the_total_is_the_clipped_sum():
     env = make_env(rewards={"count": CountSteps(weight=1.0), "less": CountSteps(weight=-0.25)})
-    env.limits = Limits(reward_clip=(None, 2.0))
+    env.scorer = Scorer(env.mdp, N, (None, 2.0))
     _, results = rollout(env, jnp.zeros((4, N, 1)))
     _, scores = env.rewards(env.init_rewards(), results)
     assert scores.total[:, 0].tolist() == [0.75, 1.5, 2.0, 2.0]

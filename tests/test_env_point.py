@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ksim_cli.env import Limits
 from ksim_cli.mdp.actuators import Torque
 from ksim_cli.mdp.curricula import Constant
 from ksim_cli.mdp.observations import JointPosition
 from ksim_cli.mdp.resets import RandomJointPosition
 from ksim_cli.mdp.term import Observation
+from ksim_cli.scoring import Scorer
 from ksim_cli.types import QUARANTINE_CAUSES
 from tests.point import (
     NOISE,
@@ -260,7 +260,7 @@ def test_results_keep_only_the_fields_that_rewards_read():
 
 def test_every_reward_is_a_component_and_the_clip_is_of_the_total_only():
     env = make(rewards={"a": Height(weight=3.0), "b": Height(weight=-0.5)})
-    env.limits = Limits(reward_clip=(-1.0, 2.0))
+    env.scorer = Scorer(env.mdp, 1, (-1.0, 2.0))
     results, _ = play(env, [[0.0, 0.0]])
     _, scores = env.rewards(env.init_rewards(), results)
     # The point is at height 0 and the level is 1: 3 - 0.5 = 2.5, clipped to 2.

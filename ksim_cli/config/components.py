@@ -36,7 +36,9 @@ class EngineConfig:
         least=0,
     )
     drop_action_prob: float = key(
-        0.0, "probability that an action is lost and the last one stays; times the level", least=0,
+        0.0,
+        "probability that an action is lost and the last one stays; times the level",
+        least=0,
         below=1,
     )
     drop_action_per_joint: bool = key(False, "each joint loses its part of an action by itself")

@@ -2,8 +2,8 @@
 
 import contextlib
 import os
-import shutil
 import re
+import shutil
 from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime

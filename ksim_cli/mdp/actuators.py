@@ -77,9 +77,7 @@ class Actuator(Term):
         qpos, dof = joint_addresses(model, self.joints)
         ctrl = tuple(int(model.actuator(joint).id) for joint in self.joints)
         home = tuple(float(x) for x in home_pose(model)[list(qpos)])
-        return replace(
-            self, qpos_addresses=qpos, dof_addresses=dof, ctrl_addresses=ctrl, home=home
-        )
+        return replace(self, qpos_addresses=qpos, dof_addresses=dof, ctrl_addresses=ctrl, home=home)
 
     def rest_action(self, position: jax.Array) -> jax.Array:
         """`[A]` the action that asks for nothing new of joints at `position` `[J]`."""

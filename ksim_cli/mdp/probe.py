@@ -43,8 +43,8 @@ def observation_layout(model: mujoco.MjModel, mdp: Mdp) -> dict[str, dict[str, i
     return layout
 
 
-def fields_of_rewards(model: mujoco.MjModel, mdp: Mdp) -> frozenset[str]:
-    """Names of the `mjData` fields that the rewards read; `qpos` and `qvel` need not be.
+def fields_scored(model: mujoco.MjModel, mdp: Mdp) -> frozenset[str]:
+    """Names of the `mjData` fields that rewards and errors of commands read.
 
     Raises:
         UserError: a reward is not a scalar.
@@ -58,6 +58,8 @@ def fields_of_rewards(model: mujoco.MjModel, mdp: Mdp) -> frozenset[str]:
                 value, _ = term(step, term.init(key))
             if jnp.shape(value):
                 raise UserError(f"rewards.{name}: not a scalar but {jnp.shape(value)}")
+        for name, term in mdp.commands.items():
+            term.error(step, step.commands[name])
 
     return fields_read(model, use)
 
@@ -93,6 +95,8 @@ def _call_all(model: mujoco.MjModel, mdp: Mdp, view: View) -> dict[str, tuple[in
                 term(step, term.init(key))
             elif kind == "events":
                 term(step, term.init(key), key)
+            elif kind == "commands":
+                term.error(step, step.commands[where.partition(".")[2]])
     shapes = {}
     for name, term in mdp.observations.items():
         with saying(f"observations.{name}"):

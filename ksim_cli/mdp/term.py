@@ -200,6 +200,14 @@ class Command(Term):
         """The command for the next step, a vector, and the new carry; called after `init` too."""
         raise NotImplementedError
 
+    def error(self, step: Step, value: jax.Array) -> jax.Array | None:
+        """How far a step is from what it was told, a scalar in the command's unit.
+
+        None for a command whose fulfilment cannot be told from the step.
+        """
+        del step, value
+        return None
+
     def markers(self, step: Step, value: jax.Array) -> tuple[Marker, ...]:
         """What a viewer may draw to show the command in force."""
         del step, value

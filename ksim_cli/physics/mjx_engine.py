@@ -16,7 +16,6 @@ from mujoco import mjx
 from ksim_cli.errors import UserError
 from ksim_cli.physics.engine import HUGE, EngineSpec, View
 
-
 TINY_FRICTION = 1e-8
 """Friction loss, N m, of a joint that has none while some variant's has."""
 
@@ -77,7 +76,6 @@ class MjxEngine:
 
     def step(self, state: MjxState, ctrl: jax.Array, num_steps: int) -> MjxState:
         """See `Engine.step`."""
-
         step = self._models.batched(mjx.step, state.variant)
 
         def once(data: Any, _: None) -> tuple[Any, None]:

@@ -364,6 +364,8 @@ def rollout_metrics(scores: Scores, results: StepResult, episodes: EpisodeStatis
         metrics[f"quarantined/{name}"] = ((results.quarantined & bit) > 0).sum()
     for name, values in scores.components.items():
         metrics[f"reward/{name}"] = values.mean()
+    for name, values in scores.command_errors.items():
+        metrics[f"command_error/{name}"] = values.mean()
     for name, fired in results.causes.items():
         metrics[f"termination/{name}"] = (fired & results.done).sum() / results.done.sum()
     return metrics

@@ -29,11 +29,13 @@ class Evaluation:
         returns: undiscounted return of each.
         lengths: control steps of each.
         failed: whether each ended in failure.
+        command_errors: command name -> mean error over the steps of each, in the command's unit.
     """
 
     returns: np.ndarray
     lengths: np.ndarray
     failed: np.ndarray
+    command_errors: dict[str, np.ndarray]
 
     def summary(self) -> dict[str, float]:
         """Means over the episodes, by the names of `eval.json`."""
@@ -42,7 +44,20 @@ class Evaluation:
             "episode_return_std": float(self.returns.std()),
             "episode_length_mean": float(self.lengths.mean()),
             "failure_rate": float(self.failed.mean()),
+            **{
+                f"command_error/{name}": float(np.average(errors, weights=self.lengths))
+                for name, errors in self.command_errors.items()
+            },
         }
+
+
+class _Totals(struct.PyTreeNode):
+    """Sums over the first episode of each environment, up to now."""
+
+    episode_return: jax.Array
+    length: jax.Array
+    failed: jax.Array
+    command_errors: dict[str, jax.Array]
 
 
 class _Episodes(struct.PyTreeNode):
@@ -53,9 +68,7 @@ class _Episodes(struct.PyTreeNode):
     carry: Any
     rewards: Any
     alive: jax.Array
-    episode_return: jax.Array
-    length: jax.Array
-    failed: jax.Array
+    totals: _Totals
 
 
 class Evaluator:
@@ -92,15 +105,11 @@ class Evaluator:
             self._play(variables, jnp.float32(level), jax.random.fold_in(root, i))
             for i in range(rounds)
         ]
-        returns, lengths, failed = (
-            np.concatenate([np.asarray(p[i]) for p in played])[: self._num_episodes]
-            for i in range(3)
-        )
-        return Evaluation(returns=returns, lengths=lengths, failed=failed)
+        whole = jax.tree.map(lambda *x: np.concatenate(x)[: self._num_episodes], *played)
+        errors = {name: x / whole.length for name, x in whole.command_errors.items()}
+        return Evaluation(whole.episode_return, whole.length, whole.failed, errors)
 
-    def _episodes(
-        self, variables: Variables, level: jax.Array, key: jax.Array
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def _episodes(self, variables: Variables, level: jax.Array, key: jax.Array) -> _Totals:
         env, agent = self._env, self._agent
         n = env.num_envs
         key_env, key_actions = jax.random.split(key)
@@ -114,16 +123,23 @@ class Evaluator:
             state, result = env.step(now.env, sample.action)
             rewards, scores = env.rewards(now.rewards, jax.tree.map(lambda x: x[None], result))
             reward = jnp.where(jnp.isfinite(scores.total[0]), scores.total[0], 0.0)
-            ended = now.alive & result.done
+            ended, totals = now.alive & result.done, now.totals
+            failed = ~result.truncated & (result.steps.termination <= 0)
             return _Episodes(
                 step=now.step + 1,
                 env=state,
                 carry=sample.carry,
                 rewards=rewards,
                 alive=now.alive & ~result.done,
-                episode_return=now.episode_return + jnp.where(now.alive, reward, 0.0),
-                length=now.length + now.alive,
-                failed=now.failed | (ended & ~result.truncated & (result.steps.termination <= 0)),
+                totals=_Totals(
+                    episode_return=totals.episode_return + jnp.where(now.alive, reward, 0.0),
+                    length=totals.length + now.alive,
+                    failed=totals.failed | (ended & failed),
+                    command_errors={
+                        name: totals.command_errors[name] + jnp.where(now.alive, error[0], 0.0)
+                        for name, error in scores.command_errors.items()
+                    },
+                ),
             )
 
         start = _Episodes(
@@ -132,12 +148,14 @@ class Evaluator:
             carry=agent.initial_carry(n),
             rewards=env.init_rewards(),
             alive=jnp.ones(n, bool),
-            episode_return=jnp.zeros(n),
-            length=jnp.zeros(n, jnp.int32),
-            failed=jnp.zeros(n, bool),
+            totals=_Totals(
+                episode_return=jnp.zeros(n),
+                length=jnp.zeros(n, jnp.int32),
+                failed=jnp.zeros(n, bool),
+                command_errors={name: jnp.zeros(n) for name in env.scorer.measured},
+            ),
         )
-        end = jax.lax.while_loop(unfinished, step, start)
-        return end.episode_return, end.length, end.failed
+        return jax.lax.while_loop(unfinished, step, start).totals
 
 
 def evaluate(config: RunConfig) -> None:

@@ -306,6 +306,11 @@ class TrainingRun:
             "eval_return_std": played["episode_return_std"],
             "eval_episode_length": played["episode_length_mean"],
             "eval_episodes": config.num_episodes,
+            "eval_command_errors": {
+                name.partition("/")[2]: value
+                for name, value in played.items()
+                if name.startswith("command_error/")
+            },
             "versions": _versions(),
             "wall_seconds": self.clock.seconds(),
         }

@@ -3,9 +3,9 @@
 import math
 
 import mujoco
+from ksim_cli.tasks.cartpole import CartPole
 
 from ksim_cli.registry import TASKS
-from ksim_cli.tasks.cartpole import CartPole
 
 
 @TASKS.register("cartpole_swingup")

@@ -125,7 +125,9 @@ def test_a_zero_offset_moves_what_actuators_and_encoders_see():
 def test_torques_are_held_between_two_updates():
     # v += 0.5 (1 - v) each 0.5 s: 0.5, 0.75, ...; held for two physics steps: 1, then 1.
     every = make(substeps=4, actuators={"x": Damper(joints=("x",))})
-    held = make(substeps=4, engine={"actuator_update_dt": 1.0}, actuators={"x": Damper(joints=("x",))})
+    held = make(
+        substeps=4, engine={"actuator_update_dt": 1.0}, actuators={"x": Damper(joints=("x",))}
+    )
     assert speeds(play(every, [[1.0]])[0]) == [[0.9375]]
     assert speeds(play(held, [[1.0]])[0]) == [[1.0]]
 

@@ -87,8 +87,7 @@ def test_events_recur_after_times_of_their_interval(model, kind):
 @pytest.mark.parametrize("kind", sorted(SECTIONS))
 def test_size_is_in_proportion_to_the_level_and_the_same_for_the_same_seed(model, kind):
     full, half, again, other = (
-        jax.tree.leaves(play(model, kind, **k))
-        for k in ({}, {"level": 0.5}, {}, {"seed": 1})
+        jax.tree.leaves(play(model, kind, **k)) for k in ({}, {"level": 0.5}, {}, {"seed": 1})
     )
     for a, b, c in zip(full, half, again, strict=True):
         np.testing.assert_allclose(b, 0.5 * a, atol=1e-6)

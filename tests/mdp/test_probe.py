@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from ksim_cli.errors import UserError
-from ksim_cli.mdp.probe import fields_needed, fields_of_rewards, observation_layout
+from ksim_cli.mdp.probe import fields_needed, fields_scored, observation_layout
 from ksim_cli.mdp.term import Event, Observation, Reward, Termination
 from ksim_cli.registry import load_task
 from ksim_cli.task import TaskModel
@@ -39,7 +39,7 @@ def test_only_what_terms_read_is_viewed(cartpole):
     assert fields_needed(cartpole.model, cartpole.mdp) == {"qpos", "qvel"}
     more = dataclasses.replace(cartpole.mdp, observations={"body": Body()})
     assert fields_needed(cartpole.model, more) == {"qpos", "qvel", "xpos"}
-    assert fields_of_rewards(cartpole.model, more) == {"qpos", "qvel"}
+    assert fields_scored(cartpole.model, more) == {"qpos", "qvel"}
 
 
 @pytest.mark.parametrize(
@@ -76,5 +76,5 @@ def test_wrong_shapes_are_named(cartpole):
         observation_layout(cartpole.model, mdp)
     mdp = dataclasses.replace(cartpole.mdp, rewards={"v": Vector()})
     with pytest.raises(UserError, match=r"rewards.v: not a scalar but \(2,\)"):
-        fields_of_rewards(cartpole.model, mdp)
+        fields_scored(cartpole.model, mdp)
     assert jnp.zeros(()).shape == ()

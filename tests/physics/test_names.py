@@ -45,7 +45,9 @@ def test_the_free_joint_of_the_model_or_of_a_body():
 
 
 def test_a_model_without_such_joints_is_told():
-    model = mujoco.MjModel.from_xml_string("<mujoco><worldbody><geom size='1'/></worldbody></mujoco>")
+    model = mujoco.MjModel.from_xml_string(
+        "<mujoco><worldbody><geom size='1'/></worldbody></mujoco>"
+    )
     with pytest.raises(UserError, match=r"no hinge or slide joint"):
         joint_addresses(model, ())
 

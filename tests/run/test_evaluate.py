@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from ksim_cli.models.policy import Variables
 from ksim_cli.registry import load_task
@@ -41,11 +42,16 @@ def test_more_episodes_than_environments_are_played_in_turns(monkeypatch):
 
 def test_the_summary_by_hand():
     summary = Evaluation(
-        returns=np.array([1.0, 3.0]), lengths=np.array([10, 20]), failed=np.array([True, False])
+        returns=np.array([1.0, 3.0]),
+        lengths=np.array([10, 20]),
+        failed=np.array([True, False]),
+        command_errors={"speed": np.array([0.4, 0.1])},
     ).summary()
     assert summary == {
         "episode_return_mean": 2.0,
         "episode_return_std": 1.0,
         "episode_length_mean": 15.0,
         "failure_rate": 0.5,
+        # Over all 30 steps: (10 * 0.4 + 20 * 0.1) / 30.
+        "command_error/speed": pytest.approx(0.2),
     }

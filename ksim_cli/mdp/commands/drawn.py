@@ -1,0 +1,128 @@
+"""Commands that are drawn at random."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.mdp.term import Carry, Command, Scale
+from ksim_cli.registry import COMMANDS
+from ksim_cli.rng import named_key
+from ksim_cli.types import Step
+
+
+def commanded(step: Step, name: str) -> jax.Array:
+    """The value of a command by name.
+
+    Raises:
+        UserError: the task has no such command; the message lists those it has.
+    """
+    if name not in step.commands:
+        raise UserError(
+            f"no command '{name}'.{nearest(name, step.commands)}"
+            f" The task's commands: {listing(step.commands)}"
+        )
+    return step.commands[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn(Command):
+    """Base of commands that are drawn at the start of an episode and now and then again.
+
+    The carry holds the value in force and whether there is one yet.
+
+    Attributes:
+        switch_seconds: mean time between two draws, s (each control step draws anew with
+            probability ctrl_dt / switch_seconds); null: one draw per episode.
+        zero_probability: share of the draws that are zero.
+        scale: how the drawn value depends on the curriculum level; null: not at all.
+    """
+
+    switch_seconds: float | None = None
+    zero_probability: float = 0.0
+    scale: Scale | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses times and probabilities that cannot be."""
+        if self.switch_seconds is not None and not self.switch_seconds > 0:
+            raise ValueError(f"switch_seconds={self.switch_seconds}: must be positive, or null")
+        if not 0.0 <= self.zero_probability <= 1.0:
+            raise ValueError(f"zero_probability={self.zero_probability}: must be in [0, 1]")
+
+    @property
+    def size(self) -> int:
+        """Elements of the value."""
+        raise NotImplementedError
+
+    def init(self, key: jax.Array) -> Carry:
+        """See `Term.init`."""
+        return {"value": jnp.zeros(self.size), "started": jnp.zeros((), bool)}
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Command`."""
+        value = self.draw(named_key(key, "value"), step)
+        if self.scale is not None:
+            value = self.scale(step.level) * value
+        if self.zero_probability:
+            zero = jax.random.bernoulli(named_key(key, "zero"), self.zero_probability)
+            value = jnp.where(zero, 0.0, value)
+        anew = ~carry["started"]
+        if self.switch_seconds is not None:
+            probability = min(1.0, step.ctrl_dt / self.switch_seconds)
+            anew |= jax.random.bernoulli(named_key(key, "switch"), probability)
+        value = jnp.where(anew, value, carry["value"])
+        return value, {"value": value, "started": jnp.ones((), bool)}
+
+    def draw(self, key: jax.Array, step: Step) -> jax.Array:
+        """A new value, `[size]`."""
+        raise NotImplementedError
+
+
+def in_ranges(key: jax.Array, ranges: tuple[tuple[float, float], ...]) -> jax.Array:
+    """One uniform number in each range `[low, high]`."""
+    low, high = (jnp.array([r[i] for r in ranges]) for i in (0, 1))
+    return low + (high - low) * jax.random.uniform(key, (len(ranges),))
+
+
+@COMMANDS.register("float_vector")
+@dataclass(frozen=True, kw_only=True)
+class FloatVector(Drawn):
+    """Numbers, each uniform in its range.
+
+    Attributes:
+        ranges: [low, high] of each number.
+    """
+
+    ranges: tuple[tuple[float, float], ...]
+
+    @property
+    def size(self) -> int:
+        """See `Drawn`."""
+        return len(self.ranges)
+
+    def draw(self, key: jax.Array, step: Step) -> jax.Array:
+        """See `Drawn`."""
+        return in_ranges(key, self.ranges)
+
+
+@COMMANDS.register("int_vector")
+@dataclass(frozen=True, kw_only=True)
+class IntVector(Drawn):
+    """Whole numbers (as floats), each uniform in its range, both ends included.
+
+    Attributes:
+        ranges: [low, high] of each number.
+    """
+
+    ranges: tuple[tuple[int, int], ...]
+
+    @property
+    def size(self) -> int:
+        """See `Drawn`."""
+        return len(self.ranges)
+
+    def draw(self, key: jax.Array, step: Step) -> jax.Array:
+        """See `Drawn`."""
+        low, high = (jnp.array([r[i] for r in self.ranges]) for i in (0, 1))
+        return jax.random.randint(key, low.shape, low, high + 1).astype(jnp.float32)

@@ -1,0 +1,107 @@
+"""Commands that follow from the start of an episode: where it began, and a gait's clock."""
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from ksim_cli.mdp.base import BaseTerm
+from ksim_cli.mdp.commands.drawn import commanded
+from ksim_cli.mdp.commands.motion import BLUE, UPRIGHT
+from ksim_cli.mdp.term import Carry, Command
+from ksim_cli.registry import COMMANDS
+from ksim_cli.types import Marker, Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started(BaseTerm, Command):
+    """Base of commands that hold on to what was at the start of the episode."""
+
+    def init(self, key: jax.Array) -> Carry:
+        """See `Term.init`."""
+        value = jnp.zeros(self.size)
+        return {"value": value, "started": jnp.zeros((), bool)}
+
+    @property
+    def size(self) -> int:
+        """Elements of the value."""
+        raise NotImplementedError
+
+    def now(self, step: Step) -> jax.Array:
+        """What is held on to, as it is now, `[size]`."""
+        raise NotImplementedError
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Command`."""
+        value = jnp.where(carry["started"], carry["value"], self.now(step))
+        return value, {"value": value, "started": jnp.ones((), bool)}
+
+
+@COMMANDS.register("start_position")
+@dataclass(frozen=True, kw_only=True)
+class StartPosition(Started):
+    """Where the base was when the episode began, [x, y, z] m."""
+
+    @property
+    def size(self) -> int:
+        """See `Started`."""
+        return 3
+
+    def now(self, step: Step) -> jax.Array:
+        """See `Started`."""
+        return self.base.position(step.view)
+
+    def markers(self, step: Step, value: jax.Array) -> tuple[Marker, ...]:
+        """A sphere there."""
+        return (Marker("sphere", value, jnp.array(UPRIGHT), jnp.full(3, 0.05), BLUE),)
+
+
+@COMMANDS.register("start_quaternion")
+@dataclass(frozen=True, kw_only=True)
+class StartQuaternion(Started):
+    """How the base was turned when the episode began: a unit quaternion, w first."""
+
+    @property
+    def size(self) -> int:
+        """See `Started`."""
+        return 4
+
+    def now(self, step: Step) -> jax.Array:
+        """See `Started`."""
+        return self.base.quaternion(step.view)
+
+    def markers(self, step: Step, value: jax.Array) -> tuple[Marker, ...]:
+        """An arrow where the base looked."""
+        size = jnp.array([0.4, 0.02, 0.02])
+        return (Marker("arrow", self.base.position(step.view), value, size, BLUE),)
+
+
+@COMMANDS.register("sinusoidal_gait")
+@dataclass(frozen=True, kw_only=True)
+class SinusoidalGait(Command):
+    """Heights wanted of F feet above the ground, m: half waves, then as long on the ground.
+
+    height_i = max_height max(0, sin(2 pi (t / period + offset_i))), t from the start of the
+    episode.
+
+    Attributes:
+        period: of a gait cycle, s.
+        max_height: m.
+        offsets: share of the cycle that each foot is ahead, e.g. [0, 0.5].
+        standing_command: name of a command; while it is (nearly) zero the feet stay down.
+    """
+
+    period: float
+    max_height: float
+    offsets: tuple[float, ...] = (0.0, 0.5)
+    standing_command: str | None = None
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Command`."""
+        phase = step.time / self.period + jnp.array(self.offsets)
+        height = self.max_height * jnp.maximum(0.0, jnp.sin(2.0 * math.pi * phase))
+        if self.standing_command is not None:
+            still = jnp.linalg.norm(commanded(step, self.standing_command)) < 0.05
+            height = jnp.where(still, 0.0, height)
+        return height, carry

@@ -1,0 +1,9 @@
+"""A humanoid with 21 joints that walks to velocity commands."""
+
+from ksim_cli.registry import TASKS
+from ksim_cli.task import Task
+
+
+@TASKS.register("humanoid")
+class Humanoid(Task):
+    """The model is `humanoid.xml`; the rest is `configs/task/humanoid.yaml`."""
