@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ksim_cli.config.components import PPOConfig
+from ksim_cli.config.components import EngineConfig, PPOConfig
 
 _MOVED = {
     "random_seed": "seed",
@@ -24,10 +24,21 @@ _MOVED = {
     "global_grad_clip": "optimizer.max_grad_norm",
 }
 
-ALIASES: dict[str, str] = _MOVED | {
-    f.name: f"algo.{f.name}" for f in dataclasses.fields(PPOConfig) if f.name != "type"
-}
+_OF_ENGINES = ("type", "impl", "num_threads")
+
+ALIASES: dict[str, str] = (
+    _MOVED
+    | {f.name: f"algo.{f.name}" for f in dataclasses.fields(PPOConfig) if f.name != "type"}
+    | {
+        f.name: f"engine.{f.name}"
+        for f in dataclasses.fields(EngineConfig)
+        if f.name not in _OF_ENGINES
+    }
+)
 """Old name of a key -> its path today."""
+
+MEANINGS = {"max_action_latency": "engine.action_latency_range=[0,{}]"}
+"""Old name of a key -> the override that it is short for, with its value in place of {}."""
 
 RUN_MODES = {
     "train": "",

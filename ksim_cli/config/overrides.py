@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from ksim_cli.config.aliases import ALIASES, RUN_MODES
+from ksim_cli.config.aliases import ALIASES, MEANINGS, RUN_MODES
 from ksim_cli.config.options import list_options
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError, nearest
@@ -154,6 +154,10 @@ def _override(command: str, argument: str) -> list[str]:
         raise UserError(f"'{argument}': expected key=value, without spaces.{hint}")
     if key == "run_mode":
         return _run_mode(value)
+    if key in MEANINGS and not removes:
+        meaning = MEANINGS[key].format(value)
+        _say(f"'{argument}' is {meaning} now")
+        return [meaning]
     if key in ALIASES and not removes:
         _say(f"'{key}' is called '{ALIASES[key]}' now")
         key = name = ALIASES[key]
@@ -228,7 +232,7 @@ def _known(key: str) -> bool:
 
 
 def _names() -> list[str]:
-    return [*_TYPES, *GROUPS, *ALIASES, "hydra"]
+    return [*_TYPES, *GROUPS, *ALIASES, *MEANINGS, "hydra"]
 
 
 def _say(text: str) -> None:

@@ -78,6 +78,7 @@ def _sizes(config: RunConfig) -> Iterator[str]:
             f"batch_size={config.batch_size}: must divide num_envs={config.num_envs}"
             f" (it counts environments per minibatch). Nearest: {', '.join(map(str, near))}"
         )
+    yield from _engine(config)
     seconds, frames = config.rollout_length_seconds, config.rollout_length_frames
     if seconds is None and frames is None:
         yield "rollout_length_frames: not given. Set it, or rollout_length_seconds"
@@ -91,6 +92,25 @@ def _sizes(config: RunConfig) -> Iterator[str]:
         yield f"reward_clip_min={low:g}: is larger than reward_clip_max={high:g}"
     if len(config.render_lookat) != 3:
         yield f"render_lookat={config.render_lookat}: needs three numbers, [x, y, z]"
+
+
+def _engine(config: RunConfig) -> Iterator[str]:
+    latency, update_dt = config.engine.action_latency_range, config.engine.actuator_update_dt
+    if len(latency) != 2 or latency[0] > latency[1]:
+        yield (
+            f"engine.action_latency_range={latency}: must be [shortest, longest], in seconds."
+            " Type engine.action_latency_range=[0,0.02]"
+        )
+    if update_dt is None:
+        return
+    steps, updates = update_dt / config.dt, config.ctrl_dt / update_dt
+    if any(abs(x - round(x)) > 1e-6 or round(x) < 1 for x in (steps, updates)):
+        substeps = round(config.ctrl_dt / config.dt)
+        good = [config.dt * n for n in range(1, substeps + 1) if substeps % n == 0]
+        yield (
+            f"engine.actuator_update_dt={update_dt:g}: must be a multiple of dt={config.dt:g} that"
+            f" divides ctrl_dt={config.ctrl_dt:g}. Allowed: {', '.join(f'{x:g}' for x in good)}"
+        )
 
 
 def _components(config: RunConfig) -> Iterator[str]:

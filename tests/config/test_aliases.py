@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from ksim_cli.config.aliases import ALIASES, RUN_MODES
-from ksim_cli.config.components import OptimizerConfig, PPOConfig
+from ksim_cli.config.components import EngineConfig, OptimizerConfig, PPOConfig
 from ksim_cli.config.overrides import parse
 from ksim_cli.config.schema import RunConfig
 
@@ -14,13 +14,20 @@ def test_an_old_name_leads_to_a_key_that_exists_and_says_so(old, capsys):
     assert [o.lstrip("+") for o in parse("train", [f"{old}=1"]).overrides] == [f"{new}=1"]
     assert f"'{old}' is called '{new}' now" in capsys.readouterr().err
     first, _, rest = new.partition(".")
-    schema = {"algo": PPOConfig, "optimizer": OptimizerConfig}.get(first)
+    schemas = {"algo": PPOConfig, "optimizer": OptimizerConfig, "engine": EngineConfig}
+    schema = schemas.get(first)
     names = [f.name for f in dataclasses.fields(schema or RunConfig)]
     assert (rest or first) in names
 
 
 def test_an_old_name_is_never_a_key_of_today():
     assert not set(ALIASES) & {f.name for f in dataclasses.fields(RunConfig)}
+
+
+def test_a_largest_latency_is_short_for_a_range(capsys):
+    overrides = parse("train", ["max_action_latency=0.03"]).overrides
+    assert overrides == ["engine.action_latency_range=[0,0.03]"]
+    assert "engine.action_latency_range=[0,0.03] now" in capsys.readouterr().err
 
 
 def test_run_modes(capsys):

@@ -50,6 +50,24 @@ def test_one_environment_is_enough(good):
         ({"reward_clip_min": float("nan")}, "reward_clip_min=nan: must be finite"),
         ({"render_lookat": [0.0, 0.0, float("inf")]}, "render_lookat=[0.0, 0.0, inf]: must be"),
         ({"engine": EngineConfig(num_threads=-1)}, "engine.num_threads=-1: must be at least 0"),
+        (
+            {"engine": EngineConfig(action_latency_range=[0.02, 0.01])},
+            "engine.action_latency_range=[0.02, 0.01]: must be [shortest, longest]",
+        ),
+        (
+            {"engine": EngineConfig(action_latency_range=[0.02])},
+            "must be [shortest, longest]",
+        ),
+        (
+            {"engine": EngineConfig(action_latency_range=[-0.01, 0.01])},
+            "engine.action_latency_range=[-0.01, 0.01]: must be at least 0",
+        ),
+        (
+            {"engine": EngineConfig(actuator_update_dt=0.003), "ctrl_dt": 0.012, "dt": 0.002},
+            "engine.actuator_update_dt=0.003: must be a multiple of dt=0.002 that divides"
+            " ctrl_dt=0.012. Allowed: 0.002, 0.004, 0.006, 0.012",
+        ),
+        ({"engine": EngineConfig(drop_action_prob=1.0)}, "drop_action_prob=1.0: must be below 1"),
         ({"algo": None}, "algo: none is chosen"),
         ({"seed": 2**32}, "seed=4294967296: must be at most 4294967295"),
     ],
