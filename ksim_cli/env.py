@@ -54,6 +54,10 @@ class EnvState(struct.PyTreeNode):
     key: jax.Array
 
 
+RESET_FIELDS = ("physics", "carries", "obs", "commands", "count", "start")
+"""Fields of `EnvState` that a reset changes."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """Clips, and how the first episodes begin.
@@ -187,10 +191,13 @@ class TaskEnv:
             distance=jnp.linalg.norm(self._horizontal(state.physics) - state.start, axis=1),
             final_obs=state.obs,
         )
-        state = jax.lax.cond(
-            result.done.any(), self._reset, lambda s, *_: s, state, result.done, action, key_reset
+        # Only what a reset changes goes through the branch: it would copy the rest.
+        changed = jax.lax.cond(
+            result.done.any(),
+            lambda: self._reset(state, result.done, action, key_reset),
+            lambda: {name: getattr(state, name) for name in RESET_FIELDS},
         )
-        return state, result
+        return state.replace(**changed), result
 
     def init_rewards(self) -> dict[str, Any]:
         """The rewards' carries, each leaf with a leading axis of N."""
@@ -320,8 +327,8 @@ class TaskEnv:
 
     def _reset(
         self, state: EnvState, mask: jax.Array, action: jax.Array, key: jax.Array
-    ) -> EnvState:
-        """The state with the environments of `mask` at the start of an episode."""
+    ) -> dict[str, Any]:
+        """`RESET_FIELDS` of the state with the environments of `mask` at an episode's start."""
         fresh = state.replace(
             physics=self.engine.reset(state.physics, mask, state.prepared),
             carries=where(mask, _init_carries(self, key), state.carries),
@@ -332,11 +339,12 @@ class TaskEnv:
         )
         action = jnp.where(mask[:, None], 0.0, action)
         observed = self._observe(fresh, action, key)
-        return fresh.replace(
+        fresh = fresh.replace(
             carries=where(mask, observed.carries, state.carries),
             obs=where(mask, observed.obs, state.obs),
             commands=where(mask, observed.commands, state.commands),
         )
+        return {name: getattr(fresh, name) for name in RESET_FIELDS}
 
 
 def _steps(env: TaskEnv, state: EnvState, action: jax.Array) -> Step:

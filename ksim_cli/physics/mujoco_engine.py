@@ -135,12 +135,9 @@ class MujocoEngine:
         return qpos, qvel, variant
 
     def reset(self, state: MujocoState, mask: jax.Array, prepared: _Prepared) -> MujocoState:
-        """See `Engine.reset`."""
-
-        def merge(new: jax.Array, old: jax.Array) -> jax.Array:
-            return jnp.where(mask.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-
-        return jax.tree.map(merge, self._call(self._host.reset, mask, *prepared), state)
+        """See `Engine.reset`; the host's rows of the others are as they were."""
+        del state
+        return self._call(self._host.reset, mask, *prepared)
 
     def step(self, state: MujocoState, ctrl: jax.Array, num_steps: int) -> MujocoState:
         """See `Engine.step`."""
