@@ -11,6 +11,7 @@ from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError
 from ksim_cli.mdp.actuators import Actuator
 from ksim_cli.mdp.term import (
+    ActionTerm,
     Command,
     Curriculum,
     Event,
@@ -84,6 +85,11 @@ class Mdp:
                     bound.setdefault(kind, {})[name] = term.bind(model)
                 else:
                     bound[kind] = term.bind(model)
+        size = sum(actuator.action_size for actuator in bound.get("actuators", {}).values())
+        for kind in bound.keys() - {"curriculum"}:
+            for name, term in bound[kind].items():
+                if isinstance(term, ActionTerm):
+                    bound[kind][name] = replace(term, action_size=size)
         return replace(self, **bound)
 
     def each(self) -> list[tuple[str, Term]]:

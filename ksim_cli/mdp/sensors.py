@@ -1,7 +1,7 @@
 """Sensors that terms add to a model, and where their numbers stand in `sensordata`."""
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ksim_cli.errors import UserError
 from ksim_cli.physics.engine import View
-from ksim_cli.physics.names import match_names
+from ksim_cli.physics.names import match_names, object_names
 
 _OBJECTS = {
     "body": mujoco.mjtObj.mjOBJ_XBODY,
@@ -111,7 +111,7 @@ class Contacts:
 
 def add_contact_sensors(
     spec: mujoco.MjSpec, names: Iterable[str], wanted: tuple[str, ...]
-) -> tuple[tuple[str, ...], ...]:
+) -> None:
     """Adds contact sensors to geoms that have none with the data wanted.
 
     Args:
@@ -119,15 +119,18 @@ def add_contact_sensors(
         names: names or patterns of bodies (all their colliding geoms) or of geoms.
         wanted: `FOUND` or `FORCES`.
 
-    Returns:
-        The geoms of each thing named.
-
     Raises:
         UserError: a name that is neither, or a body whose geoms collide with nothing.
     """
-    geoms = contact_geoms(spec, names)
+    for body in spec.bodies:
+        for i, geom in enumerate(body.geoms):
+            geom.name = geom.name or f"{body.name}/{i}"
+    paired = {name for pair in spec.pairs for name in (pair.geomname1, pair.geomname2)}
+    collide = {g.name for g in spec.geoms if g.contype or g.conaffinity or g.name in paired}
+    of_bodies = {b.name: [g.name for g in b.geoms] for b in spec.bodies}
+    things = colliding_geoms(names, of_bodies, collide)
     bits = sum(_BITS[name] for name in wanted)
-    for name in {name for thing in geoms for name in thing}:
+    for name in {name for geoms in things.values() for name in geoms}:
         if any(_suits(s.type, s.intprm, bits) and s.objname == name for s in spec.sensors):
             continue
         sensor = spec.add_sensor(
@@ -139,24 +142,32 @@ def add_contact_sensors(
         # A plane is touched at one point by a sphere, at up to two by a capsule, four by a box.
         most = _MOST_CONTACTS.get(spec.geom(name).type, 4)
         sensor.intprm[:3] = bits, _MINDIST, most
-    return geoms
 
 
 def bind_contacts(
-    model: mujoco.MjModel, geoms: Iterable[Iterable[str]], wanted: tuple[str, ...]
+    model: mujoco.MjModel, names: Iterable[str], wanted: tuple[str, ...]
 ) -> Contacts:
-    """Where the sensors of `add_contact_sensors` stand; `geoms` is what that returned."""
+    """Where the sensors that `add_contact_sensors` added for the same names stand."""
     bits = sum(_BITS[name] for name in wanted)
+    all_geoms = object_names(model, "geom")
+    of_bodies: dict[str, list[str]] = {name: [] for name in object_names(model, "body")}
+    for i, geom in enumerate(all_geoms):
+        of_bodies[model.body(model.geom_bodyid[i]).name].append(geom)
+    paired = {int(i) for ids in (model.pair_geom1, model.pair_geom2) for i in ids}
+    collide = {
+        name
+        for i, name in enumerate(all_geoms)
+        if model.geom_contype[i] or model.geom_conaffinity[i] or i in paired
+    }
+    things = colliding_geoms(names, of_bodies, collide)
     feet, slots, offsets = [], [], []
-    things = [tuple(thing) for thing in geoms]
-    for foot, thing in enumerate(things):
-        for name in thing:
-            geom = model.geom(name).id
+    for foot, geoms in enumerate(things.values()):
+        for name in geoms:
             sensor = next(
                 i
                 for i in range(model.nsensor)
                 if _suits(model.sensor_type[i], model.sensor_intprm[i], bits)
-                and model.sensor_objid[i] == geom
+                and model.sensor_objid[i] == model.geom(name).id
             )
             held = int(model.sensor_intprm[sensor, 0])
             size = sum(n for field, n in _CONTACT_SIZES.items() if held & _BITS[field])
@@ -178,37 +189,43 @@ def _offset(held: int, field: str) -> int:
     return sum(_CONTACT_SIZES[name] for name in before if held & _BITS[name])
 
 
-def contact_geoms(spec: mujoco.MjSpec, names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
-    """The colliding geoms of things named by body or geom; geoms without a name are given one.
+def colliding_geoms(
+    names: Iterable[str], of_bodies: Mapping[str, list[str]], collide: set[str]
+) -> dict[str, list[str]]:
+    """Name -> its colliding geoms, of things named by body or geom; bodies come first.
 
     Args:
-        spec: the model before it is compiled.
-        names: names or patterns of bodies (all their colliding geoms) or of geoms; bodies first.
+        names: names or patterns.
+        of_bodies: body -> its geoms.
+        collide: the geoms that collide with anything.
 
     Raises:
-        UserError: a name that is neither, or a body whose geoms collide with nothing.
+        UserError: a name that is neither, or a thing none of whose geoms collides.
     """
-    paired = {name for pair in spec.pairs for name in (pair.geomname1, pair.geomname2)}
-    bodies = [b.name for b in spec.bodies if b.name and b.name != "world"]
-    geoms = [g.name for g in spec.geoms if g.name]
-    found: list[tuple[str, ...]] = []
+    found: dict[str, list[str]] = {}
+    every = [name for each in of_bodies.values() for name in each]
+    for kind, name in bodies_or_geoms(names, list(of_bodies), every):
+        its = of_bodies[name] if kind == "body" else [name]
+        found[name] = [geom for geom in its if geom in collide]
+        if not found[name]:
+            raise UserError(f"no geom of '{name}' collides with anything")
+    return found
+
+
+def bodies_or_geoms(
+    names: Iterable[str], bodies: Sequence[str], geoms: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Kind (`body` or `geom`) and name of things; a pattern that fits a body means bodies.
+
+    Raises:
+        UserError: a name that is neither.
+    """
+    found: list[tuple[str, str]] = []
+    bodies = [name for name in bodies if name != "world"]
     for pattern in names:
-        is_geom = not fnmatch.filter(bodies, pattern) and fnmatch.filter(geoms, pattern)
-        if is_geom:
-            found += [(name,) for name in match_names([pattern], geoms, "geom")]
-            continue
-        for body in match_names([pattern], bodies, "body (or geom)"):
-            found.append(_colliding(spec.body(body), paired))
-    return tuple(found)
-
-
-def _colliding(body: Any, paired: set[str]) -> tuple[str, ...]:
-    names: list[str] = []
-    for i, geom in enumerate(body.geoms):
-        if not (geom.contype or geom.conaffinity or geom.name in paired):
-            continue
-        geom.name = geom.name or f"{body.name}/{i}"
-        names.append(geom.name)
-    if not names:
-        raise UserError(f"no geom of body '{body.name}' collides with anything")
-    return tuple(names)
+        if not fnmatch.filter(bodies, pattern) and fnmatch.filter(geoms, pattern):
+            found += [("geom", name) for name in match_names([pattern], geoms, "geom")]
+        else:
+            fitting = match_names([pattern], bodies, "body (or geom)")
+            found += [("body", name) for name in fitting]
+    return found

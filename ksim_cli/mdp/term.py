@@ -51,6 +51,13 @@ class Term:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ActionTerm(Term):
+    """Mixin of terms that remember actions; `Mdp.bind` tells them how many elements one has."""
+
+    action_size: int = resolved(0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scale:
     """A factor that depends on the curriculum level."""
 

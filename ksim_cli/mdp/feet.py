@@ -1,0 +1,80 @@
+"""Terms of feet, or of whatever else touches things."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+import mujoco
+
+from ksim_cli.mdp.sensors import (
+    FOUND,
+    Contacts,
+    add_contact_sensors,
+    add_frame_sensor,
+    bind_contacts,
+    bodies_or_geoms,
+    sensor_address,
+)
+from ksim_cli.mdp.term import Term, resolved
+from ksim_cli.physics.engine import View
+from ksim_cli.physics.names import object_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeetTerm(Term):
+    """Mixin of terms that look at feet.
+
+    Attributes:
+        wanted: what its contact sensors tell, `FOUND` or `FORCES`; nothing: it has none.
+        motion: whether it needs the feet's velocities.
+        feet: names or patterns of bodies or geoms, bodies first; a body touches with any geom.
+    """
+
+    wanted: ClassVar[tuple[str, ...]] = FOUND
+    motion: ClassVar[bool] = False
+    feet: tuple[str, ...]
+    contacts: Contacts = resolved(Contacts())
+    frames: tuple[tuple[str, int], ...] = resolved()
+    velocities: tuple[int, ...] = resolved()
+
+    @property
+    def count(self) -> int:
+        """F, how many feet there are."""
+        return len(self.frames)
+
+    def edit(self, spec: mujoco.MjSpec) -> None:
+        """See `Term.edit`."""
+        super().edit(spec)
+        if self.wanted:
+            add_contact_sensors(spec, self.feet, self.wanted)
+        bodies, geoms = ([x.name for x in xs if x.name] for xs in (spec.bodies, spec.geoms))
+        named = bodies_or_geoms(self.feet, bodies, geoms)
+        for kind, name in named if self.motion else ():
+            add_frame_sensor(spec, "framelinvel", kind, name)
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        bodies, geoms = object_names(model, "body"), object_names(model, "geom")
+        named = bodies_or_geoms(self.feet, bodies, geoms)
+        contacts, velocities = Contacts(), ()
+        if self.wanted:
+            contacts = bind_contacts(model, self.feet, self.wanted)
+        if self.motion:
+            velocities = tuple(sensor_address(model, "framelinvel", k, n) for k, n in named)
+        return replace(
+            super().bind(model),
+            contacts=contacts,
+            frames=tuple((kind, int(getattr(model, kind)(name).id)) for kind, name in named),
+            velocities=velocities,
+        )
+
+    def position(self, view: View) -> jax.Array:
+        """`[F, 3]` m of the feet's frames: bodies' origins and geoms' centres, world frame."""
+        where = {"body": "xpos", "geom": "geom_xpos"}
+        return jnp.stack([getattr(view, where[kind])[i] for kind, i in self.frames])
+
+    def velocity(self, view: View) -> jax.Array:
+        """`[F, 3]` m/s of the feet's frames, world frame."""
+        first = jnp.array(self.velocities)
+        return view.sensordata[first[:, None] + jnp.arange(3)]

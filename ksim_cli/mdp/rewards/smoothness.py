@@ -1,0 +1,185 @@
+"""Rewards of how smoothly actions, joints and links move: differences over control steps."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+import mujoco
+
+from ksim_cli.mdp.sensors import add_frame_sensor, sensor_address
+from ksim_cli.mdp.term import ActionTerm, Carry, Reward, resolved
+from ksim_cli.physics.names import joint_addresses, match_names, object_names
+from ksim_cli.registry import REWARDS
+from ksim_cli.types import Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference(Reward):
+    """Base of penalties: mean of the squared n-th difference of a signal, from 0 up.
+
+    It is 0 until an episode is old enough to have one.
+
+    Attributes:
+        order: n.
+        per_second: whether differences are divided by the control step, n times.
+        size: elements of the signal.
+    """
+
+    order: ClassVar[int] = 1
+    per_second: ClassVar[bool] = True
+    size: int = resolved(0)
+
+    def init(self, key: jax.Array) -> Carry:
+        """See `Term.init`."""
+        return self.remembered()
+
+    def remembered(self) -> Carry:
+        """Nothing yet: the last n values, newest first, and how many there are."""
+        return {"past": jnp.zeros((self.order, self.size)), "known": jnp.int32(0)}
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Reward`."""
+        values = jnp.concatenate([self.signal(step)[None], carry["past"]])
+        difference = values
+        for _ in range(self.order):
+            difference = difference[:-1] - difference[1:]
+        if self.per_second:
+            difference = difference / step.ctrl_dt**self.order
+        value = jnp.where(carry["known"] >= self.order, jnp.square(difference).mean(), 0.0)
+        known = jnp.minimum(carry["known"] + 1, self.order)
+        return value, {"past": values[:-1], "known": known}
+
+    def signal(self, step: Step) -> jax.Array:
+        """`[size]` what is differenced."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionDifference(ActionTerm, Difference):
+    """Base of penalties of the action, in its own units: per control step, not per second."""
+
+    per_second: ClassVar[bool] = False
+
+    def init(self, key: jax.Array) -> Carry:
+        """See `Difference`."""
+        return replace(self, size=self.action_size).remembered()
+
+    def signal(self, step: Step) -> jax.Array:
+        """See `Difference`."""
+        return step.action
+
+
+@REWARDS.register("action_velocity")
+@dataclass(frozen=True, kw_only=True)
+class ActionVelocity(ActionDifference):
+    """mean (a_t - a_(t-1))^2. From 0 up, a penalty."""
+
+
+@REWARDS.register("action_acceleration")
+@dataclass(frozen=True, kw_only=True)
+class ActionAcceleration(ActionDifference):
+    """mean (a_t - 2 a_(t-1) + a_(t-2))^2. From 0 up, a penalty."""
+
+    order: ClassVar[int] = 2
+
+
+@REWARDS.register("action_jerk")
+@dataclass(frozen=True, kw_only=True)
+class ActionJerk(ActionDifference):
+    """mean (a_t - 3 a_(t-1) + 3 a_(t-2) - a_(t-3))^2. From 0 up, a penalty."""
+
+    order: ClassVar[int] = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointDifference(Difference):
+    """Base of penalties of joint velocities, rad/s or m/s.
+
+    Attributes:
+        joints: names or patterns; empty for all hinge and slide joints.
+    """
+
+    joints: tuple[str, ...] = ()
+    dof_addresses: tuple[int, ...] = resolved()
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        dof = joint_addresses(model, self.joints)[1]
+        return replace(self, dof_addresses=dof, size=len(dof))
+
+    def signal(self, step: Step) -> jax.Array:
+        """See `Difference`."""
+        return step.view.qvel[jnp.array(self.dof_addresses)]
+
+
+@REWARDS.register("joint_velocity")
+@dataclass(frozen=True, kw_only=True)
+class JointVelocity(JointDifference):
+    """Mean of squared joint velocities, (rad/s)^2. From 0 up, a penalty."""
+
+    order: ClassVar[int] = 0
+
+    def init(self, key: jax.Array) -> Carry:
+        """See `Term.init`: nothing is remembered."""
+        return ()
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Reward`."""
+        return jnp.square(self.signal(step)).mean(), carry
+
+
+@REWARDS.register("joint_acceleration")
+@dataclass(frozen=True, kw_only=True)
+class JointAcceleration(JointDifference):
+    """Mean of squared joint accelerations, (rad/s^2)^2. From 0 up, a penalty."""
+
+
+@REWARDS.register("joint_jerk")
+@dataclass(frozen=True, kw_only=True)
+class JointJerk(JointDifference):
+    """Mean of squared joint jerks, (rad/s^3)^2. From 0 up, a penalty."""
+
+    order: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkDifference(Difference):
+    """Base of penalties of bodies' linear velocities in the world frame, m/s.
+
+    Attributes:
+        bodies: names or patterns.
+    """
+
+    bodies: tuple[str, ...]
+    addresses: tuple[int, ...] = resolved()
+
+    def edit(self, spec: mujoco.MjSpec) -> None:
+        """See `Term.edit`: a velocity sensor for each body."""
+        for body in match_names(self.bodies, [b.name for b in spec.bodies], "body"):
+            add_frame_sensor(spec, "framelinvel", "body", body)
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        names = match_names(self.bodies, object_names(model, "body"), "body")
+        first = [sensor_address(model, "framelinvel", "body", name) for name in names]
+        addresses = tuple(a + i for a in first for i in range(3))
+        return replace(self, addresses=addresses, size=len(addresses))
+
+    def signal(self, step: Step) -> jax.Array:
+        """See `Difference`."""
+        return step.view.sensordata[jnp.array(self.addresses)]
+
+
+@REWARDS.register("link_acceleration")
+@dataclass(frozen=True, kw_only=True)
+class LinkAcceleration(LinkDifference):
+    """Mean of squared accelerations of bodies' origins, (m/s^2)^2. From 0 up, a penalty."""
+
+
+@REWARDS.register("link_jerk")
+@dataclass(frozen=True, kw_only=True)
+class LinkJerk(LinkDifference):
+    """Mean of squared jerks of bodies' origins, (m/s^3)^2. From 0 up, a penalty."""
+
+    order: ClassVar[int] = 2

@@ -1,0 +1,116 @@
+"""Rewards of where bodies and sites are."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import jax
+import jax.numpy as jnp
+import mujoco
+
+from ksim_cli.mdp import maths
+from ksim_cli.mdp.base import BaseTerm
+from ksim_cli.mdp.commands import commanded
+from ksim_cli.mdp.points import Points, bind_points
+from ksim_cli.mdp.rewards.tracking import GREEN, Tracking
+from ksim_cli.mdp.term import Carry, Reward, resolved
+from ksim_cli.registry import REWARDS
+from ksim_cli.types import Marker, Step
+
+
+@REWARDS.register("position_tracking")
+@dataclass(frozen=True, kw_only=True)
+class PositionTracking(BaseTerm, Tracking):
+    """exp(-|p - command|^2 / sigma^2), p a body's or site's position, m. Range (0, 1].
+
+    Attributes:
+        target: name of the body or site.
+        command: name of a command [x, y, z], m.
+        in_robot_frame: whether the command counts from the base and turns with it.
+    """
+
+    target: str
+    command: str
+    in_robot_frame: bool = True
+    points: Points = resolved(Points())
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        return replace(super().bind(model), points=bind_points(model, (self.target,)))
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Reward`."""
+        return self.kernel(self.points.position(step.view)[0] - self._wanted(step)), carry
+
+    def markers(self, step: Step) -> tuple[Marker, ...]:
+        """A sphere where the point shall be."""
+        upright = jnp.array([1.0, 0.0, 0.0, 0.0])
+        return (Marker("sphere", self._wanted(step), upright, jnp.full(3, 0.04), GREEN),)
+
+    def _wanted(self, step: Step) -> jax.Array:
+        wanted = commanded(step, self.command)
+        if not self.in_robot_frame:
+            return wanted
+        turned = maths.rotate(wanted, self.base.quaternion(step.view))
+        return self.base.position(step.view) + turned
+
+
+@REWARDS.register("reachability")
+@dataclass(frozen=True, kw_only=True)
+class Reachability(BaseTerm, Reward):
+    """How far a commanded point is out of reach of a body or site, m. From 0 up, a penalty.
+
+    max(0, |command - p| - radius), both in the frame of the base: stand so that it can be reached.
+
+    Attributes:
+        origin: name of the body or site that reaches, e.g. a shoulder.
+        command: name of a command [x, y, z], m.
+        radius: reach, m.
+        in_robot_frame: whether the command counts from the base and turns with it.
+    """
+
+    origin: str
+    command: str
+    radius: float
+    in_robot_frame: bool = True
+    points: Points = resolved(Points())
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        return replace(super().bind(model), points=bind_points(model, (self.origin,)))
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Reward`."""
+        wanted = commanded(step, self.command)
+        if self.in_robot_frame:
+            turned = maths.rotate(wanted, self.base.quaternion(step.view))
+            wanted = self.base.position(step.view) + turned
+        distance = jnp.linalg.norm(wanted - self.points.position(step.view)[0])
+        return jnp.maximum(distance - self.radius, 0.0), carry
+
+
+@REWARDS.register("intersection")
+@dataclass(frozen=True, kw_only=True)
+class Intersection(Reward):
+    """Sum over pairs of how much closer than a distance two points are, m. A penalty.
+
+    max(0, distance - |p - q|) each: keeps shanks and feet from crossing without collisions.
+
+    Attributes:
+        pairs: [body or site, body or site] each.
+        distance: m.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    distance: float
+    first: Points = resolved(Points())
+    second: Points = resolved(Points())
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        first, second = (bind_points(model, [pair[i] for pair in self.pairs]) for i in (0, 1))
+        return replace(self, first=first, second=second)
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Reward`."""
+        apart = self.first.position(step.view) - self.second.position(step.view)
+        return jnp.maximum(self.distance - jnp.linalg.norm(apart, axis=1), 0.0).sum(), carry

@@ -1,0 +1,165 @@
+"""Rewards for doing what a command says."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Self
+
+import jax
+import jax.numpy as jnp
+import mujoco
+
+from ksim_cli.mdp import maths
+from ksim_cli.mdp.base import BaseTerm
+from ksim_cli.mdp.commands import commanded
+from ksim_cli.mdp.term import Carry, Reward, resolved
+from ksim_cli.physics.names import joint_addresses
+from ksim_cli.registry import REWARDS
+from ksim_cli.types import Marker, Step
+
+GREEN = (0.1, 0.8, 0.3, 0.7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracking(Reward):
+    """Base of rewards exp(-|error|^2 / sigma^2): 1 without error, 1/e at an error of sigma.
+
+    The kernel is that of the velocity rewards of Rudin et al. 2022, "Learning to Walk in Minutes".
+
+    Attributes:
+        sigma: error at which the reward is 1/e, in the unit of what is tracked.
+    """
+
+    sigma: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuses a kernel without width."""
+        if not self.sigma > 0:
+            raise ValueError(f"sigma={self.sigma}: must be positive")
+
+    def kernel(self, error: jax.Array) -> jax.Array:
+        """The reward of an error `[D]`."""
+        return maths.tracking(error, self.sigma)
+
+
+@REWARDS.register("linear_velocity")
+@dataclass(frozen=True, kw_only=True)
+class LinearVelocityTracking(BaseTerm, Tracking):
+    """exp(-|v - command|^2 / sigma^2), v forward and left of where the base looks. Range (0, 1].
+
+    Attributes:
+        command: name of a command [vx, vy], m/s.
+    """
+
+    command: str = "linear_velocity"
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Reward`."""
+        velocity = self.base.heading_velocity(step.view)[:2]
+        return self.kernel(velocity - commanded(step, self.command)), carry
+
+    def markers(self, step: Step) -> tuple[Marker, ...]:
+        """An arrow along the velocity that is, one metre per m/s."""
+        velocity = self.base.linear_velocity(step.view).at[2].set(0.0)
+        turn = maths.quaternion_from_axis_angle(
+            jnp.array([0.0, 0.0, 1.0]), jnp.arctan2(velocity[1], velocity[0])
+        )
+        size = jnp.array([jnp.linalg.norm(velocity), 0.02, 0.02])
+        foot = self.base.position(step.view) + jnp.array([0.0, 0.0, 0.45])
+        return (Marker("arrow", foot, turn, size, GREEN),)
+
+
+@REWARDS.register("angular_velocity")
+@dataclass(frozen=True, kw_only=True)
+class AngularVelocityTracking(BaseTerm, Tracking):
+    """exp(-(w - command)^2 / sigma^2), w the base's yaw rate in its own frame. Range (0, 1].
+
+    Attributes:
+        command: name of a command [w], rad/s.
+    """
+
+    command: str = "angular_velocity"
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Reward`."""
+        rate = self.base.angular_velocity(step.view)[2:]
+        return self.kernel(rate - commanded(step, self.command)), carry
+
+
+@REWARDS.register("base_height")
+@dataclass(frozen=True, kw_only=True)
+class BaseHeightTracking(BaseTerm, Tracking):
+    """exp(-(h - target)^2 / sigma^2), h the base's height in the world, m. Range (0, 1].
+
+    Attributes:
+        height: the target, m, where no command gives it.
+        command: name of a command [h], m; null: none.
+    """
+
+    sigma: float = 0.1
+    height: float = 0.0
+    command: str | None = None
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Reward`."""
+        target = self.height if self.command is None else commanded(step, self.command)
+        return self.kernel(self.base.position(step.view)[2:] - target), carry
+
+
+@REWARDS.register("joint_position")
+@dataclass(frozen=True, kw_only=True)
+class JointPositionTracking(Tracking):
+    """exp(-mean (q - command)^2 / sigma^2) over joints, rad or m. Range (0, 1].
+
+    Attributes:
+        command: name of a command with one position per joint.
+        joints: names or patterns; empty for all hinge and slide joints.
+    """
+
+    command: str = "joint_position"
+    joints: tuple[str, ...] = ()
+    qpos_addresses: tuple[int, ...] = resolved()
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        return replace(self, qpos_addresses=joint_addresses(model, self.joints)[0])
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Reward`."""
+        position = step.view.qpos[jnp.array(self.qpos_addresses)]
+        error = position - commanded(step, self.command)
+        return self.kernel(error / math.sqrt(len(self.qpos_addresses))), carry
+
+
+@REWARDS.register("motionless_at_rest")
+@dataclass(frozen=True, kw_only=True)
+class MotionlessAtRest(Reward):
+    """Mean of squared joint velocities while the commands are zero, else 0. From 0 up.
+
+    Attributes:
+        commands: names of commands.
+        threshold: commands whose norms are all below it are zero.
+        joints: names or patterns; empty for all hinge and slide joints.
+    """
+
+    commands: tuple[str, ...] = ("linear_velocity", "angular_velocity")
+    threshold: float = 0.05
+    joints: tuple[str, ...] = ()
+    dof_addresses: tuple[int, ...] = resolved()
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        return replace(self, dof_addresses=joint_addresses(model, self.joints)[1])
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Reward`."""
+        moving = ordered_to_move(step, self.commands, self.threshold)
+        speed = jnp.square(step.view.qvel[jnp.array(self.dof_addresses)]).mean()
+        return jnp.where(moving, 0.0, speed), carry
+
+
+def ordered_to_move(step: Step, commands: tuple[str, ...], threshold: float = 0.05) -> jax.Array:
+    """Whether any of some commands is larger than a threshold; true where there are none."""
+    if not commands:
+        return jnp.ones((), bool)
+    sizes = jnp.stack([jnp.linalg.norm(commanded(step, name)) for name in commands])
+    return (sizes >= threshold).any()
