@@ -72,9 +72,11 @@ class Raw:
         self.substeps = trainer.env.timing.num_substeps
         self.step = jax.jit(trainer.setup.env.step)
         self.act = jax.jit(
-            lambda state: trainer.setup.agent.sample_action(
-                state.learner.variables, state.env.obs, state.carry, state.key, False
-            ).action
+            lambda state: (
+                trainer.setup.agent.sample_action(
+                    state.learner.variables, state.env.obs, state.carry, state.key, False
+                ).action
+            )
         )
 
     def play(self, run: Run) -> float:

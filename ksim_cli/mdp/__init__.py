@@ -10,6 +10,7 @@ _MODULES = (
     "filters",
     "noise",
     "observations",
+    "randomizers",
     "resets",
     "rewards",
     "scales",

@@ -26,7 +26,7 @@ class FeetTerm(Term):
     """Mixin of terms that look at feet.
 
     Attributes:
-        wanted: what its contact sensors tell, `FOUND` or `FORCES`; nothing: it has none.
+        wanted: what its contact sensors tell, `FOUND`, `FORCES` or `TORQUES`; nothing: none.
         motion: whether it needs the feet's velocities.
         feet: names or patterns of bodies or geoms, bodies first; a body touches with any geom.
     """

@@ -103,3 +103,29 @@ def angle_between(a: jax.Array, b: jax.Array) -> jax.Array:
     difference = multiply(conjugate(a), b)
     sine = jnp.sqrt(jnp.square(difference[..., 1:]).sum(-1))
     return 2.0 * jnp.arctan2(sine, jnp.abs(difference[..., 0]))
+
+
+def positive(quaternion: jax.Array) -> jax.Array:
+    """The same orientation with w >= 0: a quaternion and its negative mean the same."""
+    return jnp.where(quaternion[..., :1] < 0, -quaternion, quaternion)
+
+
+def quaternion_from_matrix(matrix: jax.Array) -> jax.Array:
+    """`[..., 4]` of rotation matrices `[..., 9]`, row by row; w >= 0.
+
+    The largest of the four squares is taken as the divisor, so none is ever near zero (Shepperd
+    1978, "Quaternion from rotation matrix").
+    """
+    xx, xy, xz, yx, yy, yz, zx, zy, zz = jnp.moveaxis(matrix, -1, 0)
+    squares = jnp.stack([1 + xx + yy + zz, 1 + xx - yy - zz, 1 - xx + yy - zz, 1 - xx - yy + zz])
+    rows = jnp.stack(
+        [
+            jnp.stack([squares[0], zy - yz, xz - zx, yx - xy]),
+            jnp.stack([zy - yz, squares[1], xy + yx, xz + zx]),
+            jnp.stack([xz - zx, xy + yx, squares[2], yz + zy]),
+            jnp.stack([yx - xy, xz + zx, yz + zy, squares[3]]),
+        ]
+    )
+    best = jnp.argmax(squares, axis=0)
+    row = jnp.take_along_axis(rows, best[None, None], axis=0)[0]
+    return positive(jnp.moveaxis(row / jnp.sqrt(jnp.square(row).sum(0)), 0, -1))

@@ -44,6 +44,9 @@ FOUND = ("found",)
 FORCES = ("found", "force", "normal", "tangent")
 """What a contact sensor tells of the force."""
 
+TORQUES = ("found", "force", "torque", "pos", "normal", "tangent")
+"""What a contact sensor tells of the torque about any point."""
+
 _BITS = {name: 1 << i for i, name in enumerate(_CONTACT_SIZES)}
 _MINDIST = 1
 _MOST_CONTACTS = {mujoco.mjtGeom.mjGEOM_SPHERE: 1, mujoco.mjtGeom.mjGEOM_CAPSULE: 2}
@@ -81,7 +84,7 @@ class Contacts:
         count: F.
         feet: for each slot, one possible contact, which foot it is of.
         slots: address of each slot's numbers.
-        offsets: for each slot, where `found`, `force`, `normal` and `tangent` stand from there.
+        offsets: for each slot, where each of `TORQUES` stands from there.
     """
 
     count: int = 0
@@ -96,22 +99,36 @@ class Contacts:
 
     def force(self, view: View) -> jax.Array:
         """`[F, 3]` N, the force on each foot in the world frame."""
-        force, normal = self._read(view, "force"), self._read(view, "normal")
-        tangent = self._read(view, "tangent")
-        frame = (normal, tangent, jnp.cross(normal, tangent))
         # A sensor tells the force that the foot exerts.
-        exerted = sum((force[:, i : i + 1] * axis for i, axis in enumerate(frame)), jnp.zeros(()))
+        exerted = self._in_world(view, "force")
         return jax.ops.segment_sum(-exerted, np.array(self.feet), self.count)
 
+    def torque(self, view: View, about: jax.Array) -> jax.Array:
+        """`[F, 3]` N m, the torque of the contacts on each foot about a point of it.
+
+        Args:
+            view: with the data of `TORQUES`.
+            about: `[F, 3]` the points, world frame, m.
+        """
+        feet = np.array(self.feet)
+        force, moment = self._in_world(view, "force"), self._in_world(view, "torque")
+        arm = self._read(view, "pos") - about[feet]
+        # An empty slot has no force; its arm means nothing.
+        return jax.ops.segment_sum(-moment - jnp.cross(arm, force), feet, self.count)
+
+    def _in_world(self, view: View, field: str) -> jax.Array:
+        """`[S, 3]` a vector of the contact frames, in the world's."""
+        normal, tangent = self._read(view, "normal"), self._read(view, "tangent")
+        axes = jnp.stack([normal, tangent, jnp.cross(normal, tangent)], axis=1)
+        return jnp.einsum("sij,si->sj", axes, self._read(view, field))
+
     def _read(self, view: View, field: str) -> jax.Array:
-        which = FORCES.index(field)
+        which = TORQUES.index(field)
         first = np.array(self.slots) + np.array([o[which] for o in self.offsets])
         return view.sensordata[first[:, None] + np.arange(_CONTACT_SIZES[field])]
 
 
-def add_contact_sensors(
-    spec: mujoco.MjSpec, names: Iterable[str], wanted: tuple[str, ...]
-) -> None:
+def add_contact_sensors(spec: mujoco.MjSpec, names: Iterable[str], wanted: tuple[str, ...]) -> None:
     """Adds contact sensors to geoms that have none with the data wanted.
 
     Args:
@@ -144,9 +161,7 @@ def add_contact_sensors(
         sensor.intprm[:3] = bits, _MINDIST, most
 
 
-def bind_contacts(
-    model: mujoco.MjModel, names: Iterable[str], wanted: tuple[str, ...]
-) -> Contacts:
+def bind_contacts(model: mujoco.MjModel, names: Iterable[str], wanted: tuple[str, ...]) -> Contacts:
     """Where the sensors that `add_contact_sensors` added for the same names stand."""
     bits = sum(_BITS[name] for name in wanted)
     all_geoms = object_names(model, "geom")
@@ -174,7 +189,7 @@ def bind_contacts(
             for slot in range(int(model.sensor_dim[sensor]) // size):
                 feet.append(foot)
                 slots.append(int(model.sensor_adr[sensor]) + slot * size)
-                offsets.append(tuple(_offset(held, field) for field in FORCES))
+                offsets.append(tuple(_offset(held, field) for field in TORQUES))
     return Contacts(len(things), tuple(feet), tuple(slots), tuple(offsets))
 
 

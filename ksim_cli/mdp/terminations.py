@@ -6,9 +6,17 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from ksim_cli.mdp import maths
+from ksim_cli.mdp.base import BaseTerm
+from ksim_cli.mdp.feet import FeetTerm
+from ksim_cli.mdp.sensors import FORCES
 from ksim_cli.mdp.term import Carry, Termination
 from ksim_cli.registry import TERMINATIONS
 from ksim_cli.types import Step
+
+
+def _failure(where: jax.Array) -> jax.Array:
+    return jnp.where(where, -1, 0)
 
 
 @TERMINATIONS.register("episode_length")
@@ -36,3 +44,114 @@ class EpisodeLength(Termination):
         """See `Termination`."""
         # Times are float32 multiples of the control step: the margin absorbs their rounding.
         return jnp.where(step.time >= self.max_length_seconds - 1e-4, 1, 0), carry
+
+
+@TERMINATIONS.register("not_upright")
+@dataclass(frozen=True, kw_only=True)
+class NotUpright(BaseTerm, Termination):
+    """Fails where the base's z axis is more than `max_tilt` from the vertical.
+
+    Attributes:
+        max_tilt: rad.
+    """
+
+    max_tilt: float
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Termination`."""
+        gravity = maths.projected_gravity(self.base.quaternion(step.view))
+        tilt = jnp.arctan2(jnp.linalg.norm(gravity[:2]), -gravity[2])
+        return _failure(tilt > self.max_tilt), carry
+
+
+@TERMINATIONS.register("minimum_height")
+@dataclass(frozen=True, kw_only=True)
+class MinimumHeight(BaseTerm, Termination):
+    """Fails where the base is lower than `height` in the world.
+
+    Attributes:
+        height: m.
+    """
+
+    height: float
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Termination`."""
+        return _failure(self.base.position(step.view)[2] < self.height), carry
+
+
+@TERMINATIONS.register("bad_z")
+@dataclass(frozen=True, kw_only=True)
+class BadZ(BaseTerm, Termination):
+    """Fails where the base's height is outside [low, high].
+
+    Attributes:
+        low: m.
+        high: m.
+    """
+
+    low: float
+    high: float
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Termination`."""
+        height = self.base.position(step.view)[2]
+        return _failure((height < self.low) | (height > self.high)), carry
+
+
+@TERMINATIONS.register("bad_velocity")
+@dataclass(frozen=True, kw_only=True)
+class BadVelocity(BaseTerm, Termination):
+    """Fails where the base moves or turns too fast to be true.
+
+    Attributes:
+        max_linear: speed, m/s; null: any.
+        max_angular: rate of turn, rad/s; null: any.
+    """
+
+    max_linear: float | None = None
+    max_angular: float | None = None
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Termination`."""
+        bad = jnp.zeros((), bool)
+        if self.max_linear is not None:
+            bad |= jnp.linalg.norm(self.base.linear_velocity(step.view)) > self.max_linear
+        if self.max_angular is not None:
+            bad |= jnp.linalg.norm(self.base.angular_velocity(step.view)) > self.max_angular
+        return _failure(bad), carry
+
+
+@TERMINATIONS.register("far_from_origin")
+@dataclass(frozen=True, kw_only=True)
+class FarFromOrigin(BaseTerm, Termination):
+    """Fails where the base is farther than `max_distance` from the world's origin, horizontally.
+
+    Attributes:
+        max_distance: m.
+    """
+
+    max_distance: float
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Termination`."""
+        distance = jnp.linalg.norm(self.base.position(step.view)[:2])
+        return _failure(distance > self.max_distance), carry
+
+
+@TERMINATIONS.register("illegal_contact")
+@dataclass(frozen=True, kw_only=True)
+class IllegalContact(FeetTerm, Termination):
+    """Fails where a body or geom, named under `feet`, touches anything with more than a force.
+
+    Attributes:
+        threshold: net force, N.
+    """
+
+    wanted: ClassVar[tuple[str, ...]] = FORCES
+    threshold: float = 0.0
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Termination`."""
+        force = jnp.linalg.norm(self.contacts.force(step.view), axis=1)
+        return _failure((force > self.threshold).any()), carry

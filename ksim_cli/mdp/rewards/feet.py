@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ksim_cli.mdp.commands import commanded
-from ksim_cli.mdp.rewards.tracking import ordered_to_move
 from ksim_cli.mdp.feet import FeetTerm
+from ksim_cli.mdp.rewards.tracking import ordered_to_move
 from ksim_cli.mdp.sensors import FORCES
 from ksim_cli.mdp.term import Carry, Reward
 from ksim_cli.registry import REWARDS

@@ -1,0 +1,187 @@
+"""Observations of the base."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import jax
+import jax.numpy as jnp
+import mujoco
+
+from ksim_cli.mdp import maths
+from ksim_cli.mdp.base import BaseTerm, base_body
+from ksim_cli.mdp.sensors import add_frame_sensor, sensor_address
+from ksim_cli.mdp.term import Carry, Observation, resolved
+from ksim_cli.registry import OBSERVATIONS
+from ksim_cli.rng import named_key
+from ksim_cli.types import Step
+
+
+@OBSERVATIONS.register("base_position")
+@dataclass(frozen=True, kw_only=True)
+class BasePosition(BaseTerm, Observation):
+    """Position of the base in the world, [x, y, z] m."""
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Observation`."""
+        return self.base.position(step.view), carry
+
+
+@OBSERVATIONS.register("base_height")
+@dataclass(frozen=True, kw_only=True)
+class BaseHeight(BaseTerm, Observation):
+    """Height of the base in the world, [z] m."""
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Observation`."""
+        return self.base.position(step.view)[2:], carry
+
+
+@OBSERVATIONS.register("base_orientation")
+@dataclass(frozen=True, kw_only=True)
+class BaseOrientation(BaseTerm, Observation):
+    """Unit quaternion of the base in the world, [w, x, y, z] with w >= 0."""
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Observation`."""
+        return maths.positive(self.base.quaternion(step.view)), carry
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseVector(BaseTerm, Observation):
+    """Base of vectors in the base's frame or the world's.
+
+    Attributes:
+        in_robot_frame: the base's own frame instead of the world's.
+    """
+
+    in_robot_frame: bool = True
+
+    def turned(self, step: Step, world: jax.Array) -> jax.Array:
+        """A vector of the world's frame `[3]` in the frame asked for."""
+        if not self.in_robot_frame:
+            return world
+        return maths.unrotate(world, self.base.quaternion(step.view))
+
+
+@OBSERVATIONS.register("base_linear_velocity")
+@dataclass(frozen=True, kw_only=True)
+class BaseLinearVelocity(BaseVector):
+    """Velocity of the base's origin, [x, y, z] m/s."""
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Observation`."""
+        return self.turned(step, self.base.linear_velocity(step.view)), carry
+
+
+@OBSERVATIONS.register("base_angular_velocity")
+@dataclass(frozen=True, kw_only=True)
+class BaseAngularVelocity(BaseVector):
+    """Angular velocity of the base, [x, y, z] rad/s."""
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Observation`."""
+        own = self.base.angular_velocity(step.view)
+        if self.in_robot_frame:
+            return own, carry
+        return maths.rotate(own, self.base.quaternion(step.view)), carry
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseAcceleration(BaseVector):
+    """Base of accelerations, from a sensor of the body's frame in the world."""
+
+    sensor: int = resolved(0)
+
+    @property
+    def kind(self) -> str:
+        """The sensor that tells it."""
+        raise NotImplementedError
+
+    def edit(self, spec: mujoco.MjSpec) -> None:
+        """See `Term.edit`."""
+        super().edit(spec)
+        add_frame_sensor(spec, self.kind, "body", base_body(spec, self.body).name)
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        bound = super().bind(model)
+        name = model.body(bound.base.body).name
+        return replace(bound, sensor=sensor_address(model, self.kind, "body", name))
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Observation`."""
+        return self.turned(step, step.view.sensordata[self.sensor : self.sensor + 3]), carry
+
+
+@OBSERVATIONS.register("base_linear_acceleration")
+@dataclass(frozen=True, kw_only=True)
+class BaseLinearAcceleration(BaseAcceleration):
+    """Acceleration of the base's origin, [x, y, z] m/s^2, gravity included as an IMU has it."""
+
+    @property
+    def kind(self) -> str:
+        """See `BaseAcceleration`."""
+        return "framelinacc"
+
+
+@OBSERVATIONS.register("base_angular_acceleration")
+@dataclass(frozen=True, kw_only=True)
+class BaseAngularAcceleration(BaseAcceleration):
+    """Angular acceleration of the base, [x, y, z] rad/s^2."""
+
+    @property
+    def kind(self) -> str:
+        """See `BaseAcceleration`."""
+        return "frameangacc"
+
+
+@OBSERVATIONS.register("projected_gravity")
+@dataclass(frozen=True, kw_only=True)
+class ProjectedGravity(BaseTerm, Observation):
+    """Unit vector of gravity in the base's frame: [0, 0, -1] when upright.
+
+    As an attitude filter gives it: y += (1 - lag) (g - y), with the sensor mounted a little askew.
+
+    Attributes:
+        lag: share of the last value, or the range [low, high] it is drawn from per episode; 0:
+            no lag.
+        tilt: largest angle by which the sensor is askew about x and y, rad, drawn per episode;
+            times the level.
+    """
+
+    lag: float | tuple[float, float] = 0.0
+    tilt: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuses lags that cannot be."""
+        super().__post_init__()
+        low, high = self._lag_range()
+        if not 0.0 <= low <= high < 1.0:
+            raise ValueError(f"lag={self.lag}: must be in [0, 1), or a range [low, high] in it")
+
+    def init(self, key: jax.Array) -> Carry:
+        """See `Term.init`."""
+        carry = {}
+        low, high = self._lag_range()
+        if high:
+            share = jax.random.uniform(named_key(key, "lag"), minval=low, maxval=max(high, low))
+            carry |= {"lag": share, "last": jnp.zeros(3), "started": jnp.zeros((), bool)}
+        if self.tilt:
+            carry["askew"] = jax.random.uniform(named_key(key, "tilt"), (2,), minval=-1.0)
+        return carry or ()
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Observation`."""
+        gravity = maths.projected_gravity(self.base.quaternion(step.view))
+        if self.tilt:
+            roll, pitch = step.level * self.tilt * carry["askew"]
+            askew = maths.quaternion_from_euler(roll, pitch, jnp.zeros(()))
+            gravity = maths.unrotate(gravity, askew)
+        if self._lag_range()[1]:
+            last = jnp.where(carry["started"], carry["last"], gravity)
+            gravity = gravity + carry["lag"] * (last - gravity)
+            carry = {**carry, "last": gravity, "started": jnp.ones((), bool)}
+        return gravity, carry
+
+    def _lag_range(self) -> tuple[float, float]:
+        return self.lag if isinstance(self.lag, tuple) else (self.lag, self.lag)

@@ -1,0 +1,142 @@
+"""Observations of joints."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import jax
+import jax.numpy as jnp
+import mujoco
+
+from ksim_cli.mdp.term import Carry, Observation, resolved
+from ksim_cli.physics.model import home_pose
+from ksim_cli.physics.names import joint_addresses
+from ksim_cli.registry import OBSERVATIONS
+from ksim_cli.types import Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointObservation(Observation):
+    """Base of observations of hinge and slide joints.
+
+    Attributes:
+        joints: joint names; empty for all hinge and slide joints in model order.
+    """
+
+    joints: tuple[str, ...] = ()
+    qpos_addresses: tuple[int, ...] = resolved()
+    dof_addresses: tuple[int, ...] = resolved()
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        qpos, dof = joint_addresses(model, self.joints)
+        return replace(self, qpos_addresses=qpos, dof_addresses=dof)
+
+
+@OBSERVATIONS.register("joint_position")
+@dataclass(frozen=True, kw_only=True)
+class JointPosition(JointObservation):
+    """Joint coordinates as encoders measure them, rad (hinge) or m (slide); one per joint.
+
+    Attributes:
+        relative: from the home pose instead of the joint's zero.
+    """
+
+    relative: bool = False
+    home: tuple[float, ...] = resolved()
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        bound = super().bind(model)
+        return replace(
+            bound, home=tuple(float(x) for x in home_pose(model)[list(bound.qpos_addresses)])
+        )
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Observation`."""
+        qpos = step.view.qpos
+        if step.zero_offset is not None:
+            qpos = qpos - step.zero_offset
+        position = qpos[jnp.array(self.qpos_addresses)]
+        return (position - jnp.array(self.home) if self.relative else position), carry
+
+
+@OBSERVATIONS.register("joint_angle_cos_sin")
+@dataclass(frozen=True, kw_only=True)
+class JointAngleCosSin(JointObservation):
+    """cos of every joint angle, then sin of every joint angle; range [-1, 1], two per joint."""
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Observation`."""
+        angles = step.view.qpos[jnp.array(self.qpos_addresses)]
+        return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)]), carry
+
+
+@OBSERVATIONS.register("joint_velocity")
+@dataclass(frozen=True, kw_only=True)
+class JointVelocity(JointObservation):
+    """Joint velocities, rad/s or m/s; one per joint."""
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Observation`."""
+        return step.view.qvel[jnp.array(self.dof_addresses)], carry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delayed(JointObservation):
+    """Mixin of observations that come a whole number of control steps late, at any step length.
+
+    Attributes:
+        delay_steps: control steps.
+    """
+
+    delay_steps: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuses a delay into the future."""
+        super().__post_init__()
+        if self.delay_steps < 0:
+            raise ValueError(f"delay_steps={self.delay_steps}: must be at least 0")
+
+    def init(self, key: jax.Array) -> Carry:
+        """See `Term.init`: the last values, newest first, and whether there are any."""
+        size = len(self.qpos_addresses)
+        return {"past": jnp.zeros((self.delay_steps, size)), "started": jnp.zeros((), bool)}
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Observation`."""
+        value, _ = super().__call__(step, (), key)
+        past = jnp.where(carry["started"], carry["past"], value)
+        values = jnp.concatenate([value[None], past])
+        return values[-1], {"past": values[:-1], "started": jnp.ones((), bool)}
+
+
+@OBSERVATIONS.register("delayed_joint_position")
+@dataclass(frozen=True, kw_only=True)
+class DelayedJointPosition(Delayed, JointPosition):
+    """As `joint_position`, some control steps late."""
+
+
+@OBSERVATIONS.register("delayed_joint_velocity")
+@dataclass(frozen=True, kw_only=True)
+class DelayedJointVelocity(Delayed, JointVelocity):
+    """As `joint_velocity`, some control steps late."""
+
+
+@OBSERVATIONS.register("actuator_force")
+@dataclass(frozen=True, kw_only=True)
+class ActuatorForce(JointObservation):
+    """Torques of the actuators on joints, N m or N; one per joint."""
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Observation`."""
+        return step.view.qfrc_actuator[jnp.array(self.dof_addresses)], carry
+
+
+@OBSERVATIONS.register("actuator_acceleration")
+@dataclass(frozen=True, kw_only=True)
+class ActuatorAcceleration(JointObservation):
+    """Accelerations of joints, rad/s^2 or m/s^2; one per joint."""
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Observation`."""
+        return step.view.qacc[jnp.array(self.dof_addresses)], carry
