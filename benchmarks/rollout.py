@@ -5,8 +5,8 @@
 In one process, in turn, several times: physics alone (`Batch.step` from the states and with the
 torques of a rollout that was just made), the rollout (policy, critic, observations, rewards left
 to the update as always, terminations, events, latency, actuators at every physics step, resets),
-and the whole iteration with its update. Prints a table and, last, one line of JSON with the medians;
-rates are control steps of one environment per second.
+and the whole iteration with its update. Prints a line for each and, last, one of JSON with the
+medians; rates are control steps of one environment per second.
 """
 
 import json

@@ -2,7 +2,6 @@
 
 import jax.numpy as jnp
 import mujoco
-import numpy as np
 
 from ksim_cli.physics.engine import View
 from ksim_cli.types import Step
@@ -77,14 +76,15 @@ def stand(model, seconds=2.0, kp=60.0, kd=2.0):
     return data
 
 
+FIELDS = (
+    *("time", "qpos", "qvel", "qacc", "xpos", "xquat", "xmat", "geom_xpos", "geom_xmat"),
+    *("site_xpos", "site_xmat", "sensordata", "qfrc_actuator", "cinert", "cvel"),
+)
+
+
 def view_of(data):
-    """All arrays of an `MjData` as a view of one environment."""
-    fields = {}
-    for name in dir(data):
-        value = None if name.startswith("_") else getattr(data, name, None)
-        if isinstance(value, np.ndarray) and value.dtype == np.float64:
-            fields[name] = jnp.asarray(value, jnp.float32)
-    return View({**fields, "time": jnp.float32(data.time)})
+    """What terms may read of an `MjData`, as a view of one environment."""
+    return View({name: jnp.asarray(getattr(data, name), jnp.float32) for name in FIELDS})
 
 
 def step_of(data, commands=None, **changes):

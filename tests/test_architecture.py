@@ -304,9 +304,13 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "ksim_cli/config/components.py": "covered by tests/config/test_compose.py",
     "ksim_cli/mdp/term.py": "abstract; every term's test calls it",
     "ksim_cli/commands.py": "run by tests/test_cli.py and tests/run",
+    "ksim_cli/scoring.py": "covered by tests/mdp/rewards/test_registry.py and tests/test_env.py",
+    "ksim_cli/mdp/feet.py": "covered by tests/mdp/rewards/test_feet.py",
+    "ksim_cli/mdp/points.py": "covered by tests/mdp/rewards/test_space.py",
+    "ksim_cli/mdp/commands/motion.py": "covered by tests/mdp/commands/test_drawn.py",
     **{
-        f"ksim_cli/mdp/{name}.py": "covered by tests/mdp/test_terms.py, term by term"
-        for name in ("observations", "resets", "rewards", "terminations", "noise", "curricula")
+        f"ksim_cli/mdp/observations/{name}.py": "covered by tests/mdp/observations"
+        for name in ("base", "bodies", "feet", "joints", "task")
     },
     "ksim_cli/run/collect.py": "covered by tests/run/test_policy_commands.py",
     "ksim_cli/run/view.py": "covered by tests/run/test_policy_commands.py",

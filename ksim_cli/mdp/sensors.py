@@ -49,7 +49,7 @@ TORQUES = ("found", "force", "torque", "pos", "normal", "tangent")
 
 _BITS = {name: 1 << i for i, name in enumerate(_CONTACT_SIZES)}
 _MINDIST = 1
-_MOST_CONTACTS = {mujoco.mjtGeom.mjGEOM_SPHERE: 1, mujoco.mjtGeom.mjGEOM_CAPSULE: 2}
+_MOST_CONTACTS = {mujoco.mjtGeom.mjGEOM_SPHERE: 2, mujoco.mjtGeom.mjGEOM_CAPSULE: 4}
 
 
 def add_frame_sensor(spec: mujoco.MjSpec, kind: str, what: str, name: str) -> None:
@@ -156,8 +156,9 @@ def add_contact_sensors(spec: mujoco.MjSpec, names: Iterable[str], wanted: tuple
             objtype=mujoco.mjtObj.mjOBJ_GEOM,
             objname=name,
         )
-        # A plane is touched at one point by a sphere, at up to two by a capsule, four by a box.
-        most = _MOST_CONTACTS.get(spec.geom(name).type, 4)
+        # A plane is touched at one point by a sphere, at up to two by a capsule, four by a box;
+        # and there may be a wall besides the floor.
+        most = _MOST_CONTACTS.get(spec.geom(name).type, 8)
         sensor.intprm[:3] = bits, _MINDIST, most
 
 

@@ -142,10 +142,10 @@ class FarFromOrigin(BaseTerm, Termination):
 @TERMINATIONS.register("illegal_contact")
 @dataclass(frozen=True, kw_only=True)
 class IllegalContact(FeetTerm, Termination):
-    """Fails where a body or geom, named under `feet`, touches anything with more than a force.
+    """Fails where a body or geom, named under `feet`, touches anything.
 
     Attributes:
-        threshold: net force, N.
+        threshold: net force that is allowed, N; 0: none, not even a touch without force.
     """
 
     wanted: ClassVar[tuple[str, ...]] = FORCES
@@ -153,5 +153,7 @@ class IllegalContact(FeetTerm, Termination):
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Termination`."""
+        if not self.threshold:
+            return _failure(self.contacts.touching(step.view).any()), carry
         force = jnp.linalg.norm(self.contacts.force(step.view), axis=1)
         return _failure((force > self.threshold).any()), carry

@@ -1,0 +1,224 @@
+"""Every registered randomizer: what it changes, and that derived constants follow."""
+
+import mujoco
+import numpy as np
+import pytest
+from mujoco import batch
+
+from ksim_cli.errors import UserError
+from ksim_cli.mdp import register_terms
+from ksim_cli.physics.randomized import randomized_models
+from ksim_cli.registry import RANDOMIZERS
+from tests.legged import LEGGED
+
+register_terms()
+ROBOT = LEGGED.replace(
+    '<joint damping="0.5" armature="0.01"/>',
+    '<joint damping="0.5" armature="0.01" frictionloss="0.2"/>',
+)
+DERIVED = {
+    "body_subtreemass",
+    "body_invweight0",
+    "dof_invweight0",
+    "dof_M0",
+    "bvh_aabb",
+    "dof_length",
+}
+# Section, and the constants that it may change besides derived ones.
+TABLE = {
+    "static_friction": ({"scale": [0.5, 2.0]}, {"dof_frictionloss"}),
+    "joint_damping": ({"scale": [0.5, 2.0], "joints": ["*_knee"]}, {"dof_damping"}),
+    "armature": ({"scale": [0.5, 2.0]}, {"dof_armature"}),
+    "floor_friction": ({"scale": [0.5, 2.0]}, {"geom_friction"}),
+    "mass_addition": ({"body": "trunk", "range": [-1.0, 2.0]}, {"body_mass", "body_inertia"}),
+    "mass_multiplication": (
+        {"body": "trunk", "scale": [0.5, 2.0]},
+        {"body_mass", "body_inertia"},
+    ),
+    "all_bodies_mass_multiplication": ({"scale": [0.5, 2.0]}, {"body_mass", "body_inertia"}),
+    "all_inertias": ({"scale": [0.5, 2.0]}, {"body_inertia"}),
+    "center_of_mass": ({"body": "trunk", "range": 0.05}, {"body_ipos", "body_sameframe"}),
+    "all_centers_of_mass": ({"range": 0.05}, {"body_ipos", "body_sameframe"}),
+    "imu_alignment": (
+        {"site": "imu", "max_angle": 0.1, "max_offset": 0.01},
+        {"site_quat", "site_pos", "site_sameframe"},
+    ),
+    "collision_bodies": (
+        {"geoms": ["*_toe"], "scale": [0.5, 2.0]},
+        {"geom_size", "geom_rbound", "geom_aabb"},
+    ),
+}
+
+
+@pytest.fixture
+def model():
+    return mujoco.MjModel.from_xml_string(ROBOT)
+
+
+def build(kind, **changes):
+    return RANDOMIZERS.build({"type": kind, **TABLE[kind][0], **changes}, "randomization.x")
+
+
+def variants(model, count=40, seed=0, **terms):
+    bound = {name: term.bind(model) for name, term in terms.items()}
+    return randomized_models(model, bound, count, seed).models
+
+
+def constants(model):
+    """All constants by name, those of the options left out."""
+    names = (n for n in batch.MODEL_FIELDS if not n.startswith("opt."))
+    return {name: np.array(getattr(model, name)) for name in names}
+
+
+def test_every_randomizer_is_tried_here():
+    assert set(RANDOMIZERS.names()) == set(TABLE)
+
+
+@pytest.mark.parametrize("kind", sorted(TABLE))
+def test_it_changes_what_it_says_from_the_nominal_value(model, kind):
+    nominal = constants(model)
+    made = [constants(m) for m in variants(model, term=build(kind))]
+    for name, value in constants(model).items():
+        np.testing.assert_array_equal(value, nominal[name], err_msg=f"{name} of the nominal")
+    changed = {
+        name
+        for name, value in nominal.items()
+        if any(not np.array_equal(m[name], value) for m in made)
+    }
+    allowed = TABLE[kind][1]
+    assert changed - DERIVED <= allowed, changed
+    assert (allowed - {"body_sameframe", "site_sameframe"}) <= changed
+    again = [constants(m) for m in variants(model, term=build(kind))]
+    other = [constants(m) for m in variants(model, seed=1, term=build(kind))]
+    for name in changed:
+        np.testing.assert_array_equal(made[7][name], again[7][name])
+    assert any(not np.array_equal(made[7][name], other[7][name]) for name in changed)
+
+
+def ratios(model, kind, field, **changes):
+    """Randomised over nominal values, of every variant."""
+    nominal = np.asarray(getattr(model, field))
+    made = variants(model, count=64, term=build(kind, **changes))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.stack([getattr(m, field) / nominal for m in made])
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "where"),
+    [
+        ("static_friction", "dof_frictionloss", slice(6, 10)),
+        ("joint_damping", "dof_damping", [7, 9]),
+        ("armature", "dof_armature", slice(6, 10)),
+    ],
+)
+def test_each_joint_has_its_own_factor(model, kind, field, where):
+    factors = ratios(model, kind, field)[:, where]
+    assert 0.5 <= factors.min() < 0.6 and 1.9 < factors.max() <= 2.0
+    assert abs(np.corrcoef(factors[:, 0], factors[:, 1])[0, 1]) < 0.5
+    base = ratios(model, kind, field)[:, :6]
+    assert not (base[np.isfinite(base)] != 1.0).any(), "the free joint is no joint of a motor"
+
+
+def test_friction_is_scaled_and_not_set(model):
+    model.geom_friction[:, 0] = 0.6
+    factors = ratios(model, "floor_friction", "geom_friction")[..., 0]
+    collide = (model.geom_contype != 0) | (model.geom_conaffinity != 0)
+    assert (factors[:, collide] == factors[:, collide][:, :1]).all()
+    assert factors[:, collide].min() >= 0.5 and factors[:, collide].max() <= 2.0
+    assert (factors[:, ~collide] == 1.0).all()
+
+
+def test_inertia_grows_with_mass(model):
+    trunk = model.body("trunk").id
+    for kind in ("mass_addition", "mass_multiplication", "all_bodies_mass_multiplication"):
+        mass = ratios(model, kind, "body_mass")[:, trunk]
+        inertia = ratios(model, kind, "body_inertia")[:, trunk]
+        np.testing.assert_allclose(inertia, mass[:, None] * np.ones(3), rtol=1e-12)
+    added = ratios(model, "mass_addition", "body_mass")[:, trunk] * 3.0 - 3.0
+    assert -1.0 <= added.min() < -0.7 and 1.7 < added.max() <= 2.0
+    others = np.delete(ratios(model, "mass_addition", "body_mass"), [0, trunk], axis=1)
+    assert (others == 1.0).all()
+
+
+def compiled(edit):
+    spec = mujoco.MjSpec.from_string(ROBOT)
+    edit(spec)
+    return spec.compile()
+
+
+@pytest.mark.parametrize("kind", ["mass_multiplication", "armature", "center_of_mass"])
+def test_derived_constants_agree_with_a_model_compiled_with_those_numbers(model, kind):
+    variant = variants(model, term=build(kind))[3]
+
+    def edit(spec):
+        for body in list(spec.bodies)[1:]:
+            index = model.body(body.name).id
+            body.explicitinertial = True
+            body.mass = variant.body_mass[index]
+            body.ipos = variant.body_ipos[index]
+            body.iquat = variant.body_iquat[index]
+            body.inertia = variant.body_inertia[index]
+        for joint in spec.joints:
+            dof = int(model.jnt_dofadr[model.joint(joint.name).id])
+            joint.armature = variant.dof_armature[dof]
+
+    wanted = compiled(edit)
+    for name in ("body_subtreemass", "body_invweight0", "dof_invweight0", "dof_M0"):
+        np.testing.assert_allclose(
+            getattr(variant, name), getattr(wanted, name), rtol=1e-8, err_msg=name
+        )
+    # And they move alike.
+    datas = [mujoco.MjData(m) for m in (variant, wanted)]
+    for data in datas:
+        data.qvel[:] = 0.3
+        mujoco.mj_step(data.model, data, 20)
+    np.testing.assert_allclose(datas[0].qpos, datas[1].qpos, rtol=1e-6, atol=1e-9)
+
+
+def test_two_of_them_on_one_field_compose_in_order(model):
+    double = build("mass_multiplication", scale=[2.0, 2.0])
+    add = build("mass_addition", range=[1.0, 1.0])
+    trunk = model.body("trunk").id
+    assert variants(model, a=double, b=add)[0].body_mass[trunk] == pytest.approx(2 * 3 + 1)
+    assert variants(model, b=add, a=double)[0].body_mass[trunk] == pytest.approx(2 * (3 + 1))
+
+
+def test_a_shifted_centre_of_mass_is_felt(model):
+    variant = variants(model, term=build("center_of_mass"))[0]
+    data = mujoco.MjData(variant)
+    mujoco.mj_resetDataKeyframe(variant, data, 0)
+    mujoco.mj_forward(variant, data)
+    trunk = model.body("trunk").id
+    np.testing.assert_allclose(data.xipos[trunk] - data.xpos[trunk], variant.body_ipos[trunk])
+    shift = variant.body_ipos[trunk] - model.body_ipos[trunk]
+    assert 0 < np.abs(shift).max() <= 0.05
+
+
+def test_an_imu_mounted_askew_measures_askew(model):
+    angles = []
+    for variant in variants(model, term=build("imu_alignment")):
+        data = mujoco.MjData(variant)
+        data.qvel[3:6] = [0.0, 0.0, 1.0]
+        mujoco.mj_forward(variant, data)
+        np.testing.assert_allclose(np.linalg.norm(data.sensordata[:3]), 1.0, rtol=1e-9)
+        angles.append(2 * np.arccos(min(1.0, abs(variant.site("imu").quat[0]))))
+    assert np.min(angles) > 0.0 and 0.08 < np.max(angles) <= 0.1 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        ("armature", {"joints": ["knee"]}, "no hinge or slide joint 'knee'"),
+        ("mass_addition", {"body": "chest"}, "no body 'chest'"),
+        ("imu_alignment", {"site": "imo"}, "no site 'imo'.*Did you mean 'imu'"),
+        ("collision_bodies", {"geoms": ["toe"]}, "no geom 'toe'"),
+    ],
+)
+def test_unknown_names_are_refused(model, kind, changes, message):
+    with pytest.raises(UserError, match=message):
+        build(kind, **changes).bind(model)
+
+
+def test_a_mode_is_one_of_two():
+    with pytest.raises(UserError, match="mode=sometimes: is not one of startup, reset"):
+        build("armature", mode="sometimes")

@@ -1,0 +1,99 @@
+"""Bias, noise, delay and history of an observation, on the joints of the legged robot."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ksim_cli.mdp import register_terms
+from ksim_cli.mdp.sensing import Channel
+from ksim_cli.registry import OBSERVATIONS
+from tests.legged import bound, posed, step_of
+
+register_terms()
+KEY = jax.random.key(0)
+
+
+def build(kind, **changes):
+    return bound(OBSERVATIONS.build({"type": kind, **changes}, "observations.x"))
+
+
+def run(term, values, level=1.0, key=KEY, size=4, dt=0.02):
+    """Clean and noisy values of a channel over steps whose joints stand at some angles."""
+    channel = Channel(term, size, dt)
+    carry, out = channel.init(key), []
+    _, model = build("joint_position")
+    for i, angle in enumerate(values):
+        data = posed(model, [0, 0, 0.5, 1, 0, 0, 0, *[angle] * 4])
+        step = step_of(data, level=jnp.float32(level))
+        clean, noisy, carry = channel(step, carry, jax.random.fold_in(key, i))
+        out.append((np.asarray(clean), np.asarray(noisy)))
+    assert channel.size == out[0][0].size
+    return out
+
+
+def test_history_is_oldest_first_and_begins_with_the_first_value():
+    term, _ = build("joint_position", joints=["left_hip"], history=3)
+    seen = [clean.tolist() for clean, _ in run(term, [0.1, 0.2, 0.3, 0.4], size=1)]
+    wanted = [[0.1, 0.1, 0.1], [0.1, 0.1, 0.2], [0.1, 0.2, 0.3], [0.2, 0.3, 0.4]]
+    np.testing.assert_allclose(seen, wanted, rtol=1e-6)
+
+
+def test_delay_is_of_the_actor_only_and_comes_with_its_history():
+    # 0.05 s of 0.02 s: two and a half steps, rounded to even.
+    term, _ = build("joint_position", joints=["left_hip"], delay=0.04, history=2)
+    out = run(term, [0.1, 0.2, 0.3, 0.4, 0.5], size=1)
+    np.testing.assert_allclose(out[-1][0], [0.4, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(out[-1][1], [0.2, 0.3], rtol=1e-6)
+    half = run(term, [0.1, 0.2, 0.3, 0.4, 0.5], level=0.5, size=1)
+    np.testing.assert_allclose(half[-1][1], [0.3, 0.4], rtol=1e-6)
+
+
+def test_delay_is_drawn_once_per_episode_from_its_range():
+    term, _ = build("joint_position", joints=["left_hip"], delay=[0.0, 0.06])
+    late = set()
+    for seed in range(25):
+        out = run(term, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5], key=jax.random.key(seed), size=1)
+        steps = [round(float((c - n)[0]) * 10) for c, n in out[3:]]
+        assert len(set(steps)) == 1
+        late |= set(steps)
+    assert late == {0, 1, 2, 3}
+
+
+def draws(level=1.0, **changes):
+    """Noisy minus clean values of many channels `[episodes, steps, 4]`."""
+    term, model = build("joint_position", **changes)
+    channel = Channel(term, 4, 0.02)
+    step = step_of(posed(model), level=jnp.float32(level))
+
+    def episode(key):
+        def body(carry, i):
+            clean, noisy, carry = channel(step, carry, jax.random.fold_in(key, i))
+            return carry, noisy - clean
+
+        return jax.lax.scan(body, channel.init(key), jnp.arange(20))[1]
+
+    return np.asarray(jax.jit(jax.vmap(episode))(jax.random.split(KEY, 1000)))
+
+
+def test_the_noisy_twin_has_the_declared_statistics():
+    noise = {"type": "additive_gaussian", "std": 0.2}
+    fresh = draws(noise=noise)
+    np.testing.assert_allclose(fresh.std(axis=(0, 1)), 0.2, rtol=0.02)
+    np.testing.assert_allclose(fresh.mean(axis=(0, 1)), 0.0, atol=0.01)
+    assert abs(np.corrcoef(fresh[:, 0, 0], fresh[:, 1, 0])[0, 1]) < 0.1
+    np.testing.assert_allclose(draws(level=0.5, noise=noise), 0.5 * fresh, atol=1e-6)
+
+
+def test_a_bias_is_constant_in_an_episode_and_zero_on_average():
+    bias = draws(bias={"type": "additive_uniform", "magnitude": 0.3})
+    assert (bias == bias[:, :1]).all()
+    np.testing.assert_allclose(bias[:, 0].std(axis=0), 0.3 / np.sqrt(3), rtol=0.05)
+    np.testing.assert_allclose(bias[:, 0].mean(axis=0), 0.0, atol=0.03)
+    both = draws(
+        bias={"type": "additive_gaussian", "std": 0.3},
+        noise=[
+            {"type": "additive_gaussian", "std": 0.4},
+            {"type": "additive_uniform", "magnitude": 0},
+        ],
+    )
+    np.testing.assert_allclose(both.std(axis=(0, 1)), 0.5, rtol=0.05)
