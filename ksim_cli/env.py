@@ -263,7 +263,7 @@ class TaskEnv:
         if updates > 1:
             (physics, carry), _ = jax.lax.scan(update, (physics, carry), jnp.arange(updates - 1))
         view = self.engine.view(physics)
-        ctrl, carry = torques(carry, updates - 1, view.qpos, view.qvel, level)
+        ctrl, carry = torques(carry, jnp.int32(updates - 1), view.qpos, view.qvel, level)
         physics = self.engine.step(physics, ctrl, each)
         carries = {**state.carries, "actuation": {"all": self.actuation.finish(carry)}}
         return state.replace(physics=physics, carries=carries)

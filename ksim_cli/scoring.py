@@ -60,7 +60,7 @@ class Scorer:
         if low is not None or high is not None:
             total = jnp.clip(total, low, high)
         errors = {
-            name: jax.vmap(jax.vmap(term.error))(steps, steps.commands[name])
+            name: jnp.asarray(jax.vmap(jax.vmap(term.error))(steps, steps.commands[name]))
             for name, term in self.measured.items()
         }
         return carries, Scores(total=total, components=components, command_errors=errors)

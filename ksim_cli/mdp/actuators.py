@@ -121,7 +121,7 @@ class Actuator(Term):
         """
         if not isinstance(value, Mapping):
             return jnp.full(len(self.joints), value)
-        table = self._expanded(value, field)
+        table = self.expanded(value, field)
         return jnp.array([table.get(joint, default) for joint in self.joints])
 
     def per_joint_range(
@@ -129,14 +129,18 @@ class Actuator(Term):
     ) -> tuple[jax.Array, jax.Array]:
         """Lower and upper ends `[J]`, as `per_joint`."""
         if isinstance(value, Mapping):
-            table = self._expanded(value, field)
+            table = self.expanded(value, field)
             ranges = [table.get(joint, default) for joint in self.joints]
         else:
             ranges = [value] * len(self.joints)
         return jnp.array([r[0] for r in ranges]), jnp.array([r[1] for r in ranges])
 
-    def _expanded(self, table: Mapping[str, Any], field: str) -> dict[str, Any]:
-        """A table with its patterns replaced by the joints they fit."""
+    def expanded(self, table: Mapping[str, Any], field: str) -> dict[str, Any]:
+        """A table with its patterns replaced by the joints they fit.
+
+        Raises:
+            UserError: a pattern that fits none.
+        """
         expanded: dict[str, Any] = {}
         for pattern, value in table.items():
             try:
@@ -254,7 +258,9 @@ class Position(Actuator):
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
-        self.gains(), self.torque_limits(), self.per_joint(self.scale, 1.0, "scale")
+        self.gains()
+        self.torque_limits()
+        self.per_joint(self.scale, 1.0, "scale")
         return super().bind(model)
 
     def init(self, key: jax.Array) -> Carry:
@@ -329,7 +335,7 @@ class Position(Actuator):
         }
         table = own if given is None else given
         if isinstance(table, Mapping):
-            table = own | self._expanded(table, name)
+            table = own | self.expanded(table, name)
             for joint in self.joints:
                 if joint not in table:
                     raise UserError(

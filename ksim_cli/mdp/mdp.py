@@ -1,6 +1,6 @@
 """All terms of one task, together: edited into a model, then bound to it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
@@ -100,7 +100,7 @@ class Mdp:
 
 
 @contextmanager
-def saying(where: str) -> Iterator[None]:
+def saying(where: str) -> Generator[None]:
     """Puts the config path of a term before what it complains about."""
     try:
         yield

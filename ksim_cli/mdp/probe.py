@@ -88,15 +88,17 @@ def _probe_step(model: mujoco.MjModel, mdp: Mdp, view: View) -> Step:
 def _call_all(model: mujoco.MjModel, mdp: Mdp, view: View) -> dict[str, tuple[int, ...]]:
     """Calls every term once on one environment; returns the observations' shapes."""
     step, key = _probe_step(model, mdp, view), jax.random.key(0)
-    for where, term in mdp.each():
-        kind = where.split(".")[0]
-        with saying(where):
-            if kind in ("rewards", "terminations"):
-                term(step, term.init(key))
-            elif kind == "events":
-                term(step, term.init(key), key)
-            elif kind == "commands":
-                term.error(step, step.commands[where.partition(".")[2]])
+    for name, reward in mdp.rewards.items():
+        with saying(f"rewards.{name}"):
+            reward(step.replace(zero_offset=None), reward.init(key))
+    for name, termination in mdp.terminations.items():
+        with saying(f"terminations.{name}"):
+            termination(step, termination.init(key))
+    for name, event in mdp.events.items():
+        with saying(f"events.{name}"):
+            event(step, event.init(key), key)
+    for name, command in mdp.commands.items():
+        command.error(step, step.commands[name])
     shapes = {}
     for name, term in mdp.observations.items():
         with saying(f"observations.{name}"):

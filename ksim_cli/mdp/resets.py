@@ -159,9 +159,8 @@ class HeightFieldXYPosition(BaseReset):
         rows, columns = table.shape
         column = (x / self.half[0] + 1.0) / 2.0 * (columns - 1)
         row = (y / self.half[1] + 1.0) / 2.0 * (rows - 1)
-        at = jnp.stack([row, column])[:, None]
-        value = jax.scipy.ndimage.map_coordinates(table, at, order=1, mode="nearest")
-        return self.centre[2] + value[0]
+        value = jax.scipy.ndimage.map_coordinates(table, [row, column], order=1, mode="nearest")
+        return self.centre[2] + value
 
     def __call__(self, pose: Pose, key: jax.Array, level: jax.Array) -> Pose:
         """See `Reset`."""

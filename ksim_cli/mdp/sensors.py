@@ -147,7 +147,7 @@ def add_contact_sensors(spec: mujoco.MjSpec, names: Iterable[str], wanted: tuple
     of_bodies = {b.name: [g.name for g in b.geoms] for b in spec.bodies}
     things = colliding_geoms(names, of_bodies, collide)
     bits = sum(_BITS[name] for name in wanted)
-    for name in {name for geoms in things.values() for name in geoms}:
+    for name in dict.fromkeys(name for geoms in things.values() for name in geoms):
         if any(_suits(s.type, s.intprm, bits) and s.objname == name for s in spec.sensors):
             continue
         sensor = spec.add_sensor(

@@ -191,7 +191,7 @@ def test_a_motion_of_another_robot_is_refused():
     with pytest.raises(UserError, match=r"qpos has shape \(3, 5\).*\(3, 11\)"):
         build("motion_state").bind(model_of())
     np.savez("motion.npz", frames=np.zeros(3))
-    with pytest.raises(UserError, match="is no .npz file with qpos and qvel"):
+    with pytest.raises(UserError, match=r"is no \.npz file with qpos and qvel"):
         build("motion_state").bind(model_of())
 
 

@@ -64,3 +64,11 @@ def test_a_geom_of_an_explicit_pair_collides():
     assert bind_contacts(spec.compile(), ["left_shank"], FOUND).count == 1
     with pytest.raises(UserError, match="no geom of 'left_shank' collides with anything"):
         add_contact_sensors(mujoco.MjSpec.from_string(LEGGED), ["left_shank"], FOUND)
+
+
+def test_the_order_of_sensors_does_not_hang_on_hashes():
+    # What is saved by one process is read by another: `sensordata` must have one layout.
+    spec = mujoco.MjSpec.from_string(LEGGED)
+    add_contact_sensors(spec, ["right_foot", "trunk", "left_foot"], FOUND)
+    names = [sensor.objname for sensor in spec.sensors][1:]
+    assert names == ["right_toe", "right_heel", "trunk", "left_toe", "left_heel"]

@@ -12,18 +12,26 @@ from ksim_cli.rng import named_key
 from ksim_cli.types import Step
 
 
-def commanded(step: Step, name: str) -> jax.Array:
+def commanded(step: Step, name: str, size: int | None = None) -> jax.Array:
     """The value of a command by name.
 
+    Args:
+        step: the step.
+        name: the command's name.
+        size: elements it must have; None: any.
+
     Raises:
-        UserError: the task has no such command; the message lists those it has.
+        UserError: the task has no such command, or it has another size.
     """
     if name not in step.commands:
         raise UserError(
             f"no command '{name}'.{nearest(name, step.commands)}"
             f" The task's commands: {listing(step.commands)}"
         )
-    return step.commands[name]
+    value = step.commands[name]
+    if size is not None and value.shape != (size,):
+        raise UserError(f"command '{name}' has size {value.size}, and {size} is needed here")
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)

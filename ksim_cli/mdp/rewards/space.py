@@ -47,7 +47,7 @@ class PositionTracking(BaseTerm, Tracking):
         return (Marker("sphere", self._wanted(step), upright, jnp.full(3, 0.04), GREEN),)
 
     def _wanted(self, step: Step) -> jax.Array:
-        wanted = commanded(step, self.command)
+        wanted = commanded(step, self.command, 3)
         if not self.in_robot_frame:
             return wanted
         turned = maths.rotate(wanted, self.base.quaternion(step.view))
@@ -80,7 +80,7 @@ class Reachability(BaseTerm, Reward):
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
-        wanted = commanded(step, self.command)
+        wanted = commanded(step, self.command, 3)
         if self.in_robot_frame:
             turned = maths.rotate(wanted, self.base.quaternion(step.view))
             wanted = self.base.position(step.view) + turned

@@ -55,7 +55,7 @@ class LinearVelocityTracking(BaseTerm, Tracking):
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
         velocity = self.base.heading_velocity(step.view)[:2]
-        return self.kernel(velocity - commanded(step, self.command)), carry
+        return self.kernel(velocity - commanded(step, self.command, 2)), carry
 
     def markers(self, step: Step) -> tuple[Marker, ...]:
         """An arrow along the velocity that is, one metre per m/s."""
@@ -82,7 +82,7 @@ class AngularVelocityTracking(BaseTerm, Tracking):
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
         rate = self.base.angular_velocity(step.view)[2:]
-        return self.kernel(rate - commanded(step, self.command)), carry
+        return self.kernel(rate - commanded(step, self.command, 1)), carry
 
 
 @REWARDS.register("base_height")
@@ -101,7 +101,7 @@ class BaseHeightTracking(BaseTerm, Tracking):
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
-        target = self.height if self.command is None else commanded(step, self.command)
+        target = self.height if self.command is None else commanded(step, self.command, 1)
         return self.kernel(self.base.position(step.view)[2:] - target), carry
 
 
@@ -126,7 +126,7 @@ class JointPositionTracking(Tracking):
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
         position = step.view.qpos[jnp.array(self.qpos_addresses)]
-        error = position - commanded(step, self.command)
+        error = position - commanded(step, self.command, len(self.qpos_addresses))
         return self.kernel(error / math.sqrt(len(self.qpos_addresses))), carry
 
 

@@ -149,6 +149,8 @@ def test_an_unknown_command_lists_those_there_are():
     assert commanded(step, "height").tolist() == pytest.approx([0.4])
     with pytest.raises(UserError, match=r"no command 'heigth'.*Did you mean 'height'"):
         commanded(step, "heigth")
+    with pytest.raises(UserError, match="command 'height' has size 1, and 2 is needed here"):
+        commanded(step, "height", 2)
 
 
 @pytest.mark.parametrize(
