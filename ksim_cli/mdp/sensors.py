@@ -151,7 +151,7 @@ def add_contact_sensors(spec: mujoco.MjSpec, names: Iterable[str], wanted: tuple
         if any(_suits(s.type, s.intprm, bits) and s.objname == name for s in spec.sensors):
             continue
         sensor = spec.add_sensor(
-            name=_sensor_name("contact", wanted[-1], name),
+            name=_sensor_name("contact", "+".join(wanted), name),
             type=_CONTACT,
             objtype=mujoco.mjtObj.mjOBJ_GEOM,
             objname=name,

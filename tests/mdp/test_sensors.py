@@ -5,6 +5,7 @@ from ksim_cli.errors import UserError
 from ksim_cli.mdp.sensors import (
     FORCES,
     FOUND,
+    TORQUES,
     add_contact_sensors,
     add_frame_sensor,
     bind_contacts,
@@ -37,6 +38,8 @@ def test_a_sensor_is_added_once():
     assert len(spec.sensors) == 1 + 1 + 2
     add_contact_sensors(spec, ["left_toe"], FORCES)
     assert len(spec.sensors) == 5
+    add_contact_sensors(spec, ["left_toe"], TORQUES)
+    assert len(spec.sensors) == 6
     model = spec.compile()
     assert sensor_address(model, "framelinvel", "body", "left_foot") == 3
     contacts = bind_contacts(model, ["left_foot", "left_toe"], FOUND)
