@@ -1,6 +1,6 @@
-"""Draws the learning curve of runs: mean return and length of the episodes that ended, and its level.
+"""Draws learning curves: mean return and length of the episodes that ended, and the speed error.
 
-    python benchmarks/curves.py RUN_FOLDER... OUTPUT.png        (needs matplotlib)
+python benchmarks/curves.py RUN_FOLDER... OUTPUT.png        (needs matplotlib)
 """
 
 import json

@@ -59,6 +59,7 @@ def list_types(names: list[str]) -> str:
         "commands": registry.COMMANDS,
         "curriculum": registry.CURRICULA,
         "events": registry.EVENTS,
+        "filters": registry.FILTERS,
         "model": registry.MODELS,
         "noise": registry.NOISES,
         "observations": registry.OBSERVATIONS,
@@ -66,6 +67,7 @@ def list_types(names: list[str]) -> str:
         "randomization": registry.RANDOMIZERS,
         "resets": registry.RESETS,
         "rewards": registry.REWARDS,
+        "scales": registry.SCALES,
         "terminations": registry.TERMINATIONS,
     }
     lines: list[str] = []
@@ -74,7 +76,7 @@ def list_types(names: list[str]) -> str:
         lines.append(f"types of {name}:" if kind.names() else f"types of {name}: (none)")
         for each in kind.names():
             cls = kind.get(each, name)
-            lines.append(f"  {each:<24} {(cls.__doc__ or '').splitlines()[0]}")
+            lines.append(f"  {each:<32} {(cls.__doc__ or '').splitlines()[0]}")
             lines.append(f"      {registry.parameters(cls)}")
     return "".join(f"{line}\n" for line in lines)
 

@@ -1,5 +1,6 @@
 """The command line, mostly as a person meets it when something is mistyped."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -225,8 +226,8 @@ def test_a_section_is_listed_with_its_types(project, capsys):
     assert main(["list", "observations", "optimizer"]) == 0
     text = capsys.readouterr().out
     assert "types of observations:" in text and "joint_position" in text
-    assert "adamw            built-in" in text and "learning_rate: float = 0.0003" in text
-    assert "engine:" not in text and "observations:\n  joint" in text
+    assert re.search(r"adamw +built-in", text) and "learning_rate: float = 0.0003" in text
+    assert "engine:" not in text and "types of observations:\n  action_position" in text
 
 
 def test_the_help_of_a_command_lists_groups_and_every_key(capsys):

@@ -18,7 +18,10 @@ COMMANDS = {
     "list": "list every group's options, your own included; ksim list rewards: their types too",
 }
 
-TERMS_ONLY = ("observations", "terminations", "resets", "commands", "events", "noise")
+TERMS_ONLY = (
+    *("observations", "terminations", "resets", "commands", "events"),
+    *("noise", "scales", "filters"),
+)
 """What `ksim list` knows besides the groups: sections whose entries only have types."""
 
 TYPED = (
@@ -90,16 +93,16 @@ def list_text(groups: list[str]) -> str:
         groups: the groups to show; empty for all.
     """
     lines: list[str] = []
-    for group, options in list_options().items():
-        if groups and group not in groups:
-            continue
-        lines += [f"{group}:", *(_option(option) for option in options)]
+    shown = {g: o for g, o in list_options().items() if not groups or g in groups}
+    width = max((len(option.name) for each in shown.values() for option in each), default=0)
+    for group, options in shown.items():
+        lines += [f"{group}:", *(_option(option, width) for option in options)]
     return "\n".join(lines)
 
 
-def _option(option: Option) -> str:
+def _option(option: Option, width: int) -> str:
     note = "shadows the built-in one. " if option.shadows else ""
-    return f"  {option.name:<16} {option.source:<10} {note}{option.description}".rstrip()
+    return f"  {option.name:<{width}}  {option.source}  {note}{option.description}".rstrip()
 
 
 def _keys(schema: type, prefix: str = "") -> Iterator[str]:

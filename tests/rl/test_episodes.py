@@ -25,6 +25,7 @@ def results(done, failed=None):
         truncated=done & ~failed,
         quarantined=jnp.zeros(done.shape, jnp.int32),
         causes={},
+        distance=jnp.cumsum(jnp.ones(done.shape), axis=0),
         final_obs={},
     )
 
@@ -39,6 +40,8 @@ def test_whole_episodes_are_counted_across_rollouts_and_first_ones_left_out():
     np.testing.assert_allclose(whole.episode_return, (22 + 17) / 2)
     np.testing.assert_allclose(whole.length, 3.0)
     np.testing.assert_allclose(whole.failure_rate, 0.5)
+    # Where the two that count were at their ends, steps 7 and 9.
+    np.testing.assert_allclose(whole.distance, (7 + 9) / 2)
     tracker, first = track(episode_tracker(1), rewards[:5], results(done[:5], failed[:5]))
     assert first.episodes == 0 and np.isnan(first.episode_return)
     tracker, second = track(tracker, rewards[5:], results(done[5:], failed[5:]))
