@@ -28,7 +28,7 @@ from ksim_cli.rl.rollout import collect
 from ksim_cli.run.compile import strong
 from ksim_cli.run.session import Trainer, make_trainer
 
-REPEATS = 5
+REPEATS = int(os.environ.get("REPEATS", "5"))
 WARM_UP_ITERATIONS = 20
 
 

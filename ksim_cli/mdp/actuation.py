@@ -16,6 +16,7 @@ import mujoco
 
 from ksim_cli.config.components import EngineConfig
 from ksim_cli.mdp.actuators import Actuator
+from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.term import ActionFilter, JointState
 from ksim_cli.physics.names import joint_addresses, scalar_joints
 from ksim_cli.rng import named_key
@@ -56,8 +57,10 @@ class Actuation:
         self._actuators = actuators
         self._config = config
         self._timing = timing
-        self._nu, self._nq = model.nu, model.nq
+        self._nq = model.nq
         self._scalar = joint_addresses(model, ())[0] if scalar_joints(model) else ()
+        driven = [a for actuator in actuators.values() for a in actuator.ctrl_addresses]
+        self._order = [driven.index(i) + 1 if i in driven else 0 for i in range(model.nu)]
         self.action_size = sum(a.action_size for a in actuators.values())
         self._latency = tuple(config.action_latency_range)
         self._past = math.ceil(self._latency[1] / timing.ctrl_dt - 1e-6)
@@ -106,7 +109,7 @@ class Actuation:
         for name, term in self._actuators.items():
             part = action[start : start + term.action_size]
             start += term.action_size
-            still = term.rest_action(qpos[jnp.array(term.qpos_addresses)])
+            still = term.rest_action(pick(qpos, term.qpos_addresses))
             filters[name] = []
             for f, state in zip(_filters(term), carry["filters"][name], strict=True):
                 part, state = f(part, still, self._timing.ctrl_dt, state)
@@ -147,18 +150,19 @@ class Actuation:
         """
         action = self._arrived(carry, update, level)
         qpos = self._measured(carry, qpos, level)
-        ctrl, new, start = jnp.zeros(self._nu), {}, 0
+        torques, new, start = [jnp.zeros(1)], {}, 0
         for name, term in self._actuators.items():
             part = action[start : start + term.action_size]
             start += term.action_size
             joints = JointState(
-                position=qpos[jnp.array(term.qpos_addresses)],
-                velocity=qvel[jnp.array(term.dof_addresses)],
+                position=pick(qpos, term.qpos_addresses),
+                velocity=pick(qvel, term.dof_addresses),
                 level=level,
             )
             torque, new[name] = term(part, joints, carry["actuators"][name])
-            ctrl = ctrl.at[jnp.array(term.ctrl_addresses)].set(torque)
-        return ctrl, {**carry, "actuators": new}
+            torques.append(torque)
+        # What no actuator drives takes the zero in front.
+        return pick(jnp.concatenate(torques), self._order), {**carry, "actuators": new}
 
     def finish(self, carry: dict[str, Any]) -> dict[str, Any]:
         """The carry from one control step to the next."""

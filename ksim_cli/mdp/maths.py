@@ -1,7 +1,10 @@
 """Functions that several terms are made of. Quaternions are `[..., 4]` with w first."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 DOWN = (0.0, 0.0, -1.0)
 """Direction of gravity in the world frame."""
@@ -98,13 +101,6 @@ def heading(quaternion: jax.Array) -> jax.Array:
     return quaternion_from_axis_angle(jnp.array([0.0, 0.0, 1.0]), yaw)
 
 
-def angle_between(a: jax.Array, b: jax.Array) -> jax.Array:
-    """`[...]` rad in [0, pi], the angle of the turn from one unit quaternion to another."""
-    difference = multiply(conjugate(a), b)
-    sine = jnp.sqrt(jnp.square(difference[..., 1:]).sum(-1))
-    return 2.0 * jnp.arctan2(sine, jnp.abs(difference[..., 0]))
-
-
 def positive(quaternion: jax.Array) -> jax.Array:
     """The same orientation with w >= 0: a quaternion and its negative mean the same."""
     return jnp.where(quaternion[..., :1] < 0, -quaternion, quaternion)
@@ -129,3 +125,13 @@ def quaternion_from_matrix(matrix: jax.Array) -> jax.Array:
     best = jnp.argmax(squares, axis=0)
     row = jnp.take_along_axis(rows, best[None, None], axis=0)[0]
     return positive(jnp.moveaxis(row / jnp.sqrt(jnp.square(row).sum(0)), 0, -1))
+
+
+def pick(values: jax.Array, addresses: Sequence[int]) -> jax.Array:
+    """Elements `[J]` of a vector: a slice where they stand in a row, which is far cheaper."""
+    if not addresses:
+        return values[:0]
+    first, last = addresses[0], addresses[-1]
+    if tuple(addresses) == tuple(range(first, last + 1)):
+        return values[first : last + 1]
+    return values[np.array(addresses)]

@@ -76,10 +76,9 @@ def test_gravity_in_the_bodys_frame():
     assert maths.projected_gravity(random_quaternions()).shape == (200, 3)
 
 
-def test_the_angle_between_two_orientations():
-    axis = jnp.array([0.6, 0.0, 0.8])
-    a = random_quaternions(1)[0]
-    for angle, wanted in ((0.0, 0.0), (0.4, 0.4), (3.0, 3.0), (2 * np.pi - 0.5, 0.5)):
-        turn = maths.quaternion_from_axis_angle(axis, jnp.float32(angle))
-        got = maths.angle_between(a, maths.multiply(a, turn))
-        np.testing.assert_allclose(got, wanted, atol=1e-3)
+@pytest.mark.parametrize(
+    "addresses", [(), (2,), (1, 2, 3), (0, 1, 2, 3, 4), (3, 1), (1, 3), (2, 2)]
+)
+def test_picking_is_indexing(addresses):
+    values = jnp.arange(5.0) * 1.5
+    assert maths.pick(values, addresses).tolist() == [1.5 * i for i in addresses]

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.mdp import maths
+from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.sensors import add_frame_sensor, sensor_address
 from ksim_cli.mdp.term import Carry, Observation, resolved
 from ksim_cli.physics.names import match_names, object_ids, object_names
@@ -76,7 +77,7 @@ class BodyVelocity(Observation):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        return step.view.sensordata[jnp.array(self.addresses)], carry
+        return pick(step.view.sensordata, self.addresses), carry
 
 
 @OBSERVATIONS.register("site_orientation")
@@ -141,4 +142,4 @@ class SensorObservation(Observation):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        return step.view.sensordata[jnp.array(self.addresses)], carry
+        return pick(step.view.sensordata, self.addresses), carry

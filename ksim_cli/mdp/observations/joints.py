@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import mujoco
 
+from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.term import Carry, Observation, resolved
 from ksim_cli.physics.model import home_pose
 from ksim_cli.physics.names import joint_addresses
@@ -56,7 +57,7 @@ class JointPosition(JointObservation):
         qpos = step.view.qpos
         if step.zero_offset is not None:
             qpos = qpos - step.zero_offset
-        position = qpos[jnp.array(self.qpos_addresses)]
+        position = pick(qpos, self.qpos_addresses)
         return (position - jnp.array(self.home) if self.relative else position), carry
 
 
@@ -67,7 +68,7 @@ class JointAngleCosSin(JointObservation):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        angles = step.view.qpos[jnp.array(self.qpos_addresses)]
+        angles = pick(step.view.qpos, self.qpos_addresses)
         return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)]), carry
 
 
@@ -78,7 +79,7 @@ class JointVelocity(JointObservation):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        return step.view.qvel[jnp.array(self.dof_addresses)], carry
+        return pick(step.view.qvel, self.dof_addresses), carry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +130,7 @@ class ActuatorForce(JointObservation):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        return step.view.qfrc_actuator[jnp.array(self.dof_addresses)], carry
+        return pick(step.view.qfrc_actuator, self.dof_addresses), carry
 
 
 @OBSERVATIONS.register("actuator_acceleration")
@@ -139,4 +140,4 @@ class ActuatorAcceleration(JointObservation):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        return step.view.qacc[jnp.array(self.dof_addresses)], carry
+        return pick(step.view.qacc, self.dof_addresses), carry

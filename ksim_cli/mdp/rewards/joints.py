@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.term import Carry, Reward, resolved
 from ksim_cli.physics.model import home_pose
 from ksim_cli.physics.names import (
@@ -39,15 +40,15 @@ class JointReward(Reward):
 
     def position(self, step: Step) -> jax.Array:
         """`[J]` rad or m."""
-        return step.view.qpos[jnp.array(self.qpos_addresses)]
+        return pick(step.view.qpos, self.qpos_addresses)
 
     def velocity(self, step: Step) -> jax.Array:
         """`[J]` rad/s or m/s."""
-        return step.view.qvel[jnp.array(self.dof_addresses)]
+        return pick(step.view.qvel, self.dof_addresses)
 
     def torque(self, step: Step) -> jax.Array:
         """`[J]` of the actuators, N m or N."""
-        return step.view.qfrc_actuator[jnp.array(self.dof_addresses)]
+        return pick(step.view.qfrc_actuator, self.dof_addresses)
 
 
 @REWARDS.register("torque")

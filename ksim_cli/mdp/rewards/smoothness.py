@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import mujoco
 
+from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.sensors import add_frame_sensor, sensor_address
 from ksim_cli.mdp.term import ActionTerm, Carry, Reward, resolved
 from ksim_cli.physics.names import joint_addresses, match_names, object_names
@@ -110,7 +111,7 @@ class JointDifference(Difference):
 
     def signal(self, step: Step) -> jax.Array:
         """See `Difference`."""
-        return step.view.qvel[jnp.array(self.dof_addresses)]
+        return pick(step.view.qvel, self.dof_addresses)
 
 
 @REWARDS.register("joint_velocity")
@@ -168,7 +169,7 @@ class LinkDifference(Difference):
 
     def signal(self, step: Step) -> jax.Array:
         """See `Difference`."""
-        return step.view.sensordata[jnp.array(self.addresses)]
+        return pick(step.view.sensordata, self.addresses)
 
 
 @REWARDS.register("link_acceleration")

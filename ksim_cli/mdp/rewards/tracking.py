@@ -11,6 +11,7 @@ import mujoco
 from ksim_cli.mdp import maths
 from ksim_cli.mdp.base import BaseTerm
 from ksim_cli.mdp.commands import commanded
+from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.term import Carry, Reward, resolved
 from ksim_cli.physics.names import joint_addresses
 from ksim_cli.registry import REWARDS
@@ -125,7 +126,7 @@ class JointPositionTracking(Tracking):
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
-        position = step.view.qpos[jnp.array(self.qpos_addresses)]
+        position = pick(step.view.qpos, self.qpos_addresses)
         error = position - commanded(step, self.command, len(self.qpos_addresses))
         return self.kernel(error / math.sqrt(len(self.qpos_addresses))), carry
 
@@ -153,7 +154,7 @@ class MotionlessAtRest(Reward):
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
         moving = ordered_to_move(step, self.commands, self.threshold)
-        speed = jnp.square(step.view.qvel[jnp.array(self.dof_addresses)]).mean()
+        speed = jnp.square(pick(step.view.qvel, self.dof_addresses)).mean()
         return jnp.where(moving, 0.0, speed), carry
 
 
