@@ -307,6 +307,8 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "ksim_cli/scoring.py": "covered by tests/mdp/rewards/test_registry.py and tests/test_env.py",
     "ksim_cli/mdp/feet.py": "covered by tests/mdp/rewards/test_feet.py",
     "ksim_cli/mdp/points.py": "covered by tests/mdp/rewards/test_space.py",
+    "ksim_cli/mdp/joints.py": "covered by tests/mdp/rewards/test_joints.py",
+    "ksim_cli/mdp/bodies.py": "covered by tests/mdp/observations/test_values.py",
     "ksim_cli/mdp/commands/motion.py": "covered by tests/mdp/commands/test_drawn.py",
     **{
         f"ksim_cli/mdp/observations/{name}.py": "covered by tests/mdp/observations"

@@ -10,28 +10,21 @@ from typing import Self
 import mujoco
 import numpy as np
 
+from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.term import Randomizer, resolved
-from ksim_cli.physics.names import joint_addresses, object_ids, scalar_joints
+from ksim_cli.physics.names import object_ids
 from ksim_cli.registry import RANDOMIZERS
 
 
 @dataclass(frozen=True, kw_only=True)
-class DofRandomizer(Randomizer):
+class DofRandomizer(JointTerm, Randomizer):
     """Base of factors of hinge and slide joints' constants, each joint with its own.
 
     Attributes:
         scale: [low, high] of the factor.
-        joints: names or patterns; empty for all hinge and slide joints.
     """
 
     scale: tuple[float, float]
-    joints: tuple[str, ...] = ()
-    dof_addresses: tuple[int, ...] = resolved()
-
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        names = self.joints or tuple(scalar_joints(model))
-        return replace(self, dof_addresses=joint_addresses(model, names)[1])
 
     def factors(self, rng: np.random.Generator) -> np.ndarray:
         """`[J]` factors."""

@@ -12,32 +12,24 @@ import numpy as np
 
 from ksim_cli.errors import UserError
 from ksim_cli.mdp import maths
+from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.term import Pose, Reset, resolved
-from ksim_cli.physics.names import free_joint, joint_addresses, object_ids
+from ksim_cli.physics.names import free_joint, object_ids
 from ksim_cli.registry import RESETS
 from ksim_cli.rng import named_key
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointReset(Reset):
+class JointReset(JointTerm, Reset):
     """Base of resets of hinge and slide joints.
 
     Attributes:
         scale: half width (uniform) or standard deviation (normal).
         distribution: of the random part, `uniform` or `normal`, mean zero.
-        joints: joint names or patterns; empty for all hinge and slide joints.
     """
 
     scale: float
     distribution: Literal["uniform", "normal"] = "uniform"
-    joints: tuple[str, ...] = ()
-    qpos_addresses: tuple[int, ...] = resolved()
-    dof_addresses: tuple[int, ...] = resolved()
-
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        qpos, dof = joint_addresses(model, self.joints)
-        return replace(self, qpos_addresses=qpos, dof_addresses=dof)
 
     def sample(self, key: jax.Array) -> jax.Array:
         """One random number per joint."""

@@ -8,33 +8,17 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.mdp import maths
+from ksim_cli.mdp.bodies import BodyTerm, MovingBodies
 from ksim_cli.mdp.maths import pick
-from ksim_cli.mdp.sensors import add_frame_sensor, sensor_address
 from ksim_cli.mdp.term import Carry, Observation, resolved
-from ksim_cli.physics.names import match_names, object_ids, object_names
+from ksim_cli.physics.names import object_ids
 from ksim_cli.registry import OBSERVATIONS
 from ksim_cli.types import Step
 
 
-@dataclass(frozen=True, kw_only=True)
-class BodyObservation(Observation):
-    """Base of observations of bodies.
-
-    Attributes:
-        bodies: names or patterns.
-    """
-
-    bodies: tuple[str, ...]
-    body_ids: tuple[int, ...] = resolved()
-
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        return replace(self, body_ids=object_ids(model, "body", self.bodies))
-
-
 @OBSERVATIONS.register("body_position")
 @dataclass(frozen=True, kw_only=True)
-class BodyPosition(BodyObservation):
+class BodyPosition(BodyTerm, Observation):
     """Positions of bodies' origins in the world, m; three per body."""
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
@@ -44,7 +28,7 @@ class BodyPosition(BodyObservation):
 
 @OBSERVATIONS.register("body_orientation")
 @dataclass(frozen=True, kw_only=True)
-class BodyOrientation(BodyObservation):
+class BodyOrientation(BodyTerm, Observation):
     """Unit quaternions of bodies in the world, w >= 0; four per body."""
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
@@ -54,30 +38,12 @@ class BodyOrientation(BodyObservation):
 
 @OBSERVATIONS.register("body_velocity")
 @dataclass(frozen=True, kw_only=True)
-class BodyVelocity(Observation):
-    """Velocities of bodies' origins in the world, m/s; three per body.
-
-    Attributes:
-        bodies: names or patterns.
-    """
-
-    bodies: tuple[str, ...]
-    addresses: tuple[int, ...] = resolved()
-
-    def edit(self, spec: mujoco.MjSpec) -> None:
-        """See `Term.edit`."""
-        for name in match_names(self.bodies, [b.name for b in spec.bodies], "body"):
-            add_frame_sensor(spec, "framelinvel", "body", name)
-
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        names = match_names(self.bodies, object_names(model, "body"), "body")
-        first = (sensor_address(model, "framelinvel", "body", name) for name in names)
-        return replace(self, addresses=tuple(a + i for a in first for i in range(3)))
+class BodyVelocity(MovingBodies, Observation):
+    """Velocities of bodies' origins in the world, m/s; three per body."""
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        return pick(step.view.sensordata, self.addresses), carry
+        return self.velocity(step.view), carry
 
 
 @OBSERVATIONS.register("site_orientation")

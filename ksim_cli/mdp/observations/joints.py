@@ -7,30 +7,17 @@ import jax
 import jax.numpy as jnp
 import mujoco
 
+from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.term import Carry, Observation, resolved
 from ksim_cli.physics.model import home_pose
-from ksim_cli.physics.names import joint_addresses
 from ksim_cli.registry import OBSERVATIONS
 from ksim_cli.types import Step
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointObservation(Observation):
-    """Base of observations of hinge and slide joints.
-
-    Attributes:
-        joints: joint names; empty for all hinge and slide joints in model order.
-    """
-
-    joints: tuple[str, ...] = ()
-    qpos_addresses: tuple[int, ...] = resolved()
-    dof_addresses: tuple[int, ...] = resolved()
-
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        qpos, dof = joint_addresses(model, self.joints)
-        return replace(self, qpos_addresses=qpos, dof_addresses=dof)
+class JointObservation(JointTerm, Observation):
+    """Base of observations of hinge and slide joints."""
 
 
 @OBSERVATIONS.register("joint_position")

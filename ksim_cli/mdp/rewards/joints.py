@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.term import Carry, Reward, resolved
 from ksim_cli.physics.model import home_pose
 from ksim_cli.physics.names import (
-    joint_addresses,
     joint_ids,
     match_names,
     scalar_joints,
@@ -22,21 +22,8 @@ from ksim_cli.types import Step
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointReward(Reward):
-    """Base of rewards of hinge and slide joints.
-
-    Attributes:
-        joints: names or patterns; empty for all hinge and slide joints.
-    """
-
-    joints: tuple[str, ...] = ()
-    qpos_addresses: tuple[int, ...] = resolved()
-    dof_addresses: tuple[int, ...] = resolved()
-
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        qpos, dof = joint_addresses(model, self.joints)
-        return replace(self, qpos_addresses=qpos, dof_addresses=dof)
+class JointReward(JointTerm, Reward):
+    """Base of rewards of hinge and slide joints."""
 
     def position(self, step: Step) -> jax.Array:
         """`[J]` rad or m."""

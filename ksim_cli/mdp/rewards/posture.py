@@ -1,16 +1,14 @@
 """Rewards of how the base and other bodies are held."""
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-import mujoco
 
 from ksim_cli.mdp import maths
 from ksim_cli.mdp.base import BaseTerm
-from ksim_cli.mdp.term import Carry, Reward, resolved
-from ksim_cli.physics.names import object_ids
+from ksim_cli.mdp.bodies import BodyTerm
+from ksim_cli.mdp.term import Carry, Reward
 from ksim_cli.registry import REWARDS
 from ksim_cli.types import Step
 
@@ -49,19 +47,8 @@ class NoRoll(BaseTerm, Reward):
 
 @REWARDS.register("flat_body")
 @dataclass(frozen=True, kw_only=True)
-class FlatBody(Reward):
-    """Mean of sin^2 tilt of bodies' z axes: 0 when all are level. Range [0, 1], a penalty.
-
-    Attributes:
-        bodies: names or patterns.
-    """
-
-    bodies: tuple[str, ...]
-    body_ids: tuple[int, ...] = resolved()
-
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        return replace(self, body_ids=object_ids(model, "body", self.bodies))
+class FlatBody(BodyTerm, Reward):
+    """Mean of sin^2 tilt of bodies' z axes: 0 when all are level. Range [0, 1], a penalty."""
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""

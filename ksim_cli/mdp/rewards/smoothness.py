@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import mujoco
 
+from ksim_cli.mdp.bodies import MovingBodies
+from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.maths import pick
-from ksim_cli.mdp.sensors import add_frame_sensor, sensor_address
 from ksim_cli.mdp.term import ActionTerm, Carry, Reward, resolved
-from ksim_cli.physics.names import joint_addresses, match_names, object_names
 from ksim_cli.registry import REWARDS
 from ksim_cli.types import Step
 
@@ -94,20 +94,13 @@ class ActionJerk(ActionDifference):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointDifference(Difference):
-    """Base of penalties of joint velocities, rad/s or m/s.
-
-    Attributes:
-        joints: names or patterns; empty for all hinge and slide joints.
-    """
-
-    joints: tuple[str, ...] = ()
-    dof_addresses: tuple[int, ...] = resolved()
+class JointDifference(JointTerm, Difference):
+    """Base of penalties of joint velocities, rad/s or m/s."""
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
-        dof = joint_addresses(model, self.joints)[1]
-        return replace(self, dof_addresses=dof, size=len(dof))
+        bound = super().bind(model)
+        return replace(bound, size=len(bound.dof_addresses))
 
     def signal(self, step: Step) -> jax.Array:
         """See `Difference`."""
@@ -145,31 +138,17 @@ class JointJerk(JointDifference):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinkDifference(Difference):
-    """Base of penalties of bodies' linear velocities in the world frame, m/s.
-
-    Attributes:
-        bodies: names or patterns.
-    """
-
-    bodies: tuple[str, ...]
-    addresses: tuple[int, ...] = resolved()
-
-    def edit(self, spec: mujoco.MjSpec) -> None:
-        """See `Term.edit`: a velocity sensor for each body."""
-        for body in match_names(self.bodies, [b.name for b in spec.bodies], "body"):
-            add_frame_sensor(spec, "framelinvel", "body", body)
+class LinkDifference(MovingBodies, Difference):
+    """Base of penalties of bodies' linear velocities in the world frame, m/s."""
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
-        names = match_names(self.bodies, object_names(model, "body"), "body")
-        first = [sensor_address(model, "framelinvel", "body", name) for name in names]
-        addresses = tuple(a + i for a in first for i in range(3))
-        return replace(self, addresses=addresses, size=len(addresses))
+        bound = super().bind(model)
+        return replace(bound, size=len(bound.velocities))
 
     def signal(self, step: Step) -> jax.Array:
         """See `Difference`."""
-        return pick(step.view.sensordata, self.addresses)
+        return self.velocity(step.view)
 
 
 @REWARDS.register("link_acceleration")

@@ -1,19 +1,17 @@
 """Rewards for doing what a command says."""
 
 import math
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-import mujoco
 
 from ksim_cli.mdp import maths
 from ksim_cli.mdp.base import BaseTerm
 from ksim_cli.mdp.commands import commanded
+from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.maths import pick
-from ksim_cli.mdp.term import Carry, Reward, resolved
-from ksim_cli.physics.names import joint_addresses
+from ksim_cli.mdp.term import Carry, Reward
 from ksim_cli.registry import REWARDS
 from ksim_cli.types import Marker, Step
 
@@ -108,21 +106,14 @@ class BaseHeightTracking(BaseTerm, Tracking):
 
 @REWARDS.register("joint_position")
 @dataclass(frozen=True, kw_only=True)
-class JointPositionTracking(Tracking):
+class JointPositionTracking(JointTerm, Tracking):
     """exp(-mean (q - command)^2 / sigma^2) over joints, rad or m. Range (0, 1].
 
     Attributes:
         command: name of a command with one position per joint.
-        joints: names or patterns; empty for all hinge and slide joints.
     """
 
     command: str = "joint_position"
-    joints: tuple[str, ...] = ()
-    qpos_addresses: tuple[int, ...] = resolved()
-
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        return replace(self, qpos_addresses=joint_addresses(model, self.joints)[0])
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
@@ -133,23 +124,16 @@ class JointPositionTracking(Tracking):
 
 @REWARDS.register("motionless_at_rest")
 @dataclass(frozen=True, kw_only=True)
-class MotionlessAtRest(Reward):
+class MotionlessAtRest(JointTerm, Reward):
     """Mean of squared joint velocities while the commands are zero, else 0. From 0 up.
 
     Attributes:
         commands: names of commands.
         threshold: commands whose norms are all below it are zero.
-        joints: names or patterns; empty for all hinge and slide joints.
     """
 
     commands: tuple[str, ...] = ("linear_velocity", "angular_velocity")
     threshold: float = 0.05
-    joints: tuple[str, ...] = ()
-    dof_addresses: tuple[int, ...] = resolved()
-
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        return replace(self, dof_addresses=joint_addresses(model, self.joints)[1])
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
