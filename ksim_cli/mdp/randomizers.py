@@ -181,6 +181,12 @@ class CenterOfMass(BodyRandomizer):
 
     range: float
 
+    def edit(self, spec: mujoco.MjSpec) -> None:
+        """See `Term.edit`: MuJoCo must not take the body for one whose frames coincide."""
+        for body in spec.bodies:
+            if body.name == self.body:
+                body.simple = False
+
     def __call__(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
         """See `Randomizer`."""
         model.body_ipos[self.body_id] += rng.uniform(-self.range, self.range, 3)
@@ -197,6 +203,11 @@ class AllCentersOfMass(Randomizer):
     """
 
     range: float
+
+    def edit(self, spec: mujoco.MjSpec) -> None:
+        """See `Term.edit`: MuJoCo must not take any body for one whose frames coincide."""
+        for body in spec.bodies:
+            body.simple = False
 
     def __call__(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
         """See `Randomizer`."""

@@ -148,7 +148,10 @@ def add_contact_sensors(spec: mujoco.MjSpec, names: Iterable[str], wanted: tuple
     things = colliding_geoms(names, of_bodies, collide)
     bits = sum(_BITS[name] for name in wanted)
     for name in dict.fromkeys(name for geoms in things.values() for name in geoms):
-        if any(_suits(s.type, s.intprm, bits) and s.objname == name for s in spec.sensors):
+        if any(
+            _suits(s.type, s.intprm, (s.objtype, s.reftype), bits) and s.objname == name
+            for s in spec.sensors
+        ):
             continue
         sensor = spec.add_sensor(
             name=_sensor_name("contact", "+".join(wanted), name),
@@ -176,13 +179,14 @@ def bind_contacts(model: mujoco.MjModel, names: Iterable[str], wanted: tuple[str
         if model.geom_contype[i] or model.geom_conaffinity[i] or i in paired
     }
     things = colliding_geoms(names, of_bodies, collide)
+    kinds = list(zip(model.sensor_objtype.tolist(), model.sensor_reftype.tolist(), strict=True))
     feet, slots, offsets = [], [], []
     for foot, geoms in enumerate(things.values()):
         for name in geoms:
             sensor = next(
                 i
                 for i in range(model.nsensor)
-                if _suits(model.sensor_type[i], model.sensor_intprm[i], bits)
+                if _suits(model.sensor_type[i], model.sensor_intprm[i], kinds[i], bits)
                 and model.sensor_objid[i] == model.geom(name).id
             )
             held = int(model.sensor_intprm[sensor, 0])
@@ -194,9 +198,11 @@ def bind_contacts(model: mujoco.MjModel, names: Iterable[str], wanted: tuple[str
     return Contacts(len(things), tuple(feet), tuple(slots), tuple(offsets))
 
 
-def _suits(kind: Any, parameters: Any, bits: int) -> bool:
+def _suits(kind: Any, parameters: Any, objects: tuple[Any, Any], bits: int) -> bool:
     """Whether a sensor is a contact sensor with some data, of any contact of one geom."""
-    return kind == _CONTACT and int(parameters[0]) & bits == bits
+    geom, any_other = int(mujoco.mjtObj.mjOBJ_GEOM), int(mujoco.mjtObj.mjOBJ_UNKNOWN)
+    of_a_geom = (int(objects[0]), int(objects[1])) == (geom, any_other)
+    return kind == _CONTACT and of_a_geom and int(parameters[0]) & bits == bits
 
 
 def _offset(held: int, field: str) -> int:
@@ -237,11 +243,11 @@ def bodies_or_geoms(
         UserError: a name that is neither.
     """
     found: list[tuple[str, str]] = []
-    bodies = [name for name in bodies if name != "world"]
+    bodies = [name for name in bodies if name and name != "world"]
     for pattern in names:
         if not fnmatch.filter(bodies, pattern) and fnmatch.filter(geoms, pattern):
             found += [("geom", name) for name in match_names([pattern], geoms, "geom")]
         else:
             fitting = match_names([pattern], bodies, "body (or geom)")
             found += [("body", name) for name in fitting]
-    return found
+    return list(dict.fromkeys(found))

@@ -55,8 +55,10 @@ class _Host:
 
     def __init__(self, spec: EngineSpec) -> None:
         # Otherwise MuJoCo resets a diverged environment by itself, unseen.
-        spec.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-        self.batch = batch.Batch(spec.model, spec.num_envs, nthread=spec.num_threads)
+        # The variants share what they do not differ in, which need not be what the nominal has.
+        model = spec.model if spec.variants is None else spec.variants.models[0]
+        model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+        self.batch = batch.Batch(model, spec.num_envs, nthread=spec.num_threads)
         tables = {} if spec.variants is None else spec.variants.differing(_MODEL_FIELDS)
         self._tables = [(self.batch.expand(name), table) for name, table in tables.items()]
         self._force = self.batch.bind("xfrc_applied")

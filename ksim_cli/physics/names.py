@@ -52,7 +52,7 @@ def object_ids(model: mujoco.MjModel, kind: str, patterns: Iterable[str]) -> tup
     Raises:
         UserError: a pattern that fits nothing.
     """
-    names = match_names(patterns, object_names(model, kind), kind)
+    names = match_names(patterns, [n for n in object_names(model, kind) if n], kind)
     return tuple(int(getattr(model, kind)(name).id) for name in names)
 
 

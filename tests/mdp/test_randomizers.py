@@ -1,5 +1,7 @@
 """Every registered randomizer: what it changes, and that derived constants follow."""
 
+import jax
+import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
@@ -7,8 +9,12 @@ from mujoco import batch
 
 from ksim_cli.errors import UserError
 from ksim_cli.mdp import register_terms
+from ksim_cli.physics.engine import EngineSpec
+from ksim_cli.physics.model import home_pose
+from ksim_cli.physics.mujoco_engine import MujocoEngine
 from ksim_cli.physics.randomized import randomized_models
 from ksim_cli.registry import RANDOMIZERS
+from tests.helpers import SMALL
 from tests.legged import LEGGED
 
 register_terms()
@@ -192,6 +198,48 @@ def test_a_shifted_centre_of_mass_is_felt(model):
     np.testing.assert_allclose(data.xipos[trunk] - data.xpos[trunk], variant.body_ipos[trunk])
     shift = variant.body_ipos[trunk] - model.body_ipos[trunk]
     assert 0 < np.abs(shift).max() <= 0.05
+
+
+@pytest.mark.parametrize("kind", sorted(TABLE))
+def test_the_engine_moves_each_variant_as_mujoco_moves_its_model(kind):
+    term = build(kind)
+    spec = mujoco.MjSpec.from_string(ROBOT)
+    term.edit(spec)
+    model = spec.compile()
+    made = randomized_models(model, {"x": term.bind(model)}, 3, seed=0)
+    engine = MujocoEngine(EngineSpec(model, 3, frozenset({"sensordata"}), variants=made))
+    pose = np.array(home_pose(model))
+    pose[2] -= 0.001
+    qpos = jnp.tile(jnp.asarray(pose, jnp.float32), (3, 1))
+    qvel = jnp.full((3, model.nv), 0.1)
+
+    @jax.jit
+    def run():
+        prepared = engine.prepare(qpos, qvel, made.draw(jax.random.key(0), 3))
+        state = engine.reset(engine.init(), jnp.ones(3, bool), prepared)
+        return engine.view(engine.step(state, jnp.zeros((3, model.nu)), 20))
+
+    view = run()
+    for i, variant in enumerate(made.models):
+        data = mujoco.MjData(variant)
+        data.qpos[:], data.qvel[:] = np.asarray(qpos[i]), np.asarray(qvel[i])
+        mujoco.mj_forward(variant, data)
+        mujoco.mj_step(variant, data, 20)
+        for name in ("qpos", "qvel", "sensordata"):
+            wanted = np.asarray(getattr(data, name), np.float32)
+            np.testing.assert_array_equal(np.asarray(getattr(view, name)[i]), wanted)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"), [("center_of_mass", {"body": "ball"}), ("all_centers_of_mass", {})]
+)
+def test_the_centre_of_a_body_on_its_own_can_be_moved(kind, changes):
+    term = build(kind, **changes)
+    spec = mujoco.MjSpec.from_string(SMALL)
+    term.edit(spec)
+    model = spec.compile()
+    (variant,) = randomized_models(model, {"x": term.bind(model)}, 1, seed=0).models
+    assert np.abs(variant.body("ball").ipos).max() > 0
 
 
 def test_an_imu_mounted_askew_measures_askew(model):

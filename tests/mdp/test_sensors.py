@@ -69,6 +69,22 @@ def test_a_geom_of_an_explicit_pair_collides():
         add_contact_sensors(mujoco.MjSpec.from_string(LEGGED), ["left_shank"], FOUND)
 
 
+def test_only_sensors_of_one_geom_with_anything_are_taken():
+    others = """<contact name="pair" geom1="left_toe" geom2="right_toe"
+                         data="found force normal tangent" reduce="mindist"/>
+                <contact name="body" body1="left_foot" data="found force normal tangent"/>"""
+    spec = mujoco.MjSpec.from_string(LEGGED.replace("<sensor>", f"<sensor>{others}"))
+    add_contact_sensors(spec, ["left_toe"], FORCES)
+    model = spec.compile()
+    assert len(spec.sensors) == 1 + 2 + 1
+    contacts = bind_contacts(model, ["left_toe"], FORCES)
+    assert contacts.slots[0] == int(model.sensor_adr[3])
+
+
+def test_things_named_twice_count_once():
+    assert bodies_or_geoms(["trunk", "tr*"], BODIES, GEOMS) == [("body", "trunk")]
+
+
 def test_the_order_of_sensors_does_not_hang_on_hashes():
     # What is saved by one process is read by another: `sensordata` must have one layout.
     spec = mujoco.MjSpec.from_string(LEGGED)

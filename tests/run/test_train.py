@@ -41,10 +41,28 @@ def saved_arrays(run: Path, step: int):
     return manifest.tree, {k: np.asarray(v) for k, v in flat.items()}
 
 
-@pytest.mark.parametrize("engine", ["mujoco", "mjx"])
-def test_resume_is_bit_exact_in_a_new_process(tmp_path, engine):
+# Everything that a carry, a random key or a variant of the model is behind, and a memory.
+DISTURBED = (
+    *("task=humanoid", "model=gru", "model.hidden_size=16", "engine.drop_action_prob=0.2"),
+    *("engine.zero_offset_std=0.02", "observations.gravity.lag=0.5", "resets.heading=null"),
+    *("observations.joint_position.delay=[0,0.04]", "observations.joint_velocity.history=2"),
+    *("+observations.gravity.bias={type: additive_gaussian, std: 0.1}", "curriculum=linear"),
+    *("events.push.interval=[0.05,0.2]", "terminations.time_limit.max_length_seconds=0.3"),
+    "+events.shove={type: force_push, body: torso, interval: [0.05, 0.2], force: [1, 9],"
+    " duration: [0.04, 0.1]}",
+)
+
+
+@pytest.mark.parametrize(
+    ("engine", "changes"),
+    [("mujoco", ()), ("mjx", ()), ("mujoco", DISTURBED)],
+    ids=["mujoco", "mjx", "disturbed"],
+)
+def test_resume_is_bit_exact_in_a_new_process(tmp_path, engine, changes):
     """2N iterations at once against N, and N more in another process: state and every scalar."""
-    common = (*TINY, f"engine={engine}", "valid_every_n_steps=2", "valid_every_n_seconds=null")
+    size = [each for each in TINY if not (changes and each.startswith("task="))]
+    valid = ("valid_every_n_steps=2", "valid_every_n_seconds=null")
+    common = (*size, *changes, f"engine={engine}", *valid)
     ksim("train", *common, "num_iterations=6", "run_dir=straight", cwd=tmp_path, check=0)
     ksim("train", *common, "num_iterations=3", "run_dir=halves", cwd=tmp_path, check=0)
     ksim("train", "resume=halves", "num_iterations=6", cwd=tmp_path, check=0)

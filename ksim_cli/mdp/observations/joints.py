@@ -19,6 +19,13 @@ from ksim_cli.types import Step
 class JointObservation(JointTerm, Observation):
     """Base of observations of hinge and slide joints."""
 
+    def measured(self, step: Step) -> jax.Array:
+        """`[J]` positions as encoders measure them, rad or m."""
+        qpos = step.view.qpos
+        if step.zero_offset is not None:
+            qpos = qpos - step.zero_offset
+        return pick(qpos, self.qpos_addresses)
+
 
 @OBSERVATIONS.register("joint_position")
 @dataclass(frozen=True, kw_only=True)
@@ -41,21 +48,18 @@ class JointPosition(JointObservation):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        qpos = step.view.qpos
-        if step.zero_offset is not None:
-            qpos = qpos - step.zero_offset
-        position = pick(qpos, self.qpos_addresses)
+        position = self.measured(step)
         return (position - jnp.array(self.home) if self.relative else position), carry
 
 
 @OBSERVATIONS.register("joint_angle_cos_sin")
 @dataclass(frozen=True, kw_only=True)
 class JointAngleCosSin(JointObservation):
-    """cos of every joint angle, then sin of every joint angle; range [-1, 1], two per joint."""
+    """cos of every measured joint angle, then sin of every one; in [-1, 1], two per joint."""
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        angles = pick(step.view.qpos, self.qpos_addresses)
+        angles = self.measured(step)
         return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)]), carry
 
 

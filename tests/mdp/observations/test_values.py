@@ -91,6 +91,8 @@ def test_joints():
     close(value("joint_position", xml=keyed, relative=True), [0.05, 0.2, 0.3, 0.4])
     offset = {"zero_offset": jnp.zeros(11).at[8].set(0.15)}
     close(value("joint_position", changes=offset), [0.1, 0.05, 0.3, 0.4])
+    both = value("joint_angle_cos_sin", joints=["left_knee"], changes=offset)
+    close(both, [np.cos(0.05), np.sin(0.05)])
 
 
 def test_what_comes_some_steps_late():
