@@ -19,7 +19,7 @@ from ksim_cli import mdp, models, registry, rl
 from ksim_cli.config.components import JointMetadata
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import Limits, TaskEnv
-from ksim_cli.errors import UserError
+from ksim_cli.errors import UserError, nearest
 from ksim_cli.mdp.actuation import Timing
 from ksim_cli.mdp.actuators import Actuator
 from ksim_cli.mdp.mdp import Mdp
@@ -227,11 +227,16 @@ def build_terms(kind: Registry[Any], section: Mapping[str, Any], where: str) -> 
     Raises:
         UserError: an entry that names no registered term, or gives it a wrong parameter.
     """
-    return {
-        name: kind.build(entry, f"{where}.{name}")
-        for name, entry in section.items()
-        if entry is not None
-    }
+    terms = {}
+    for name, entry in section.items():
+        if isinstance(entry, Mapping) and "type" not in entry:
+            # Most likely a field was to be set of a term that is there.
+            hint = nearest(name, [other for other in section if other != name])
+            if hint:
+                raise UserError(f"{where}.{name}: no {kind.kind} of that name, and no type.{hint}")
+        if entry is not None:
+            terms[name] = kind.build(entry, f"{where}.{name}")
+    return terms
 
 
 class TaskModel:
@@ -256,7 +261,7 @@ class TaskModel:
             resets=task.get_resets(),
             commands=task.get_commands(),
             events=task.get_events(),
-            randomizers=task.get_physics_randomizers(),
+            randomization=task.get_physics_randomizers(),
         ).edit(spec, metadata)
         self.model = compile_model(spec, config)
         self.mdp = terms.bind(self.model)
@@ -285,8 +290,8 @@ class TaskModel:
             stagger_steps=self.episode_steps() if training and config.stagger_episodes else 0,
         )
         variants = None
-        if training and self.mdp.randomizers:
-            variants = randomized_models(self.model, self.mdp.randomizers, num_envs, config.seed)
+        if training and self.mdp.randomization:
+            variants = randomized_models(self.model, self.mdp.randomization, num_envs, config.seed)
         spec = EngineSpec(
             model=self.model,
             num_envs=num_envs,

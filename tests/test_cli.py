@@ -80,6 +80,9 @@ WRONG = {
     f"train {CARTPOLE} algo=null": "algo=null: needs an option",
     "train task=": "task=: needs an option",
     f"train {CARTPOLE} +algo.clip_parm=0.1": "no parameter 'clip_parm'",
+    "train task=quadruped engine.action_latency_range=[0.03,0.01]": "must be [shortest, longest]",
+    "train task=quadruped engine.actuator_update_dt=0.003": "Allowed: 0.005, 0.01, 0.02",
+    "train task=quadruped curriculum=linea": "no curriculum 'linea'. Did you mean 'linear'",
     f"train {CARTPOLE} ++engine.imp=jax": "no key 'engine.imp'",
     f"train {CARTPOLE} optimizer.weight_decay=0.1": "Choose optimizer=adamw",
     f"train {CARTPOLE} model.hidden_size=0": "model.hidden_size=0: must be at least 1",
@@ -112,10 +115,15 @@ WRONG = {
 # Mistakes in the terms themselves: finding them costs the import of JAX, and no compilation.
 WRONG_TERMS = {
     f"train {CARTPOLE} rewards.balance.sigma=2": "rewards.balance: no parameter 'sigma'",
-    f"train {CARTPOLE} rewards.balanse.weight=2": "rewards.balanse: a reward needs 'type'",
+    f"train {CARTPOLE} rewards.balanse.weight=2": "no type. Did you mean 'balance'",
     f"train {CARTPOLE} rewards.balance.weight=heavy": "rewards.balance.weight=heavy: expected float",
     f"train {CARTPOLE} rewards.balance.type=balance": "no reward 'balance'",
     f"train {CARTPOLE} observations.velocity.joints=[hing]": "Did you mean 'hinge'",
+    "train task=quadruped rewards.linear_velocty.weight=1": "Did you mean 'linear_velocity'",
+    "train task=quadruped rewards.linear_velocity.command=speed": "The task's commands: angular_",
+    "train task=quadruped joints.FL_kalf.kp=3": "joints.FL_kalf: no hinge or slide joint",
+    "train task=quadruped observations.gravity.noise.type=gaus": "gravity.noise.type: no noise",
+    "train task=humanoid randomization.load.body=chest": "randomization.load: no body 'chest'",
     f"train {CARTPOLE} actuators.all.gear_ratio.sliderr=1": "Did you mean 'slider'",
     f"train {CARTPOLE} task.model=carpole.xml": "Did you mean 'cartpole.xml'",
 }

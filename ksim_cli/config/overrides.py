@@ -23,8 +23,9 @@ TERM_SECTIONS = (
     "commands",
     "events",
     "randomization",
+    "joints",
 )
-"""Sections of terms: any field of a term may be set, written in YAML or not."""
+"""Sections of terms and joints: any field of one may be set, written in YAML or not."""
 
 COMPONENT_SECTIONS = ("algo", "model", "optimizer", "curriculum")
 """Sections of one component each, whose fields depend on its type."""

@@ -40,7 +40,7 @@ class Mdp:
     resets: Mapping[str, Reset] = field(default_factory=dict)
     commands: Mapping[str, Command] = field(default_factory=dict)
     events: Mapping[str, Event] = field(default_factory=dict)
-    randomizers: Mapping[str, Randomizer] = field(default_factory=dict)
+    randomization: Mapping[str, Randomizer] = field(default_factory=dict)
 
     def edit(self, spec: mujoco.MjSpec, metadata: Mapping[str, JointMetadata]) -> Self:
         """Lets every term add to the model; returns the terms with default joints written out.

@@ -32,7 +32,7 @@ _KINDS = {
     "terminations": TERMINATIONS,
     "resets": RESETS,
     "events": EVENTS,
-    "randomizers": RANDOMIZERS,
+    "randomization": RANDOMIZERS,
     "curriculum": CURRICULA,
 }
 _PARTS = (NOISES, SCALES, FILTERS)
