@@ -25,6 +25,7 @@ from ksim_cli.rl.episodes import (
     track,
 )
 from ksim_cli.rl.gae import gae
+from ksim_cli.rl.minibatches import Batch, Sequences, Transitions
 from ksim_cli.rl.rollout import Agent, Rollout, ZeroAgent, collect, replay
 from ksim_cli.types import QUARANTINE_CAUSES, Env, EpisodeStatistics, Scores, StepResult
 
@@ -86,41 +87,6 @@ class TrainState(struct.PyTreeNode):
     tracker: EpisodeTracker
     scale: ReturnScale
     key: jax.Array
-
-
-class Batch(struct.PyTreeNode):
-    """Transitions an update learns from, `[T, N, ...]` or `[B, ...]`.
-
-    Attributes:
-        obs: group -> observations.
-        action: actions.
-        carry: the model's carry `[N, ...]` before the first step.
-        log_prob: log density when acting.
-        value: value when acting.
-        advantage: advantages.
-        target: targets of the value.
-        valid: bool; what was quarantined is not learned from.
-        done: bool; the environment was reset after the step, and the carry with it.
-    """
-
-    obs: dict[str, jax.Array]
-    action: jax.Array
-    carry: Any
-    log_prob: jax.Array
-    value: jax.Array
-    advantage: jax.Array
-    target: jax.Array
-    valid: jax.Array
-    done: jax.Array
-
-    def transitions(self, index_b: jax.Array) -> "Batch":
-        """`[B, ...]` of the T * N transitions, each on its own and without a carry."""
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[index_b], self.replace(carry=()))
-
-    def environments(self, index_b: jax.Array) -> "Batch":
-        """`[T, B, ...]`: some environments, their steps in order."""
-        part = jax.tree.map(lambda x: x[:, index_b], self.replace(carry=()))
-        return part.replace(carry=jax.tree.map(lambda x: x[index_b], self.carry))
 
 
 class Incident(struct.PyTreeNode):
@@ -233,17 +199,14 @@ class PPO(PPOConfig):
         Returns:
             The learner after, and the mean of each scalar over all minibatches.
         """
-        recurrent = setup.agent.recurrent
-        size = setup.batch_size * (1 if recurrent else setup.num_steps)
-        num_minibatches = setup.env.num_envs // setup.batch_size
+        minibatches = Sequences if setup.agent.recurrent else Transitions
+        parts = minibatches(batch, setup.batch_size)
 
-        def minibatch(learner: Learner, index_b: jax.Array) -> tuple[Learner, Metrics]:
-            part = batch.environments(index_b) if recurrent else batch.transitions(index_b)
-            return self._gradient_step(setup, learner, part)
+        def step(learner: Learner, order: jax.Array) -> tuple[Learner, Metrics]:
+            return self._gradient_step(setup, learner, parts.take(order))
 
         def one_pass(learner: Learner, key: jax.Array) -> tuple[Learner, Metrics]:
-            order = jax.random.permutation(key, size * num_minibatches)
-            return jax.lax.scan(minibatch, learner, order.reshape(num_minibatches, size))
+            return jax.lax.scan(step, learner, parts.order(key))
 
         keys = jax.random.split(key, self.num_passes)
         learner, metrics = jax.lax.scan(one_pass, learner, keys)

@@ -8,7 +8,8 @@ import pytest
 
 from ksim_cli.models.mlp import MLP
 from ksim_cli.models.policy import NNXModel, Policy
-from ksim_cli.rl.ppo import PPO, Batch, Setup
+from ksim_cli.rl.minibatches import Batch
+from ksim_cli.rl.ppo import PPO, Setup
 from ksim_cli.run.compile import check_stable, strong
 from tests.envs import Probe
 

@@ -11,7 +11,8 @@ import optax
 import pytest
 
 from ksim_cli.models.policy import ActionSample, PPOVariables, Variables
-from ksim_cli.rl.ppo import PPO, Batch, Learner, Setup
+from ksim_cli.rl.minibatches import Batch
+from ksim_cli.rl.ppo import PPO, Learner, Setup
 from ksim_cli.rl.rollout import ZeroAgent
 from tests.envs import Probe
 

@@ -11,7 +11,8 @@ import pytest
 from ksim_cli.models.gru import GRU
 from ksim_cli.models.mlp import MLP
 from ksim_cli.models.policy import NNXModel, Policy
-from ksim_cli.rl.ppo import PPO, Batch, Setup
+from ksim_cli.rl.minibatches import Batch
+from ksim_cli.rl.ppo import PPO, Setup
 from ksim_cli.rl.rollout import collect, replay
 from tests.envs import Probe
 
