@@ -41,6 +41,11 @@ def evaluate(composed: Any) -> Any:
     return _run("eval", composed, _evaluate)
 
 
+def bench(composed: Any) -> Any:
+    """`ksim bench`."""
+    return _run("bench", composed, _bench)
+
+
 def list_types(names: list[str]) -> str:
     """The registered types of some sections, with what each does and its parameters.
 
@@ -83,8 +88,13 @@ def list_types(names: list[str]) -> str:
 
 def run_command(command: str, arguments: list[str]) -> int:
     """Runs a command; returns the exit status."""
-    job = {"train": train, "view": view, "collect": collect, "eval": evaluate}[command]
-    begin = _begin_training if command == "train" else _begin_acting
+    job, begin = {
+        "train": (train, _begin_training),
+        "bench": (bench, _begin_measuring),
+        "view": (view, _begin_acting),
+        "collect": (collect, _begin_acting),
+        "eval": (evaluate, _begin_acting),
+    }[command]
     return launch(command, arguments, job, begin)
 
 
@@ -93,8 +103,10 @@ def _train(config: RunConfig) -> float | None:
         return _view(config)
     if config.collect_dataset:
         return _collect(config)
+    from ksim_cli.run.backend import prepare
     from ksim_cli.run.train import train
 
+    prepare(config)
     return train(config)
 
 
@@ -102,21 +114,35 @@ def _view(config: RunConfig) -> None:
     from ksim_cli.io.gl import pick_gl
 
     pick_gl(config.render_with_glfw)  # MuJoCo looks at it while it is imported
+    from ksim_cli.run.backend import prepare
     from ksim_cli.run.view import view
 
+    prepare(config)
     view(config)
 
 
 def _collect(config: RunConfig) -> None:
+    from ksim_cli.run.backend import prepare
     from ksim_cli.run.collect import collect
 
+    prepare(config)
     collect(config)
 
 
 def _evaluate(config: RunConfig) -> None:
+    from ksim_cli.run.backend import prepare
     from ksim_cli.run.evaluate import evaluate
 
+    prepare(config)
     evaluate(config)
+
+
+def _bench(config: RunConfig) -> None:
+    from ksim_cli.run.backend import prepare
+    from ksim_cli.run.bench import bench
+
+    prepare(config)
+    bench(config)
 
 
 def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
@@ -162,6 +188,14 @@ def _begin_training(line: CommandLine) -> Start:
     _refuse_beside("resume", line, ("task", "run_dir"))
     run = find_run(spec, RUNS)
     return Start(line.replace("resume", str(run.path)), run.config)
+
+
+def _begin_measuring(line: CommandLine) -> Start:
+    """From the built-in configs: what is measured needs no run."""
+    for key in ("resume", "run_dir", "checkpoint", "policy"):
+        if line.value(key) is not None:
+            raise UserError(f"{key}={line.value(key)}: ksim bench takes no run. Type task=...")
+    return Start(line)
 
 
 def _begin_acting(line: CommandLine) -> Start:

@@ -4,7 +4,7 @@ The one place that batches terms: they are written for one environment and one s
 here is traced by `jax.jit`; arrays have a leading axis of N, rollouts of `[T, N]`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +83,7 @@ class TaskEnv:
         timing: control and physics steps.
         config: latency, loss of actions, zero offset.
         limits: clips.
+        recorded: fields of the view that results hold besides those that rewards read.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class TaskEnv:
         timing: Timing,
         config: EngineConfig,
         limits: Limits,
+        recorded: Collection[str] = (),
     ) -> None:
         self.engine = engine
         self.mdp = mdp
@@ -114,7 +116,7 @@ class TaskEnv:
         self.observation_sizes: Mapping[str, int] = {
             group: sum(sizes.values()) for group, sizes in self.observation_layout.items()
         }
-        self._scored = {"qpos", "qvel", *fields_scored(self.model, mdp)}
+        self._scored = {"qpos", "qvel", *fields_scored(self.model, mdp), *recorded}
 
     def init(self, key: jax.Array, level: jax.Array | None = None) -> EnvState:
         """Fresh environments, each in a pose drawn from the resets.

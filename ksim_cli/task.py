@@ -7,13 +7,14 @@ beside it (`algo=ppo`), not inherited.
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import mujoco
 import optax
+from jax.sharding import Mesh
 
 from ksim_cli import mdp, models, registry, rl
 from ksim_cli.config.components import JointMetadata
@@ -275,13 +276,21 @@ class TaskModel:
             num_updates=substeps if update_dt is None else round(config.ctrl_dt / update_dt),
         )
 
-    def make_env(self, num_envs: int, training: bool = False) -> TaskEnv:
+    def make_env(
+        self,
+        num_envs: int,
+        training: bool = False,
+        mesh: Mesh | None = None,
+        recorded: Collection[str] = (),
+    ) -> TaskEnv:
         """Environments of this task on an engine of their own.
 
         Args:
             num_envs: how many.
             training: on randomised models, where the task has randomizers, and at random times
                 of their first episode.
+            mesh: the devices they are spread over; None: one device.
+            recorded: fields of the view that results hold besides those that rewards read.
         """
         config = self.task.config
         limits = Limits(
@@ -295,12 +304,13 @@ class TaskModel:
         spec = EngineSpec(
             model=self.model,
             num_envs=num_envs,
-            fields=fields_needed(self.model, self.mdp),
+            fields=fields_needed(self.model, self.mdp).union(recorded),
             variants=variants,
             num_threads=config.engine.num_threads,
+            mesh=mesh,
         )
         engine = make_engine(config.engine.type, spec)
-        return TaskEnv(engine, self.mdp, self.timing, config.engine, limits)
+        return TaskEnv(engine, self.mdp, self.timing, config.engine, limits, recorded)
 
     def make_agent(self) -> TaskAgent:
         """The task's policy, acting through the task."""

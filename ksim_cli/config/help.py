@@ -15,6 +15,7 @@ COMMANDS = {
     "eval": "play deterministic episodes and write eval.json",
     "view": "render a policy to a video",
     "collect": "record a dataset of episodes",
+    "bench": "measure physics, rollout, update and training of a task",
     "list": "list every group's options, your own included; ksim list rewards: their types too",
 }
 
@@ -40,6 +41,10 @@ _EXAMPLES = {
     "eval": ("ksim eval", "ksim eval checkpoint=runs/cartpole/... num_episodes=64"),
     "view": ("ksim view", "ksim view task=cartpole policy=random viewer_num_seconds=5"),
     "collect": ("ksim collect dataset_num_batches=10",),
+    "bench": (
+        "ksim bench task=humanoid",
+        "ksim bench -m task=cartpole engine=mujoco,mjx num_envs=256,1024",
+    ),
 }
 
 _FLAGS = """\

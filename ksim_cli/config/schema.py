@@ -56,6 +56,25 @@ class RunKeys:
 
 
 @dataclass(frozen=True)
+class BackendKeys:
+    """How JAX computes."""
+
+    matmul_precision: str = key(
+        "highest",
+        "of matrix products on an accelerator; below highest physics may go wrong",
+        choices=("highest", "high", "default"),
+    )
+    compilation_cache: bool = key(True, "keep compiled programs in the user's cache folder")
+
+
+@dataclass(frozen=True)
+class BenchKeys:
+    """Measuring."""
+
+    bench_seconds: float = key(10.0, "time that ksim bench measures for", unit="s", above=0)
+
+
+@dataclass(frozen=True)
 class SimulationKeys:
     """Physics options, applied to the task's model."""
 
@@ -77,6 +96,9 @@ class TrainingKeys:
     batch_size: int = key(64, "environments per minibatch; divides num_envs", least=1)
     rollout_length_seconds: float | None = key(None, "length of a rollout", unit="s", above=0)
     rollout_length_frames: int | None = key(None, "the same in control steps", least=1)
+    num_devices: int | None = key(
+        None, "devices that the environments are spread over (engine=mjx); null: all", least=1
+    )
     stagger_episodes: bool = key(True, "environments begin at random times of a first episode")
     reward_clip_min: float | None = key(None, "lower clip of the total reward")
     reward_clip_max: float | None = key(None, "upper clip of the total reward")
@@ -154,10 +176,12 @@ class RunConfig(
     RunKeys,
     TrainingKeys,
     SimulationKeys,
+    BackendKeys,
     ValidationKeys,
     ViewerKeys,
     RenderKeys,
     DatasetKeys,
+    BenchKeys,
     ComponentKeys,
 ):
     """Every key of a run, validated: what all code below the command line sees."""
@@ -167,10 +191,12 @@ SECTIONS = (
     RunKeys,
     TrainingKeys,
     SimulationKeys,
+    BackendKeys,
     ValidationKeys,
     ViewerKeys,
     RenderKeys,
     DatasetKeys,
+    BenchKeys,
     ComponentKeys,
 )
 """The parts of `RunConfig`, in the order help shows them."""

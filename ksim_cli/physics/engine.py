@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
+from jax.sharding import Mesh
 
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.physics.randomized import Variants
@@ -101,6 +102,7 @@ class EngineSpec:
         fields: `mjData` fields the view shall hold, besides `ALWAYS_VIEWED`.
         variants: randomised models; None: all environments run on `model`.
         num_threads: threads of a CPU engine; 0: one per core.
+        mesh: devices that the environments are spread over, along its only axis; None: one device.
     """
 
     model: mujoco.MjModel
@@ -108,6 +110,7 @@ class EngineSpec:
     fields: frozenset[str] = frozenset()
     variants: Variants | None = None
     num_threads: int = 0
+    mesh: Mesh | None = None
 
     def viewed(self) -> tuple[str, ...]:
         """Names of all fields of the view, sorted."""
@@ -115,7 +118,7 @@ class EngineSpec:
 
 
 class Engine(Protocol):
-    """N environments of one model. All methods but the last two are traced by `jax.jit`.
+    """N environments of one model. All methods but the last three are traced by `jax.jit`.
 
     `state` is the engine's own pytree. N is `num_envs`.
     """
@@ -162,6 +165,18 @@ class Engine(Protocol):
 
     def unstable(self, state: Any) -> jax.Array:
         """`[N]` bool: non-finite or huge state, or a warning of MuJoCo, since the last reset."""
+        ...
+
+    def bare(self, state: Any, num_steps: int) -> Callable[[Any], None]:
+        """Physics alone, to measure a rollout against.
+
+        Args:
+            state: where the environments start; what happens to them leaves it as it is.
+            num_steps: calls of `mj_step` for each control step.
+
+        Returns:
+            A function of torques `[T, N, nu]` that returns when T control steps have been made.
+        """
         ...
 
     def host_state(self) -> dict[str, np.ndarray]:

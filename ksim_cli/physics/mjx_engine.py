@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 from flax import struct
+from jax.sharding import PartitionSpec
 from mujoco import mjx
 
 from ksim_cli.errors import UserError
@@ -47,6 +48,7 @@ class MjxEngine:
                     " Use engine=mujoco"
                 )
         nominal = mujoco.MjData(spec.model)
+        self._bare: Any = None
         self._shapes = {name: np.shape(getattr(nominal, name)) for name in spec.viewed()}
         try:
             self._models = _Models(spec)
@@ -115,6 +117,20 @@ class MjxEngine:
             sound &= (jnp.abs(values) < HUGE).all(axis=1)  # NaN compares false
         return ~sound
 
+    def bare(self, state: MjxState, num_steps: int) -> Callable[[Any], None]:
+        """See `Engine.bare`."""
+
+        def control_step(state: MjxState, ctrl: jax.Array) -> tuple[MjxState, None]:
+            return self.step(state, ctrl, num_steps), None
+
+        if self._bare is None:
+            self._bare = jax.jit(lambda state, torques: jax.lax.scan(control_step, state, torques))
+
+        def run(torques: Any) -> None:
+            jax.block_until_ready(self._bare(state, torques))
+
+        return run
+
     def host_state(self) -> dict[str, np.ndarray]:
         """Nothing: the whole state is in JAX."""
         return {}
@@ -139,6 +155,7 @@ class _Models:
     def __init__(self, spec: EngineSpec) -> None:
         models = [spec.model] if spec.variants is None else spec.variants.models
         put = [mjx.put_model(m) for m in _with_friction(models)]
+        self._mesh = spec.mesh
         self._treedef = jax.tree.structure(put[0])
         self._leaves: list[Any] = []
         self._differs: list[bool] = []
@@ -156,7 +173,23 @@ class _Models:
         axes = [0 if differs else None for differs in self._differs]
         model = jax.tree.unflatten(self._treedef, leaves)
         model_axes = jax.tree.unflatten(self._treedef, axes)
-        return partial(jax.vmap(function, in_axes=(model_axes, 0)), model)
+        run = jax.vmap(function, in_axes=(model_axes, 0))
+        if self._mesh is not None:
+            run = self._on_each_device(run)
+        return partial(run, model)
+
+    def _on_each_device(self, run: Any) -> Any:
+        """Each device loops over its own environments: no solver waits for another's."""
+        assert self._mesh is not None
+        spread, everywhere = PartitionSpec(self._mesh.axis_names[0]), PartitionSpec()
+        specs = [spread if differs else everywhere for differs in self._differs]
+        return jax.shard_map(
+            run,
+            mesh=self._mesh,
+            in_specs=(jax.tree.unflatten(self._treedef, specs), spread),
+            out_specs=spread,
+            check_vma=False,
+        )
 
 
 def _field(data: Any, name: str) -> Any:

@@ -6,7 +6,7 @@ one `MjData` per environment, bit for bit, at any thread count.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -58,6 +58,7 @@ class _Host:
         # The variants share what they do not differ in, which need not be what the nominal has.
         model = spec.model if spec.variants is None else spec.variants.models[0]
         model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+        self._spec, self._model = spec, model
         self.batch = batch.Batch(model, spec.num_envs, nthread=spec.num_threads)
         tables = {} if spec.variants is None else spec.variants.differing(_MODEL_FIELDS)
         self._tables = [(self.batch.expand(name), table) for name, table in tables.items()]
@@ -66,6 +67,12 @@ class _Host:
         self.fields = {name: self.batch.bind(name) for name in spec.viewed()}
         self._qpos, self._qvel = self.fields["qpos"], self.fields["qvel"]
         self._ctrl = self.batch.bind("ctrl")
+
+    @cached_property
+    def spare(self) -> batch.Batch:
+        """A second batch of the same simulations, without the variants."""
+        spec = self._spec
+        return batch.Batch(self._model, spec.num_envs, nthread=spec.num_threads)
 
     def init(self) -> list[np.ndarray]:
         self.batch.reset()
@@ -172,6 +179,20 @@ class MujocoEngine:
     def unstable(self, state: MujocoState) -> jax.Array:
         """See `Engine.unstable`."""
         return state.unstable
+
+    def bare(self, state: MujocoState, num_steps: int) -> Callable[[Any], None]:
+        """See `Engine.bare`; on rows of its own."""
+        del state
+        own, alone = self._host.batch, self._host.spare
+        alone.state[:] = own.state
+        ctrl = alone.bind("ctrl")
+
+        def run(torques: Any) -> None:
+            for now in np.asarray(torques):
+                ctrl[:] = now
+                alone.step(nstep=num_steps)
+
+        return run
 
     def host_state(self) -> dict[str, np.ndarray]:
         """The batch's integration state in float64, its warning counters, and the variants."""

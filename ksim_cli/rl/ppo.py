@@ -153,32 +153,40 @@ class PPO(PPOConfig):
             first environment that was quarantined.
         """
         key, key_rollout, key_update = jax.random.split(state.key, 3)
+        state, rollout = self.act(setup, state.replace(key=key), key_rollout)
+        return self.learn(setup, state, rollout, key_update)
+
+    def act(self, setup: Setup, state: TrainState, key: jax.Array) -> tuple[TrainState, Rollout]:
+        """The first half of an iteration: a rollout, and the state after it."""
         (env_state, carry), rollout = collect(
             setup.env,
             setup.agent,
             state.learner.variables,
             (state.env, state.carry),
-            key_rollout,
+            key,
             setup.num_steps,
         )
+        return state.replace(env=env_state, carry=carry), rollout
+
+    def learn(
+        self, setup: Setup, state: TrainState, rollout: Rollout, key: jax.Array
+    ) -> tuple[TrainState, Metrics, Incident]:
+        """The second half: scores the rollout, estimates advantages, updates; see `train_step`."""
         results, scores, rewards = self._score(setup, state.rewards, rollout)
         tracker, episodes = track(state.tracker, scores.total, results)
-        env_state = setup.env.end_rollout(env_state, episodes)
         scale, scaled_tn = state.scale.update(scores.total, results.done, self.gamma)
         batch = self._batch(rollout, results, scaled_tn if self.normalize_returns else scores.total)
-        learner, loss_metrics = setup.update_model(setup, state.learner, batch, key_update)
+        learner, loss_metrics = setup.update_model(setup, state.learner, batch, key)
         # Last, so that the update saw the very statistics that the actions were taken with.
         learner = learner.replace(
             variables=setup.agent.update_statistics(learner.variables, rollout.obs, batch.valid)
         )
-        state = TrainState(
+        state = state.replace(
             learner=learner,
-            env=env_state,
-            carry=carry,
+            env=setup.env.end_rollout(state.env, episodes),
             rewards=rewards,
             tracker=tracker,
             scale=scale,
-            key=key,
         )
         metrics = rollout_metrics(scores, results, episodes) | loss_metrics
         return state, metrics, first_incident(rollout, results)
@@ -337,11 +345,17 @@ def rollout_metrics(scores: Scores, results: StepResult, episodes: EpisodeStatis
 def first_incident(rollout: Rollout, results: StepResult) -> Incident:
     """What is known of the first environment that was quarantined in a rollout."""
     bad_tn = results.quarantined > 0
-    first = jnp.argmax(bad_tn.reshape(-1))
-    step, env = jnp.unravel_index(first, bad_tn.shape)
-    obs, action, view = jax.tree.map(
-        lambda x: x[step, env], (rollout.obs, rollout.action, results.steps.view)
+    step = jnp.argmax(bad_tn.any(axis=1))
+    env = jnp.argmax(bad_tn[step])
+    chosen_n = jnp.arange(bad_tn.shape[1]) == env
+
+    def entry(x: jax.Array) -> jax.Array:
+        # An index into environments that lie on several devices would gather all of them.
+        now = x[step]
+        mask = chosen_n.reshape(-1, *[1] * (now.ndim - 1))
+        return jnp.where(mask, now, 0).sum(axis=0, dtype=now.dtype)
+
+    cause, obs, action, view = jax.tree.map(
+        entry, (results.quarantined, rollout.obs, rollout.action, results.steps.view)
     )
-    return Incident(
-        cause=results.quarantined[step, env], step=step, env=env, obs=obs, action=action, view=view
-    )
+    return Incident(cause=cause, step=step, env=env, obs=obs, action=action, view=view)

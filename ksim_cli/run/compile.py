@@ -8,9 +8,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
 
 from ksim_cli.io.console import Console
 from ksim_cli.rl.ppo import Incident, Metrics, TrainState
+from ksim_cli.run.devices import state_layout
+from ksim_cli.run.memory import Memory, measure
 from ksim_cli.run.session import Trainer
 
 
@@ -24,12 +27,16 @@ class Compiled:
             argument's buffers are reused, so it must not be read again.
         abstract: shapes and types of the state.
         seconds: spent compiling.
+        layout: the sharding of each leaf of the state; None on one device.
+        memory: what an iteration takes on one device; None where XLA does not say.
     """
 
     init: Callable[[int], TrainState]
     step: Callable[[TrainState], tuple[TrainState, Metrics, Incident]]
     abstract: TrainState
     seconds: float
+    layout: TrainState | None = None
+    memory: Memory | None = None
 
 
 def compile_training(trainer: Trainer, iterations: int, console: Console) -> Compiled:
@@ -42,10 +49,12 @@ def compile_training(trainer: Trainer, iterations: int, console: Console) -> Com
     """
     start = time.monotonic()
     algorithm, setup = trainer.algorithm, trainer.setup
-    init = jax.jit(lambda key: strong(algorithm.init(setup, key)))
-    abstract = jax.eval_shape(init, jax.random.key(0))
+    abstract, layout, shardings = _abstract(trainer)
+    init = jax.jit(lambda key: strong(algorithm.init(setup, key)), out_shardings=layout)
     step = jax.jit(
-        partial(iterate, partial(algorithm.train_step, setup), iterations), donate_argnums=0
+        partial(iterate, partial(algorithm.train_step, setup), iterations),
+        donate_argnums=0,
+        **shardings,
     )
     with console.status("compiling the training iteration"):
         lowered = step.lower(abstract)
@@ -56,7 +65,25 @@ def compile_training(trainer: Trainer, iterations: int, console: Console) -> Com
         step=compiled,
         abstract=abstract,
         seconds=time.monotonic() - start,
+        layout=layout,
+        memory=measure(compiled, abstract.learner),
     )
+
+
+def _abstract(trainer: Trainer) -> tuple[TrainState, TrainState | None, dict[str, Any]]:
+    """Shapes of the training state with their layout, that layout, and `jax.jit`'s part of it."""
+    algorithm, setup, mesh = trainer.algorithm, trainer.setup, trainer.mesh
+    abstract = jax.eval_shape(lambda key: strong(algorithm.init(setup, key)), jax.random.key(0))
+    if mesh is None:
+        return abstract, None, {}
+    layout = state_layout(abstract, setup.env.num_envs, mesh)
+    abstract = jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        abstract,
+        layout,
+    )
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return abstract, layout, {"out_shardings": (layout, everywhere, everywhere)}
 
 
 def iterate(

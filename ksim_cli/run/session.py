@@ -1,11 +1,15 @@
 """From a configuration to the objects that train or act."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
+import ksim_cli
 from ksim_cli import registry
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv
@@ -17,8 +21,10 @@ from ksim_cli.models.policy import Variables
 from ksim_cli.physics.engine import Engine
 from ksim_cli.rl.ppo import PPO, Setup
 from ksim_cli.rl.rollout import Actor, RandomAgent, ZeroAgent
+from ksim_cli.run.devices import choose_mesh
 from ksim_cli.task import TaskModel, make_task
 
+VERSIONED = ("jax", "mujoco", "mujoco-mjx", "flax", "optax", "orbax-checkpoint", "numpy")
 RUNS = Path("runs")
 """Where runs are kept, relative to the current folder."""
 
@@ -32,12 +38,19 @@ class Trainer:
         algorithm: the learning algorithm.
         setup: environments, agent, optimizer and sizes.
         env: the setup's environments.
+        mesh: the devices they are spread over; None: one device.
     """
 
     task_model: TaskModel
     algorithm: PPO
     setup: Setup
     env: TaskEnv
+    mesh: Mesh | None
+
+    @property
+    def num_devices(self) -> int:
+        """Devices that the environments are spread over."""
+        return 1 if self.mesh is None else self.mesh.size
 
     def task_engine(self) -> Engine:
         """The engine of the training environments."""
@@ -49,8 +62,14 @@ def make_task_model(config: RunConfig) -> TaskModel:
     return TaskModel(make_task(config, registry.load_task))
 
 
-def make_trainer(config: RunConfig) -> Trainer:
-    """Everything training needs but its state."""
+def make_trainer(config: RunConfig, recorded: Collection[str] = ()) -> Trainer:
+    """Everything training needs but its state.
+
+    Args:
+        config: the run's.
+        recorded: fields of the view that results hold besides those that rewards read.
+    """
+    mesh = choose_mesh(config)
     task_model = make_task_model(config)
     algorithm = registry.ALGORITHMS.build(config.algo, "algo")
     task = task_model.task
@@ -58,7 +77,7 @@ def make_trainer(config: RunConfig) -> Trainer:
     def update_model(*arguments: Any) -> Any:
         return task.update_model(algorithm, *arguments)
 
-    env = task_model.make_env(config.num_envs, training=True)
+    env = task_model.make_env(config.num_envs, training=True, mesh=mesh, recorded=recorded)
     setup = Setup(
         env=env,
         agent=task_model.make_agent(),
@@ -67,7 +86,7 @@ def make_trainer(config: RunConfig) -> Trainer:
         num_steps=rollout_steps(config),
         batch_size=config.batch_size,
     )
-    return Trainer(task_model=task_model, algorithm=algorithm, setup=setup, env=env)
+    return Trainer(task_model=task_model, algorithm=algorithm, setup=setup, env=env, mesh=mesh)
 
 
 def rollout_steps(config: RunConfig) -> int:
@@ -127,3 +146,14 @@ def load_policy(config: RunConfig, task_model: TaskModel, console: Console) -> L
     level = store.restore_subtree(step, "train/env/level", jax.ShapeDtypeStruct((), "float32"))
     console.print(f"policy: {run.path}, iteration {step}")
     return LoadedPolicy(agent, variables, float(level), run, step)
+
+
+def versions() -> dict[str, str]:
+    """What is installed of ksim and of what it stands on."""
+    versions = {"ksim": ksim_cli.__version__}
+    for name in VERSIONED:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions

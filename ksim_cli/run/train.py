@@ -5,14 +5,12 @@ import math
 import traceback
 from collections.abc import Mapping
 from contextlib import closing
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-import ksim_cli
 from ksim_cli.clock import Clock
 from ksim_cli.config.saved import write_config
 from ksim_cli.config.schema import RunConfig
@@ -27,12 +25,12 @@ from ksim_cli.rl.ppo import Incident, Metrics, TrainState
 from ksim_cli.run.compile import Compiled, compile_training
 from ksim_cli.run.describe import describe
 from ksim_cli.run.evaluate import Evaluator
+from ksim_cli.run.memory import explained, refuse_too_large
 from ksim_cli.run.schedule import Rate, Timer
-from ksim_cli.run.session import RUNS, Trainer, make_trainer
+from ksim_cli.run.session import RUNS, Trainer, make_trainer, versions
 from ksim_cli.run.signals import Interrupted, StopSignals
 from ksim_cli.types import QUARANTINE_CAUSES
 
-VERSIONED = ("jax", "mujoco", "mujoco-mjx", "flax", "optax", "orbax-checkpoint", "numpy")
 EVALUATED = ("episode_return_mean", "episode_return_std", "episode_length_mean")
 SHOWN = ("episode_return", "episode_length", "reward", "policy_loss", "value_loss", "entropy", "kl")
 
@@ -121,12 +119,15 @@ class TrainingRun:
         if saved is not None and self._finished():
             return self._over(trainer, saved)
         write_config(self.config, self.run.config)
-        compiled = compile_training(trainer, self.config.epochs_per_log_step, self.console)
-        self.facts["compile_seconds"] = compiled.seconds
-        state = self._start(trainer, compiled, saved)
-        evaluator = self._evaluator(trainer)
-        state = self._loop(trainer, compiled, evaluator, state)
-        return self._finish(evaluator, state.learner.variables, state.env.level)
+        with explained(self.config, trainer.num_devices) as used:
+            compiled = compile_training(trainer, self.config.epochs_per_log_step, self.console)
+            used.memory = compiled.memory
+            refuse_too_large(self.config, compiled.memory, trainer.num_devices)
+            self.facts["compile_seconds"] = compiled.seconds
+            state = self._start(trainer, compiled, saved)
+            evaluator = self._evaluator(trainer)
+            state = self._loop(trainer, compiled, evaluator, state)
+            return self._finish(evaluator, state.learner.variables, state.env.level)
 
     def _over(self, trainer: Trainer, saved: int) -> float:
         """A run that is past its end already: its checkpoint is sound, and that is all."""
@@ -311,7 +312,7 @@ class TrainingRun:
                 for name, value in played.items()
                 if name.startswith("command_error/")
             },
-            "versions": _versions(),
+            "versions": versions(),
             "wall_seconds": self.clock.seconds(),
         }
         write_json(self.run.summary, self.facts)
@@ -348,13 +349,3 @@ def _sinks(config: RunConfig) -> list[str]:
 
 def _plain(config: RunConfig) -> dict[str, Any]:
     return {"project": config.logger.wandb_project, "task": config.task.name, "seed": config.seed}
-
-
-def _versions() -> dict[str, str]:
-    versions = {"ksim": ksim_cli.__version__}
-    for name in VERSIONED:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return versions

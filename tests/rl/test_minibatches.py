@@ -37,7 +37,9 @@ def test_a_pass_sees_each_transition_once_and_as_many_of_each_group(num_groups):
         part = parts.take(minibatch)
         assert part.value.shape == (num_groups * T,) and part.carry == ()
         np.testing.assert_array_equal(part.action[:, 0], part.value)
-        np.testing.assert_array_equal(part.obs["actor"] - part.value[:, None], [[0.25, 0.5]] * len(part.value))
+        np.testing.assert_array_equal(
+            part.obs["actor"] - part.value[:, None], [[0.25, 0.5]] * len(part.value)
+        )
         np.testing.assert_array_equal(part.done, part.value % 2 == 0)
         group = np.asarray(part.value % 100) // (N // num_groups)
         assert np.bincount(group.astype(int)).tolist() == [T] * num_groups

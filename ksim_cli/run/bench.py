@@ -1,0 +1,201 @@
+"""`ksim bench`: how fast a task trains here, and where the time goes."""
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax
+
+from ksim_cli.config.schema import RunConfig
+from ksim_cli.io.console import Console, open_console
+from ksim_cli.physics.engine import resolve_engine
+from ksim_cli.rl.ppo import TrainState
+from ksim_cli.run.compile import Compiled, compile_training
+from ksim_cli.run.memory import refuse_too_large
+from ksim_cli.run.session import Trainer, make_trainer, versions
+
+WARM_UP_ITERATIONS = 20
+"""Iterations before measuring, so that episodes are at all times of their lives."""
+LEAST_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Control steps of one environment per second, each alone.
+
+    Attributes:
+        raw: physics only, from the states and with the torques of the rollout.
+        rollout: policy, critic, actuators, physics, observations, terminations, resets.
+        update: rewards, advantages and all minibatches.
+        training: whole iterations, as `ksim train` runs them.
+    """
+
+    raw: float
+    rollout: float
+    update: float
+    training: float
+
+
+class Bench:
+    """A training run some iterations in, whose parts can be run alone.
+
+    Args:
+        trainer: of which results hold `ctrl`.
+        compiled: its training iteration.
+        iterations: iterations of one dispatch of it.
+        seed: of the run.
+    """
+
+    def __init__(self, trainer: Trainer, compiled: Compiled, iterations: int, seed: int) -> None:
+        algorithm, setup = trainer.algorithm, trainer.setup
+        self._engine = trainer.env.engine
+        self._substeps = trainer.env.timing.num_substeps
+        self._env_steps = setup.num_steps * setup.env.num_envs
+        self._iterations = iterations
+        self._train = compiled.step
+        self._act = jax.jit(lambda state, key: algorithm.act(setup, state, key))
+        self._learn = jax.jit(lambda *arguments: algorithm.learn(setup, *arguments))
+        self._key = jax.random.key(seed)
+        self._state: TrainState = compiled.init(seed)
+
+    def warm_up(self) -> None:
+        """Runs the first iterations, and every part once."""
+        for _ in range(max(1, WARM_UP_ITERATIONS // self._iterations)):
+            self._state = self._train(self._state)[0]
+        self.round()
+
+    def round(self) -> Rates:
+        """Runs every part once; the run goes on by two dispatches and a rollout."""
+        bare = self._engine.bare(self._state.env.physics, self._substeps)
+        (state, rollout), acting = _timed(self._act, self._state, self._key)
+        (self._state, *_), learning = _timed(self._learn, state, rollout, self._key)
+        torques = jax.block_until_ready(rollout.results.steps.view.ctrl)
+        _, raw = _timed(bare, torques)
+        (self._state, *_), training = _timed(self._train, self._state)
+        return Rates(
+            raw=self._env_steps / raw,
+            rollout=self._env_steps / acting,
+            update=self._env_steps / learning,
+            training=self._iterations * self._env_steps / training,
+        )
+
+
+def bench(config: RunConfig) -> None:
+    """Measures for `bench_seconds`, prints a table and, last, one line of JSON."""
+    console = open_console(None)
+    trainer = make_trainer(config, recorded=("ctrl",))
+    compiled = compile_training(trainer, config.epochs_per_log_step, console)
+    refuse_too_large(config, compiled.memory, trainer.num_devices)
+    subject = Bench(trainer, compiled, config.epochs_per_log_step, config.seed)
+    with console.status("warming up"):
+        subject.warm_up()
+    rounds: list[Rates] = []
+    with console.status("measuring"):
+        end = time.perf_counter() + config.bench_seconds
+        while len(rounds) < LEAST_ROUNDS or time.perf_counter() < end:
+            rounds.append(subject.round())
+    rates = {
+        name: statistics.median(getattr(one, name) for one in rounds) for name in asdict(rounds[0])
+    }
+    shares = {
+        f"{name}_share": statistics.median(getattr(one, name) / one.raw for one in rounds)
+        for name in ("rollout", "update", "training")
+    }
+    _table(console, config, trainer, rates, shares)
+    facts = {
+        **_setting(config, trainer),
+        "rounds": len(rounds),
+        "physics_steps_per_second": rates["raw"] * trainer.env.timing.num_substeps,
+        **{f"{name}_steps_per_second": rate for name, rate in rates.items()},
+        **shares,
+        "compile_seconds": compiled.seconds,
+        "bytes_per_env": _bytes_per_env(compiled, trainer),
+        **_machine(),
+    }
+    print(json.dumps({name: _rounded(value) for name, value in facts.items()}), flush=True)
+
+
+def _setting(config: RunConfig, trainer: Trainer) -> dict[str, Any]:
+    return {
+        "task": config.task.name,
+        "engine": resolve_engine(config.engine.type),
+        "num_envs": config.num_envs,
+        "batch_size": config.batch_size,
+        "num_steps": trainer.setup.num_steps,
+        "num_passes": trainer.algorithm.num_passes,
+        "substeps": trainer.env.timing.num_substeps,
+        "epochs_per_log_step": config.epochs_per_log_step,
+    }
+
+
+def _machine() -> dict[str, Any]:
+    device = jax.devices()[0]
+    return {
+        "device": device.device_kind,
+        "platform": device.platform,
+        "num_devices": jax.device_count(),
+        "cores": _cores(),
+        "machine": platform.machine(),
+        "versions": versions(),
+    }
+
+
+def _cores() -> int | None:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
+
+
+def _bytes_per_env(compiled: Compiled, trainer: Trainer) -> float | None:
+    """Bytes that one more environment takes on its device, and on the host beside it."""
+    if compiled.memory is None:
+        return None
+    num_envs = trainer.setup.env.num_envs
+    host = sum(rows.nbytes for rows in trainer.task_engine().host_state().values())
+    return compiled.memory.per_env(num_envs // trainer.num_devices) + host / num_envs
+
+
+def _table(
+    console: Console,
+    config: RunConfig,
+    trainer: Trainer,
+    rates: dict[str, float],
+    shares: dict[str, float],
+) -> None:
+    says = {
+        "raw": "physics alone",
+        "rollout": "rollout",
+        "update": "update",
+        "training": "training, end to end",
+    }
+    rows = [
+        (
+            says[name],
+            f"{rate:,.0f}",
+            f"{rate * trainer.env.timing.num_substeps:,.0f}",
+            f"{shares.get(f'{name}_share', 1.0):.0%}",
+        )
+        for name, rate in rates.items()
+    ]
+    title = (
+        f"{config.task.name}: {config.num_envs} environments x {trainer.setup.num_steps} steps,"
+        f" engine {resolve_engine(config.engine.type)} on {jax.devices()[0].device_kind}"
+    )
+    console.table(title, ["", "env steps/s", "physics steps/s", "of physics"], rows)
+
+
+def _timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+    """What a function gives, when it is there, and the seconds it took."""
+    begin = time.perf_counter()
+    result = jax.block_until_ready(function(*arguments))
+    return result, time.perf_counter() - begin
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.5g}") if isinstance(value, float) else value
