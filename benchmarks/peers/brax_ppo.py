@@ -13,11 +13,14 @@ of `num-envs / batch-size` minibatches, every environment is unrolled once per i
 
 Nothing but training is timed: no evaluation is run, and the environments are not reset between
 epochs. The physics is playground's own model; its options are in the output, because two models of
-the same robot cost the same only if integrator and solver iterations agree. What decides how well
-it learns, not how fast it runs (learning rate, discount, ...), and which observations the networks
-see, is as playground tuned it for the environment. An epoch is one call of a compiled program; the
-rate is the median over the epochs after those that compiled. Progress goes to stderr; the last line
-on stdout is JSON. A rate is control steps per second.
+the same robot cost the same only if integrator and solver iterations agree: run what is compared
+with `integrator=euler iterations=1 ls_iterations=4`, say. What decides how well it learns, not how
+fast it runs (learning rate, discount, ...), and which observations the networks see, is as
+playground tuned it for the environment. An epoch is one call of a compiled program; the rate is the
+median over the epochs after those that compiled, and all that the training call took beyond that
+rate is `compile_s`, cold, without a compilation cache. (With JAX 0.8 brax compiles its epoch twice;
+JAX_PMAP_SHMAP_MERGE=0 in the environment spares it the second time.) Progress goes to stderr; the
+last line on stdout is JSON. A rate is control steps per second.
 """
 
 import argparse
@@ -157,6 +160,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     from mujoco_playground import registry, wrapper
 
     imports = time.perf_counter() - START
+    jax.config.update("jax_enable_compilation_cache", False)
     config = registry.get_default_config(arguments.env)
     impl = arguments.impl or (config.impl if jax.default_backend() == "gpu" else "jax")
     env = registry.load(arguments.env, config=config, config_overrides={"impl": impl})
@@ -192,6 +196,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         **physics_options(env),
         "iteration_env_steps": iteration_steps,
         "iterations_per_epoch": iterations,
+        "pmap_shmap_merge": getattr(jax.config, "jax_pmap_shmap_merge", None),
         "import_s": imports,
         **clock.summary(begin, iteration_steps),
         "device": jax.devices()[0].device_kind,
