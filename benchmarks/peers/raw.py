@@ -5,12 +5,12 @@
         --substeps 4 --steps 50 --impl batch
 
 `batch` is `mujoco.batch` on the CPU's cores; `jax` and `warp` are `mjx.step` on JAX's device (warp:
-a CUDA GPU, with "jax[cuda12]" and "mujoco-mjx[warp]"). Controls are random, the same for every
-implementation, and change at each control step of `substeps` physics steps. Every repeat starts
-from the same states: the model's first keyframe if it has one, joints scattered a little. The rate
-is the median over the repeats after one that is not counted. `compile_s` is cold, but warp keeps
-its kernels in a cache of its own from one run to the next. Progress goes to stderr; the last line
-on stdout is JSON.
+with "mujoco-mjx[warp]"; it runs on CUDA GPUs and, on one core, on CPUs). Controls are random, the
+same for every implementation, and change at each control step of `substeps` physics steps. Every
+repeat starts from the same states: the model's first keyframe if it has one, joints scattered a
+little. The rate is the median over the repeats after one that is not counted. `compile_s` is cold,
+but warp keeps its kernels in a cache of its own from one run to the next. Progress goes to stderr;
+the last line on stdout is JSON.
 """
 
 import argparse
