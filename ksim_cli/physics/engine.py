@@ -126,7 +126,7 @@ class Engine(Protocol):
     spec: EngineSpec
 
     def init(self) -> Any:
-        """The state with every environment at the model's default pose, forwarded."""
+        """A state that is to be reset before anything else is done with it."""
         ...
 
     def prepare(self, qpos: jax.Array, qvel: jax.Array, variant: jax.Array) -> Any:

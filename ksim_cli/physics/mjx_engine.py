@@ -20,6 +20,10 @@ from ksim_cli.physics.engine import HUGE, EngineSpec, View
 TINY_FRICTION = 1e-8
 """Friction loss, N m, of a joint that has none while some variant's has."""
 
+# Traced once for all programs and all sizes, which is a good part of the time to the first step.
+_step = jax.jit(mjx.step)
+_forward = jax.jit(mjx.forward)
+
 _PUBLIC = {f.name for f in dataclasses.fields(mjx.Data)}
 
 
@@ -60,8 +64,7 @@ class MjxEngine:
 
     def init(self) -> MjxState:
         """See `Engine.init`."""
-        n = self.spec.num_envs
-        return self._forward(MjxState(data=self._blank(), variant=jnp.zeros(n, jnp.int32)))
+        return MjxState(data=self._blank(), variant=jnp.zeros(self.spec.num_envs, jnp.int32))
 
     def prepare(self, qpos: jax.Array, qvel: jax.Array, variant: jax.Array) -> MjxState:
         """See `Engine.prepare`: a forward pass under each environment's own model."""
@@ -78,7 +81,7 @@ class MjxEngine:
 
     def step(self, state: MjxState, ctrl: jax.Array, num_steps: int) -> MjxState:
         """See `Engine.step`."""
-        step = self._models.batched(mjx.step, state.variant)
+        step = self._models.batched(_step, state.variant)
 
         def once(data: Any, _: None) -> tuple[Any, None]:
             return step(data), None
@@ -145,7 +148,7 @@ class MjxEngine:
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), data)
 
     def _forward(self, state: MjxState) -> MjxState:
-        forward = self._models.batched(mjx.forward, state.variant)
+        forward = self._models.batched(_forward, state.variant)
         return state.replace(data=forward(state.data))
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -49,19 +50,25 @@ def compile_training(trainer: Trainer, iterations: int, console: Console) -> Com
     """
     start = time.monotonic()
     algorithm, setup = trainer.algorithm, trainer.setup
-    abstract, layout, shardings = _abstract(trainer)
-    init = jax.jit(lambda key: strong(algorithm.init(setup, key)), out_shardings=layout)
+
+    def fresh(key: jax.Array) -> TrainState:
+        return strong(algorithm.init(setup, key))
+
+    abstract, layout, shardings = _laid_out(jax.eval_shape(fresh, jax.random.key(0)), trainer)
+    init = jax.jit(fresh, out_shardings=layout)
     step = jax.jit(
         partial(iterate, partial(algorithm.train_step, setup), iterations),
         donate_argnums=0,
         **shardings,
     )
-    with console.status("compiling the training iteration"):
+    with console.status("compiling the training iteration"), ThreadPoolExecutor() as threads:
+        starting = threads.submit(init.lower(jax.random.key(0)).compile)
         lowered = step.lower(abstract)
         check_stable(abstract, lowered.out_info[0])
         compiled = lowered.compile()
+        start_compiled = starting.result()
     return Compiled(
-        init=lambda seed: init(jax.random.key(seed)),
+        init=lambda seed: start_compiled(jax.random.key(seed)),
         step=compiled,
         abstract=abstract,
         seconds=time.monotonic() - start,
@@ -70,13 +77,14 @@ def compile_training(trainer: Trainer, iterations: int, console: Console) -> Com
     )
 
 
-def _abstract(trainer: Trainer) -> tuple[TrainState, TrainState | None, dict[str, Any]]:
+def _laid_out(
+    abstract: TrainState, trainer: Trainer
+) -> tuple[TrainState, TrainState | None, dict[str, Any]]:
     """Shapes of the training state with their layout, that layout, and `jax.jit`'s part of it."""
-    algorithm, setup, mesh = trainer.algorithm, trainer.setup, trainer.mesh
-    abstract = jax.eval_shape(lambda key: strong(algorithm.init(setup, key)), jax.random.key(0))
+    mesh = trainer.mesh
     if mesh is None:
         return abstract, None, {}
-    layout = state_layout(abstract, setup.env.num_envs, mesh)
+    layout = state_layout(abstract, trainer.setup.env.num_envs, mesh)
     abstract = jax.tree.map(
         lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
         abstract,
