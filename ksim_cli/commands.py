@@ -103,9 +103,11 @@ def _train(config: RunConfig) -> float | None:
         return _view(config)
     if config.collect_dataset:
         return _collect(config)
+    from ksim_cli.run import hosts
     from ksim_cli.run.backend import prepare
     from ksim_cli.run.train import train
 
+    hosts.join()
     prepare(config)
     return train(config)
 

@@ -38,6 +38,7 @@ class RunKeys:
     """Run control."""
 
     seed: int = key(0, "root of every random number", least=0, most=2**32 - 1)
+    num_seeds: int = key(1, "seeds trained in one program (engine=mjx): seed, seed + 1, …", least=1)
     run_dir: str | None = key(None, "folder of this run; null: runs/<task>/<time>")
     resume: str | None = key(None, "continue a run: its folder, or latest")
     num_iterations: int | None = key(
@@ -97,7 +98,7 @@ class TrainingKeys:
     rollout_length_seconds: float | None = key(None, "length of a rollout", unit="s", above=0)
     rollout_length_frames: int | None = key(None, "the same in control steps", least=1)
     num_devices: int | None = key(
-        None, "devices that the environments are spread over (engine=mjx); null: all", least=1
+        None, "devices the environments, or seeds, are spread over (engine=mjx); null: all", least=1
     )
     stagger_episodes: bool = key(True, "environments begin at random times of a first episode")
     reward_clip_min: float | None = key(None, "lower clip of the total reward")
@@ -125,6 +126,9 @@ class ViewerKeys:
     """Showing and evaluating a policy."""
 
     checkpoint: str | None = key(None, "run folder, one of its checkpoints, or latest")
+    checkpoint_seed: int | None = key(
+        None, "whose policy acts, of a run with num_seeds; null: which evaluated best", least=0
+    )
     policy: str | None = key(None, "acts instead of a checkpoint", choices=("zero", "random"))
     viewer: str = key("video", "video: render to a file", choices=("video",))
     run_model_viewer: bool = key(False, "`ksim train run_model_viewer=true` is `ksim view`")

@@ -78,6 +78,8 @@ def _sizes(config: RunConfig) -> Iterator[str]:
             f"batch_size={config.batch_size}: must divide num_envs={config.num_envs}"
             f" (it counts environments per minibatch). Nearest: {', '.join(map(str, near))}"
         )
+    if config.seed + config.num_seeds > 2**32:
+        yield f"num_seeds={config.num_seeds}: seed={config.seed} and those after it exceed 2^32 - 1"
     yield from _engine(config)
     seconds, frames = config.rollout_length_seconds, config.rollout_length_frames
     if seconds is None and frames is None:

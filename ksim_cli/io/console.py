@@ -5,6 +5,7 @@ are plain lines only, few of them and without control characters. The log file i
 """
 
 import contextlib
+import io
 import re
 import sys
 import time
@@ -28,9 +29,23 @@ _REFRESHES_PER_SECOND = 8.0
 class Console:
     """Standard output and a run's log file; made by `open_console`."""
 
-    def __init__(self, stream: TextIO, rich: "RichConsole | None", log: TextIO | None) -> None:
-        """Write to `stream`, by `rich` where it is a terminal, and to `log` as plain text."""
+    def __init__(
+        self,
+        stream: TextIO,
+        rich: "RichConsole | None",
+        log: TextIO | None,
+        errors: TextIO | None = None,
+    ) -> None:
+        """Write to `stream`, by `rich` where it is a terminal, and to `log` as plain text.
+
+        Args:
+            stream: where lines go.
+            rich: shows them where it is a terminal.
+            log: gets everything as plain text.
+            errors: where warnings go if there is no terminal; None: standard error.
+        """
         self._stream = stream
+        self._errors = errors
         self._rich = rich
         self._log = log
         self._live: Live | None = None
@@ -52,7 +67,7 @@ class Console:
                 f"warning: {_clean(text)}", style="yellow", markup=False, soft_wrap=True
             )
         else:
-            print(f"warning: {_clean(text)}", file=sys.stderr, flush=True)
+            print(f"warning: {_clean(text)}", file=self._errors or sys.stderr, flush=True)
         self.log(f"warning: {text}")
 
     def log(self, text: str) -> None:
@@ -288,6 +303,11 @@ def open_console(log_path: Path | None, stream: TextIO | None = None) -> Console
         if rich.is_dumb_terminal:
             rich = None
     return Console(out, rich, log)
+
+
+def silent_console() -> Console:
+    """One that shows nothing, for a process that is not the one to speak."""
+    return Console(io.StringIO(), None, None, errors=io.StringIO())
 
 
 def _clean(text: str) -> str:

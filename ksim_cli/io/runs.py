@@ -52,6 +52,10 @@ class RunFolder:
         """What the console showed, as plain text."""
         return self.path / "train.log"
 
+    def seed_folder(self, seed: int) -> Path:
+        """What belongs to one of several seeds that were trained together."""
+        return self.path / "seeds" / str(seed)
+
     @classmethod
     def create(cls, root: Path, task: str, now: datetime | None = None) -> "RunFolder":
         """Make a new folder `root/<task>/<YYYY-MM-DD_HH-MM-SS>`, with `-1`, `-2`, … if taken.

@@ -90,7 +90,7 @@ def bench(config: RunConfig) -> None:
     console = open_console(None)
     trainer = make_trainer(config, recorded=("ctrl",))
     compiled = compile_training(trainer, config.epochs_per_log_step, console)
-    refuse_too_large(config, compiled.memory, trainer.num_devices)
+    refuse_too_large(config, compiled.memory, trainer.spread)
     subject = Bench(trainer, compiled, config.epochs_per_log_step, config.seed)
     with console.status("warming up"):
         subject.warm_up()
@@ -158,7 +158,7 @@ def _bytes_per_env(compiled: Compiled, trainer: Trainer) -> float | None:
         return None
     num_envs = trainer.setup.env.num_envs
     host = sum(rows.nbytes for rows in trainer.task_engine().host_state().values())
-    return compiled.memory.per_env(num_envs // trainer.num_devices) + host / num_envs
+    return compiled.memory.per_env(num_envs // trainer.spread) + host / num_envs
 
 
 def _table(

@@ -9,11 +9,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import NamedSharding, PartitionSpec
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ksim_cli.io.console import Console
 from ksim_cli.rl.ppo import Incident, Metrics, TrainState
-from ksim_cli.run.devices import state_layout
+from ksim_cli.run.devices import AXIS, state_layout
 from ksim_cli.run.memory import Memory, measure
 from ksim_cli.run.session import Trainer
 
@@ -49,26 +50,27 @@ def compile_training(trainer: Trainer, iterations: int, console: Console) -> Com
         console: says what goes on.
     """
     start = time.monotonic()
-    algorithm, setup = trainer.algorithm, trainer.setup
-
-    def fresh(key: jax.Array) -> TrainState:
-        return strong(algorithm.init(setup, key))
-
-    abstract, layout, shardings = _laid_out(jax.eval_shape(fresh, jax.random.key(0)), trainer)
-    init = jax.jit(fresh, out_shardings=layout)
-    step = jax.jit(
-        partial(iterate, partial(algorithm.train_step, setup), iterations),
-        donate_argnums=0,
-        **shardings,
-    )
+    init, step, first = _programs(trainer, iterations)
+    abstract = jax.eval_shape(init, first(0))
+    layout = None
+    laid_out: dict[str, Any] = {}
+    if trainer.mesh is not None:
+        layout = _layout(abstract, trainer, trainer.mesh)
+        abstract = jax.tree.map(
+            lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+            abstract,
+            layout,
+        )
+        everywhere = NamedSharding(trainer.mesh, PartitionSpec())
+        laid_out["out_shardings"] = (layout, everywhere, everywhere)
     with console.status("compiling the training iteration"), ThreadPoolExecutor() as threads:
-        starting = threads.submit(init.lower(jax.random.key(0)).compile)
-        lowered = step.lower(abstract)
+        starting = threads.submit(jax.jit(init, out_shardings=layout).lower(first(0)).compile)
+        lowered = jax.jit(step, donate_argnums=0, **laid_out).lower(abstract)
         check_stable(abstract, lowered.out_info[0])
         compiled = lowered.compile()
         start_compiled = starting.result()
     return Compiled(
-        init=lambda seed: start_compiled(jax.random.key(seed)),
+        init=lambda seed: start_compiled(first(seed)),
         step=compiled,
         abstract=abstract,
         seconds=time.monotonic() - start,
@@ -77,21 +79,31 @@ def compile_training(trainer: Trainer, iterations: int, console: Console) -> Com
     )
 
 
-def _laid_out(
-    abstract: TrainState, trainer: Trainer
-) -> tuple[TrainState, TrainState | None, dict[str, Any]]:
-    """Shapes of the training state with their layout, that layout, and `jax.jit`'s part of it."""
-    mesh = trainer.mesh
-    if mesh is None:
-        return abstract, None, {}
-    layout = state_layout(abstract, trainer.setup.env.num_envs, mesh)
-    abstract = jax.tree.map(
-        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-        abstract,
-        layout,
-    )
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    return abstract, layout, {"out_shardings": (layout, everywhere, everywhere)}
+def _programs(trainer: Trainer, iterations: int) -> tuple[Any, Any, Callable[[int], Any]]:
+    """The start and the iteration, of one seed or of several at once; and what the start takes."""
+    algorithm, setup, count = trainer.algorithm, trainer.setup, trainer.num_seeds
+    step = partial(iterate, partial(algorithm.train_step, setup), iterations)
+
+    def init(seed: jax.Array) -> TrainState:
+        return strong(algorithm.init(setup, jax.random.key(seed)))
+
+    if count == 1:
+        return init, step, np.uint32
+    init, step = jax.vmap(init), jax.vmap(step)
+    if trainer.mesh is not None:
+        spread = PartitionSpec(AXIS)
+        each = partial(
+            jax.shard_map, mesh=trainer.mesh, in_specs=spread, out_specs=spread, check_vma=False
+        )
+        init, step = each(init), each(step)
+    return init, step, lambda seed: np.arange(seed, seed + count, dtype=np.uint32)
+
+
+def _layout(abstract: TrainState, trainer: Trainer, mesh: Mesh) -> TrainState:
+    """Where each leaf of the state lies: of several seeds, each on one device."""
+    if trainer.num_seeds > 1:
+        return jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec(AXIS)), abstract)
+    return state_layout(abstract, trainer.setup.env.num_envs, mesh)
 
 
 def iterate(

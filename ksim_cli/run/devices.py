@@ -11,41 +11,61 @@ from ksim_cli.errors import UserError
 from ksim_cli.physics.engine import resolve_engine
 from ksim_cli.rl.ppo import TrainState
 
-AXIS = "envs"
+AXIS = "devices"
 """Name of the mesh's only axis."""
 
 
 def choose_mesh(config: RunConfig) -> Mesh | None:
-    """The devices that the environments are spread over; None where there is only one.
+    """The devices that a run is spread over; None where there is only one.
 
     Raises:
-        UserError: fewer devices than asked for, or environments that cannot be spread evenly.
+        UserError: fewer devices than asked for, environments or seeds that cannot be spread
+            evenly, or an engine that does neither.
     """
     asked, there = config.num_devices, jax.device_count()
     if resolve_engine(config.engine.type) == "mujoco":
-        if asked not in (None, 1):
-            raise UserError(
-                f"num_devices={asked}: engine=mujoco computes on one device (its physics on all"
-                " CPU cores). Leave out num_devices, or use engine=mjx"
-            )
+        _refuse_for_mujoco(config)
         return None
     if asked is not None and asked > there:
         raise UserError(
             f"num_devices={asked}: there {'is' if there == 1 else 'are'} {there}"
             f" ({jax.devices()[0].device_kind}). Leave out num_devices to use all"
         )
+    if asked is not None and jax.process_count() > 1 and asked != there:
+        raise UserError(
+            f"num_devices={asked}: several processes train on all of their {there} devices."
+            " Leave out num_devices"
+        )
     count = asked or there
     if count == 1:
         return None
-    for name in ("num_envs", "batch_size"):
+    for name in ("num_envs", "batch_size") if config.num_seeds == 1 else ("num_seeds",):
         number = getattr(config, name)
         if number % count:
             raise UserError(
-                f"{name}={number}: must be a multiple of the {count} devices that the environments"
-                f" are spread over. Type {name}={-(-number // count) * count}, or fewer with"
-                " num_devices="
+                f"{name}={number}: must be a multiple of the {count} devices that it is spread"
+                f" over. Type {name}={-(-number // count) * count}, or fewer with num_devices="
             )
     return Mesh(np.array(jax.devices()[:count]), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def _refuse_for_mujoco(config: RunConfig) -> None:
+    """The batch of simulations belongs to one process and one program."""
+    if config.num_devices not in (None, 1):
+        raise UserError(
+            f"num_devices={config.num_devices}: engine=mujoco computes on one device (its physics"
+            " on all CPU cores). Leave out num_devices, or use engine=mjx"
+        )
+    if config.num_seeds > 1:
+        seeds = ",".join(str(config.seed + i) for i in range(min(config.num_seeds, 8)))
+        raise UserError(
+            f"num_seeds={config.num_seeds}: engine=mujoco trains one seed at a time. Use"
+            f" engine=mjx, or one run for each: ksim train -m seed={seeds}"
+        )
+    if jax.process_count() > 1:
+        raise UserError(
+            f"engine=mujoco: trains in one process, there are {jax.process_count()}. Use engine=mjx"
+        )
 
 
 def state_layout(state: TrainState, num_envs: int, mesh: Mesh) -> TrainState:

@@ -1,16 +1,17 @@
 """From a configuration to the objects that train or act."""
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import jax
 from jax.sharding import Mesh
 
 import ksim_cli
 from ksim_cli import registry
+from ksim_cli.config.saved import read_config
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv
 from ksim_cli.errors import UserError
@@ -22,6 +23,7 @@ from ksim_cli.physics.engine import Engine
 from ksim_cli.rl.ppo import PPO, Setup
 from ksim_cli.rl.rollout import Actor, RandomAgent, ZeroAgent
 from ksim_cli.run.devices import choose_mesh
+from ksim_cli.run.seeds import each_seed, variables_of
 from ksim_cli.task import TaskModel, make_task
 
 VERSIONED = ("jax", "mujoco", "mujoco-mjx", "flax", "optax", "orbax-checkpoint", "numpy")
@@ -38,7 +40,8 @@ class Trainer:
         algorithm: the learning algorithm.
         setup: environments, agent, optimizer and sizes.
         env: the setup's environments.
-        mesh: the devices they are spread over; None: one device.
+        mesh: the devices they are spread over, or of several seeds the seeds; None: one device.
+        num_seeds: seeds that are trained in one program.
     """
 
     task_model: TaskModel
@@ -46,11 +49,12 @@ class Trainer:
     setup: Setup
     env: TaskEnv
     mesh: Mesh | None
+    num_seeds: int = 1
 
     @property
-    def num_devices(self) -> int:
-        """Devices that the environments are spread over."""
-        return 1 if self.mesh is None else self.mesh.size
+    def spread(self) -> int:
+        """Devices that the environments of one seed are spread over."""
+        return 1 if self.mesh is None or self.num_seeds > 1 else self.mesh.size
 
     def task_engine(self) -> Engine:
         """The engine of the training environments."""
@@ -77,7 +81,12 @@ def make_trainer(config: RunConfig, recorded: Collection[str] = ()) -> Trainer:
     def update_model(*arguments: Any) -> Any:
         return task.update_model(algorithm, *arguments)
 
-    env = task_model.make_env(config.num_envs, training=True, mesh=mesh, recorded=recorded)
+    env = task_model.make_env(
+        config.num_envs,
+        training=True,
+        mesh=mesh if config.num_seeds == 1 else None,
+        recorded=recorded,
+    )
     setup = Setup(
         env=env,
         agent=task_model.make_agent(),
@@ -86,7 +95,14 @@ def make_trainer(config: RunConfig, recorded: Collection[str] = ()) -> Trainer:
         num_steps=rollout_steps(config),
         batch_size=config.batch_size,
     )
-    return Trainer(task_model=task_model, algorithm=algorithm, setup=setup, env=env, mesh=mesh)
+    return Trainer(
+        task_model=task_model,
+        algorithm=algorithm,
+        setup=setup,
+        env=env,
+        mesh=mesh,
+        num_seeds=config.num_seeds,
+    )
 
 
 def rollout_steps(config: RunConfig) -> int:
@@ -141,11 +157,30 @@ def load_policy(config: RunConfig, task_model: TaskModel, console: Console) -> L
             f" ksim train resume={run.path}, or name another with checkpoint="
         )
     agent = task_model.make_agent()
-    target = jax.eval_shape(agent.init, jax.random.key(0))
-    variables = store.restore_subtree(step, "train/learner/variables", target)
-    level = store.restore_subtree(step, "train/env/level", jax.ShapeDtypeStruct((), "float32"))
-    console.print(f"policy: {run.path}, iteration {step}")
+    policies = variables_of(store, step, agent, config.num_seeds)
+    index, which = _chosen_seed(config, run)
+    variables, level = each_seed(policies, config.num_seeds)[index]
+    console.print(f"policy: {run.path}, iteration {step}{which}")
     return LoadedPolicy(agent, variables, float(level), run, step)
+
+
+def _chosen_seed(config: RunConfig, run: RunFolder) -> tuple[int, str]:
+    """Which of several seeds' policies acts, and how to say so."""
+    asked, count = config.checkpoint_seed, config.num_seeds
+    first = int(read_config(run.config)["seed"])
+    seeds = range(first, first + count)
+    if asked is not None and asked not in seeds:
+        trained = f"seed {first}" if count == 1 else f"seeds {first} to {first + count - 1}"
+        raise UserError(f"checkpoint_seed={asked}: {run.path} trained {trained}")
+    if count == 1:
+        return 0, ""
+    if asked is not None:
+        return seeds.index(asked), f", seed {asked}"
+    if not run.summary.exists():
+        return 0, f", seed {first} (it has not been evaluated which is best)"
+    returns = json.loads(run.summary.read_text())["eval_return_per_seed"]
+    best = returns.index(max(returns))
+    return best, f", seed {seeds[best]}, which evaluated best"
 
 
 def versions() -> dict[str, str]:

@@ -1,10 +1,9 @@
 """Training: the loop around the compiled iteration."""
 
+import contextlib
 import json
-import math
 import traceback
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,23 @@ from ksim_cli.config.saved import write_config
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
 from ksim_cli.io.checkpoints import CheckpointStore
-from ksim_cli.io.console import Console, open_console
-from ksim_cli.io.metrics import MetricsLog, open_loggers
+from ksim_cli.io.console import Console, open_console, silent_console
 from ksim_cli.io.runs import RunFolder, find_run, write_json
 from ksim_cli.models.policy import Variables
 from ksim_cli.physics.engine import resolve_engine
-from ksim_cli.rl.ppo import Incident, Metrics, TrainState
+from ksim_cli.rl.ppo import Incident, TrainState
+from ksim_cli.run import hosts
 from ksim_cli.run.compile import Compiled, compile_training
 from ksim_cli.run.describe import describe
 from ksim_cli.run.evaluate import Evaluator
+from ksim_cli.run.journal import EVALUATED, Journal, Row, scalars, together
 from ksim_cli.run.memory import explained, refuse_too_large
 from ksim_cli.run.schedule import Rate, Timer
+from ksim_cli.run.seeds import each_seed, variables_of
 from ksim_cli.run.session import RUNS, Trainer, make_trainer, versions
 from ksim_cli.run.signals import Interrupted, StopSignals
 from ksim_cli.types import QUARANTINE_CAUSES
 
-EVALUATED = ("episode_return_mean", "episode_return_std", "episode_length_mean")
 SHOWN = ("episode_return", "episode_length", "reward", "policy_loss", "value_loss", "entropy", "kl")
 
 
@@ -46,13 +46,14 @@ def train(config: RunConfig) -> float:
     """
     clock = Clock()
     fresh = config.resume is None and config.run_dir is None
-    run = _run_folder(config)
-    with run.lock(), StopSignals() as signals:
-        console = open_console(run.log)
+    run = RunFolder(Path(hosts.told(lambda: str(_run_folder(config).path))))
+    alone = run.lock() if hosts.leads() else contextlib.nullcontext()
+    with alone, StopSignals() as signals:
+        console = open_console(run.log) if hosts.leads() else silent_console()
         try:
             return TrainingRun(config, run, console, clock, signals).execute()
         except UserError:
-            if fresh and not run.config.exists():
+            if fresh and hosts.leads() and not run.config.exists():
                 run.discard()  # nothing has begun
             raise
         except Interrupted as stop:
@@ -104,7 +105,9 @@ class TrainingRun:
         self.console = console
         self.clock = clock
         self.signals = signals
+        self.writes = hosts.leads()
         self.store = CheckpointStore(run.checkpoints)
+        self.journal = Journal(run, config, console.warn)
         self.iteration = 0
         self.env_steps = 0
         self.facts: dict[str, Any] = {"first_step_seconds": None, "env_steps_per_second": None}
@@ -118,11 +121,12 @@ class TrainingRun:
         saved = self._saved_step()
         if saved is not None and self._finished():
             return self._over(trainer, saved)
-        write_config(self.config, self.run.config)
-        with explained(self.config, trainer.num_devices) as used:
+        if self.writes:
+            write_config(self.config, self.run.config)
+        with explained(self.config, trainer.spread) as used:
             compiled = compile_training(trainer, self.config.epochs_per_log_step, self.console)
             used.memory = compiled.memory
-            refuse_too_large(self.config, compiled.memory, trainer.num_devices)
+            refuse_too_large(self.config, compiled.memory, trainer.spread)
             self.facts["compile_seconds"] = compiled.seconds
             state = self._start(trainer, compiled, saved)
             evaluator = self._evaluator(trainer)
@@ -138,14 +142,10 @@ class TrainingRun:
         )
         if self.run.summary.exists():
             return float(json.loads(self.run.summary.read_text())["eval_return_mean"])
-        agent = trainer.setup.agent
-        target = jax.eval_shape(agent.init, jax.random.key(0))
-        level = jax.ShapeDtypeStruct((), "float32")
-        return self._finish(
-            self._evaluator(trainer),
-            self.store.restore_subtree(saved, "train/learner/variables", target),
-            self.store.restore_subtree(saved, "train/env/level", level),
+        variables, level = variables_of(
+            self.store, saved, trainer.setup.agent, self.config.num_seeds
         )
+        return self._finish(self._evaluator(trainer), variables, level)
 
     def _evaluator(self, trainer: Trainer) -> Evaluator:
         return Evaluator(trainer.task_model, trainer.setup.agent, self.config.num_episodes)
@@ -154,7 +154,9 @@ class TrainingRun:
         """The checkpoint to resume from; None for a run that starts afresh."""
         if not self.config.resume:
             return None
-        saved = self.store.newest(self.console.warn)
+        newest = self.store.newest(self.console.warn) if self.writes else None
+        (step,) = hosts.agree(-1 if newest is None else newest)
+        saved = None if step < 0 else step
         if saved is None and self.store.steps():
             raise UserError(
                 f"resume={self.run.path}: none of its checkpoints can be read. Starting afresh"
@@ -167,17 +169,16 @@ class TrainingRun:
 
     def _start(self, trainer: Trainer, compiled: Compiled, saved: int | None) -> TrainState:
         """The state to go on from: a checkpoint's, or a fresh one."""
-        metrics = MetricsLog(self.run.metrics)
+        if self.writes:
+            self.journal.truncate_after(self.iteration)
         if saved is None:
             if self.config.resume:
                 self.console.print("no checkpoint yet: starting afresh")
-            metrics.truncate_after(0)
             return compiled.init(self.config.seed)
         engine = trainer.task_engine()
         target = {"train": compiled.abstract, "host": engine.host_state()}
         tree, _ = self.store.restore(saved, target)
         engine.load_host_state(tree["host"])
-        metrics.truncate_after(self.iteration)
         self.console.print(f"resumed at iteration {self.iteration} ({self.env_steps:,} env steps)")
         return tree["train"]
 
@@ -194,41 +195,41 @@ class TrainingRun:
         total = total_steps(config, trainer)
         rate = Rate(self.env_steps)
         with (
-            MetricsLog(self.run.metrics) as metrics_log,
-            closing(
-                open_loggers(_sinks(config), self.run.path, _plain(config), self.console.warn)
-            ) as loggers,
+            self.journal if self.writes else contextlib.nullcontext(),
             self.console.progress(total, self.env_steps, SHOWN) as progress,
         ):
             while not self._finished():
                 self.signals.check()
                 state, metrics, incident = compiled.step(state)
-                row = scalars(jax.device_get(metrics))
+                rows = scalars(metrics, config.num_seeds)
                 before, self.iteration = self.iteration, self.iteration + fused
                 self.env_steps += steps_each
                 self._first_step()
-                self._report(row, incident)
-                if valid.due(before, self.iteration) and not self._finished():
+                self._report(together(rows), incident)
+                evaluates, saves, stops = hosts.agree(
+                    valid.due(before, self.iteration),
+                    save.due(before, self.iteration),
+                    self.signals.received or 0,
+                )
+                if evaluates and not self._finished():
                     with rate.paused():
-                        self._evaluate(evaluator, state, row)
-                self.facts["env_steps_per_second"] = rate.per_second(self.env_steps)
-                row = {
+                        self._evaluate(evaluator, state, rows)
+                per_second = rate.per_second(self.env_steps) * config.num_seeds
+                self.facts["env_steps_per_second"] = per_second
+                head = {
                     "iteration": self.iteration,
                     "env_steps": self.env_steps,
                     "wall_seconds": self.clock.seconds(),
-                    "env_steps_per_second": self.facts["env_steps_per_second"],
-                    **row,
+                    "env_steps_per_second": per_second,
                 }
-                if config.log_train_metrics:
-                    metrics_log.append(row)
-                    loggers.log(row)
-                progress.update(self.env_steps, row)
-                due = save.due(before, self.iteration) and not self._finished()
-                if due or self.signals.received is not None:
+                if config.log_train_metrics and self.writes:
+                    self.journal.append(head, rows)
+                progress.update(self.env_steps, head | together(rows))
+                if stops or (saves and not self._finished()):
                     self._save(trainer, state)
-                if self.signals.received is not None:
+                if stops:
                     self.store.wait()
-                    self.signals.check()
+                    raise Interrupted(stops)
         self._save(trainer, state)
         return state
 
@@ -236,7 +237,7 @@ class TrainingRun:
         if self.facts["first_step_seconds"] is not None:
             return
         self.facts["first_step_seconds"] = self.clock.seconds()
-        if self.config.profile_memory:
+        if self.config.profile_memory and self.writes:
             jax.profiler.save_device_memory_profile(str(self.run.path / "memory.prof"))
 
     def _finished(self) -> bool:
@@ -247,16 +248,29 @@ class TrainingRun:
         by_steps = config.max_env_steps is not None and self.env_steps >= config.max_env_steps
         return by_iterations or by_steps
 
-    def _evaluate(self, evaluator: Evaluator, state: TrainState, row: dict[str, Any]) -> None:
+    def _evaluate(self, evaluator: Evaluator, state: TrainState, rows: Sequence[Row]) -> None:
         with self.console.status(f"evaluating at iteration {self.iteration}"):
-            played = evaluator(state.learner.variables, float(state.env.level), self.config.seed)
-        summary = played.summary()
-        row.update({f"eval_{name}": summary[name] for name in EVALUATED})
+            played = self._play(evaluator, state.learner.variables, state.env.level)
+        for row, summary in zip(rows, played, strict=True):
+            row.update({f"eval_{name}": summary[name] for name in EVALUATED})
+
+    def _play(
+        self, evaluator: Evaluator, variables: Variables, level: Any
+    ) -> list[dict[str, float]]:
+        """The summary of an evaluation of each seed's policy."""
+        config = self.config
+        policies = each_seed(jax.device_get(hosts.whole((variables, level))), config.num_seeds)
+        return [
+            evaluator(policy, float(level), config.seed + i).summary()
+            for i, (policy, level) in enumerate(policies)
+        ]
 
     def _save(self, trainer: Trainer, state: TrainState) -> None:
-        tree = {"train": state, "host": trainer.task_engine().host_state()}
-        info = {"iteration": self.iteration, "env_steps": self.env_steps}
-        self.store.save(self.iteration, tree, info)
+        state = hosts.whole(state)
+        if self.writes:
+            tree = {"train": state, "host": trainer.task_engine().host_state()}
+            info = {"iteration": self.iteration, "env_steps": self.env_steps}
+            self.store.save(self.iteration, tree, info)
 
     def _report(self, row: Mapping[str, Any], incident: Incident) -> None:
         """Says what went wrong in an iteration; the first non-finite environment is dumped."""
@@ -266,9 +280,10 @@ class TrainingRun:
                 " finite and were not applied"
             )
         path = self.run.path / "quarantine.npz"
-        if not row["quarantined"] or path.exists():
+        if not row["quarantined"] or not self.writes or path.exists():
             return
-        incident = jax.device_get(incident)
+        incidents = each_seed(jax.device_get(incident), self.config.num_seeds)
+        incident = next(one for one in incidents if one.cause)
         causes = [n for n, bit in QUARANTINE_CAUSES.items() if int(incident.cause) & bit]
         arrays = {f"obs_{k}": v for k, v in incident.obs.items()}
         arrays |= {f"view_{k}": v for k, v in incident.view.fields().items()}
@@ -282,19 +297,22 @@ class TrainingRun:
     def _describe(self, trainer: Trainer) -> None:
         config, setup = self.config, trainer.setup
         sizes = " + ".join(f"{size} {group}" for group, size in setup.env.observation_sizes.items())
+        seeds = "" if config.num_seeds == 1 else f"{config.num_seeds} seeds x "
+        devices = "" if trainer.mesh is None else f" on {trainer.mesh.size} devices"
         self.console.print(
-            f"{config.task.name}: {config.num_envs} environments x {setup.num_steps} steps,"
-            f" engine {resolve_engine(config.engine.type)}, algo {config.algo['type']}"
+            f"{config.task.name}: {seeds}{config.num_envs} environments x {setup.num_steps} steps,"
+            f" engine {resolve_engine(config.engine.type)}{devices}, algo {config.algo['type']}"
         )
         self.console.print(f"observations: {sizes}; actions: {setup.env.action_size}")
         describe(self.console, trainer.task_model.model, trainer.task_model.mdp)
 
-    def _finish(self, evaluator: Evaluator, variables: Variables, level: jax.Array) -> float:
+    def _finish(self, evaluator: Evaluator, variables: Variables, level: Any) -> float:
         """The final evaluation and the summary."""
         config = self.config
         with self.console.status(f"playing {config.num_episodes} evaluation episodes"):
-            played = evaluator(variables, float(level), config.seed).summary()
+            each = self._play(evaluator, variables, level)
         self.store.wait()
+        played = {name: sum(one[name] for one in each) / len(each) for name in each[0]}
         self.facts |= {
             "task": config.task.name,
             "algo": config.algo["type"],
@@ -312,10 +330,12 @@ class TrainingRun:
                 for name, value in played.items()
                 if name.startswith("command_error/")
             },
+            "eval_return_per_seed": [one["episode_return_mean"] for one in each],
             "versions": versions(),
             "wall_seconds": self.clock.seconds(),
         }
-        write_json(self.run.summary, self.facts)
+        if self.writes:
+            write_json(self.run.summary, self.facts)
         mean, std = played["episode_return_mean"], played["episode_return_std"]
         self.console.print(
             f"evaluation: return {mean:.1f} ± {std:.1f},"
@@ -331,21 +351,3 @@ def total_steps(config: RunConfig, trainer: Trainer) -> int | None:
     if config.num_iterations is not None:
         limits.append(config.num_iterations * trainer.setup.num_steps * config.num_envs)
     return min(limits, default=None)
-
-
-def scalars(metrics: Metrics) -> dict[str, float | int | None]:
-    """Scalars of an iteration as they are logged; what was not measured is None."""
-    row: dict[str, float | int | None] = {}
-    for name, value in metrics.items():
-        number = value.item()
-        row[name] = number if math.isfinite(number) else None
-    return row | {f"eval_{name}": None for name in EVALUATED}
-
-
-def _sinks(config: RunConfig) -> list[str]:
-    chosen = {"tensorboard": config.logger.tensorboard, "wandb": config.logger.wandb}
-    return [name for name, on in chosen.items() if on and config.log_train_metrics]
-
-
-def _plain(config: RunConfig) -> dict[str, Any]:
-    return {"project": config.logger.wandb_project, "task": config.task.name, "seed": config.seed}
