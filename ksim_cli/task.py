@@ -298,6 +298,10 @@ class TaskModel:
             fields=fields_needed(self.model, self.mdp),
             variants=variants,
             num_threads=config.engine.num_threads,
+            impl=config.engine.impl,
+            graph_mode=config.engine.graph_mode,
+            naconmax=config.engine.naconmax,
+            njmax=config.engine.njmax,
         )
         engine = make_engine(config.engine.type, spec)
         return TaskEnv(engine, self.mdp, self.timing, config.engine, limits)

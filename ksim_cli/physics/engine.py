@@ -1,8 +1,9 @@
 """What an engine is: N environments of one model, seen through MuJoCo-named fields."""
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -101,6 +102,10 @@ class EngineSpec:
         fields: `mjData` fields the view shall hold, besides `ALWAYS_VIEWED`.
         variants: randomised models; None: all environments run on `model`.
         num_threads: threads of a CPU engine; 0: one per core.
+        impl: implementation of mjx: `auto`, `jax`, `warp`.
+        graph_mode: how Warp captures CUDA graphs; None: as it is best here.
+        naconmax: contacts of all environments that Warp makes room for; None: from the model.
+        njmax: constraints of one environment that Warp makes room for; None: from the model.
     """
 
     model: mujoco.MjModel
@@ -108,6 +113,10 @@ class EngineSpec:
     fields: frozenset[str] = frozenset()
     variants: Variants | None = None
     num_threads: int = 0
+    impl: str = "auto"
+    graph_mode: str | None = None
+    naconmax: int | None = None
+    njmax: int | None = None
 
     def viewed(self) -> tuple[str, ...]:
         """Names of all fields of the view, sorted."""
@@ -164,6 +173,10 @@ class Engine(Protocol):
         """`[N]` bool: non-finite or huge state, or a warning of MuJoCo, since the last reset."""
         ...
 
+    def overflows(self, state: Any) -> jax.Array:
+        """int32: environments whose contacts or constraints did not all fit in the last `step`."""
+        ...
+
     def host_state(self) -> dict[str, np.ndarray]:
         """State that lives outside JAX, for a checkpoint; empty where there is none."""
         ...
@@ -173,11 +186,45 @@ class Engine(Protocol):
         ...
 
 
-def resolve_engine(name: str) -> str:
-    """The engine that `auto` means here: `mujoco` on a CPU-only machine, else `mjx`."""
-    if name != "auto":
-        return name
-    return "mujoco" if jax.default_backend() == "cpu" else "mjx"
+class EngineChoice(NamedTuple):
+    """An engine, and the implementation of it where there are several.
+
+    Attributes:
+        type: `mujoco` or `mjx`.
+        impl: `jax` or `warp`; empty for mujoco.
+    """
+
+    type: str
+    impl: str
+
+    def __str__(self) -> str:
+        return f"{self.type} ({self.impl})" if self.impl else self.type
+
+
+def resolve_engine(name: str, impl: str = "auto") -> EngineChoice:
+    """What `engine.type` and `engine.impl` mean on this machine.
+
+    `auto` is `mujoco` on a CPU-only machine, `mjx` with Warp on NVIDIA where that is installed,
+    `mjx` with JAX elsewhere. Who asks for Warp by name asks for `mjx`.
+    """
+    if name == "auto":
+        is_native = jax.default_backend() == "cpu" and impl != "warp"
+        name = "mujoco" if is_native else "mjx"
+    if name != "mjx":
+        return EngineChoice(name, "")
+    if impl == "auto":
+        impl = "warp" if on_nvidia() and importlib.util.find_spec("warp") else "jax"
+    return EngineChoice(name, impl)
+
+
+def on_nvidia() -> bool:
+    """Whether JAX computes on an NVIDIA GPU."""
+    if jax.default_backend() != "gpu":
+        return False
+    try:
+        return bool(jax.devices("cuda"))
+    except RuntimeError:  # no such platform: a GPU of another make
+        return False
 
 
 def make_engine(name: str, spec: EngineSpec) -> Engine:
@@ -186,7 +233,7 @@ def make_engine(name: str, spec: EngineSpec) -> Engine:
     Raises:
         UserError: no such engine.
     """
-    name = resolve_engine(name)
+    name = resolve_engine(name, spec.impl).type
     if name == "mujoco":
         from ksim_cli.physics.mujoco_engine import MujocoEngine
 

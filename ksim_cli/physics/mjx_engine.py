@@ -1,7 +1,6 @@
 """MJX: the environments are one batched `mjx.Data` on the accelerator (or, slowly, the CPU)."""
 
 import copy
-import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -11,22 +10,21 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 from flax import struct
-from mujoco import mjx
 
 from ksim_cli.errors import UserError
-from ksim_cli.physics.engine import HUGE, EngineSpec, View
+from ksim_cli.physics.engine import HUGE, EngineSpec, View, resolve_engine
+from ksim_cli.physics.mjx_impl import Impl, make_impl
+from ksim_cli.physics.mjx_import import mjx
 
 TINY_FRICTION = 1e-8
 """Friction loss, N m, of a joint that has none while some variant's has."""
-
-_PUBLIC = {f.name for f in dataclasses.fields(mjx.Data)}
 
 
 class MjxState(struct.PyTreeNode):
     """State of all environments.
 
     Attributes:
-        data: `mjx.Data` with a leading axis of N.
+        data: `mjx.Data`, packed (see `ksim_cli.physics.mjx_impl`); a leading axis of N.
         variant: `[N]` int32 which of the randomised models each runs on.
     """
 
@@ -35,26 +33,21 @@ class MjxState(struct.PyTreeNode):
 
 
 class MjxEngine:
-    """The `mjx` engine (`impl=jax`)."""
+    """The `mjx` engine, with either implementation."""
 
     def __init__(self, spec: EngineSpec) -> None:
         self.spec = spec
-        known = _PUBLIC | {f.name for f in dataclasses.fields(mjx.make_data(spec.model)._impl)}
-        for name in spec.viewed():
-            if name not in known:
-                raise UserError(
-                    f"engine.type=mjx: a term reads view.{name}, which MJX does not compute."
-                    " Use engine=mujoco"
-                )
         nominal = mujoco.MjData(spec.model)
-        self._shapes = {name: np.shape(getattr(nominal, name)) for name in spec.viewed()}
+        self.impl = resolve_engine("mjx", spec.impl).impl
         try:
-            self._models = _Models(spec)
-        except NotImplementedError as error:
+            self._impl = make_impl(self.impl, spec)
+            self._models = _Models(self._impl, spec)
+        except (NotImplementedError, ValueError) as error:
             raise UserError(
                 f"engine.type=mjx: this model uses what MJX lacks: {error}."
                 " Use engine=mujoco, or change the model"
             ) from error
+        self._shapes = {name: np.shape(getattr(nominal, name)) for name in spec.viewed()}
 
     def init(self) -> MjxState:
         """See `Engine.init`."""
@@ -81,8 +74,9 @@ class MjxEngine:
         def once(data: Any, _: None) -> tuple[Any, None]:
             return step(data), None
 
-        data, _ = jax.lax.scan(once, state.data.replace(ctrl=ctrl), None, length=num_steps)
-        return state.replace(data=data)
+        data = self._impl.unpack(state.data.replace(ctrl=ctrl))
+        data, _ = jax.lax.scan(once, data, None, length=num_steps)
+        return state.replace(data=self._impl.pack(data))
 
     def advance(self, state: MjxState, ctrl: jax.Array, num_steps: int) -> MjxState:
         """See `Engine.advance`."""
@@ -102,7 +96,7 @@ class MjxEngine:
         # MuJoCo has matrices as rows of 9, MJX as 3 x 3.
         return View(
             {
-                name: _field(state.data, name).reshape(n, *shape).astype(jnp.float32)
+                name: self._impl.field(state.data, name).reshape(n, *shape).astype(jnp.float32)
                 for name, shape in self._shapes.items()
             }
         )
@@ -115,6 +109,10 @@ class MjxEngine:
             sound &= (jnp.abs(values) < HUGE).all(axis=1)  # NaN compares false
         return ~sound
 
+    def overflows(self, state: MjxState) -> jax.Array:
+        """See `Engine.overflows`."""
+        return self._impl.overflows(state.data)
+
     def host_state(self) -> dict[str, np.ndarray]:
         """Nothing: the whole state is in JAX."""
         return {}
@@ -125,25 +123,26 @@ class MjxEngine:
 
     def _blank(self) -> Any:
         n = self.spec.num_envs
-        data = mjx.make_data(self.spec.model)
-        return jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), data)
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), self._impl.packed())
 
     def _forward(self, state: MjxState) -> MjxState:
         forward = self._models.batched(mjx.forward, state.variant)
-        return state.replace(data=forward(state.data))
+        data = forward(self._impl.unpack(state.data))
+        return state.replace(data=self._impl.pack(data))
 
 
 class _Models:
     """The model on the device; of variants, the leaves that differ are stacked `[K, ...]`."""
 
-    def __init__(self, spec: EngineSpec) -> None:
+    def __init__(self, impl: Impl, spec: EngineSpec) -> None:
         models = [spec.model] if spec.variants is None else spec.variants.models
-        put = [mjx.put_model(m) for m in _with_friction(models)]
-        self._treedef = jax.tree.structure(put[0])
+        put = [jax.tree_util.tree_flatten_with_path(impl.put(m)) for m in _with_friction(models)]
+        self._treedef = put[0][1]
         self._leaves: list[Any] = []
         self._differs: list[bool] = []
-        for values in zip(*(jax.tree.leaves(p) for p in put), strict=True):
-            differs = any(not np.array_equal(values[0], v) for v in values[1:])
+        for leaves in zip(*(leaves for leaves, _ in put), strict=True):
+            path, values = leaves[0][0], [value for _, value in leaves]
+            differs = impl.batched(path, values)
             self._leaves.append(jnp.stack(values) if differs else values[0])
             self._differs.append(differs)
 
@@ -157,11 +156,6 @@ class _Models:
         model = jax.tree.unflatten(self._treedef, leaves)
         model_axes = jax.tree.unflatten(self._treedef, axes)
         return partial(jax.vmap(function, in_axes=(model_axes, 0)), model)
-
-
-def _field(data: Any, name: str) -> Any:
-    """A field of `mjx.Data`; what only one implementation computes stands a level deeper."""
-    return getattr(data if name in _PUBLIC else data._impl, name)
 
 
 def _with_friction(models: Sequence[mujoco.MjModel]) -> list[mujoco.MjModel]:

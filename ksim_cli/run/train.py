@@ -283,7 +283,7 @@ class TrainingRun:
         sizes = " + ".join(f"{size} {group}" for group, size in setup.env.observation_sizes.items())
         self.console.print(
             f"{config.task.name}: {config.num_envs} environments x {setup.num_steps} steps,"
-            f" engine {resolve_engine(config.engine.type)}, algo {config.algo['type']}"
+            f" engine {resolve_engine(config.engine.type, config.engine.impl)}, algo {config.algo['type']}"
         )
         self.console.print(f"observations: {sizes}; actions: {setup.env.action_size}")
         describe(self.console, trainer.task_model.model, trainer.task_model.mdp)
@@ -297,7 +297,7 @@ class TrainingRun:
         self.facts |= {
             "task": config.task.name,
             "algo": config.algo["type"],
-            "engine": resolve_engine(config.engine.type),
+            "engine": str(resolve_engine(config.engine.type, config.engine.impl)),
             "num_envs": config.num_envs,
             "seed": config.seed,
             "env_steps": self.env_steps,
