@@ -1,8 +1,8 @@
 """What an engine is: N environments of one model, seen through MuJoCo-named fields."""
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -213,7 +213,7 @@ def resolve_engine(name: str, impl: str = "auto") -> EngineChoice:
     if name != "mjx":
         return EngineChoice(name, "")
     if impl == "auto":
-        impl = "warp" if on_nvidia() and importlib.util.find_spec("warp") else "jax"
+        impl = "warp" if on_nvidia() and find_spec("warp") else "jax"
     return EngineChoice(name, impl)
 
 

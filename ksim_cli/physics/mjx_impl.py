@@ -10,6 +10,7 @@ bits; on the CPU they do not. Warp takes its memory beside that which JAX has re
 (`XLA_PYTHON_CLIENT_MEM_FRACTION`).
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from ksim_cli.physics.engine import EngineSpec, on_nvidia
 from ksim_cli.physics.mjx_import import mjx, mjx_warp
 from ksim_cli.physics.warp_sizes import BufferSizes, buffer_sizes
 
+_AUTORESET = int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
 PUBLIC = frozenset(f.name for f in mjx.Data.fields()) - {"_impl"}
 """Fields of `mjx.Data` that both implementations have."""
 
@@ -142,6 +144,9 @@ class WarpImpl:
 
     def put(self, model: mujoco.MjModel) -> Any:
         """See `Impl.put`."""
+        if model.opt.disableflags & _AUTORESET:  # Warp has none to disable, and refuses the flag
+            model = copy.copy(model)
+            model.opt.disableflags &= ~_AUTORESET
         put = mjx.put_model(model, impl="warp", graph_mode=self._graph_mode)
         return put.tree_replace({"opt._impl.warn_overflow": 0})  # it prints, for each environment
 
