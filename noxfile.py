@@ -38,7 +38,7 @@ def install(session: nox.Session, *packages: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The tests, on all cores; arguments after `--` go to pytest."""
-    install(session, "--editable", ".[dev,tensorboard]")
+    install(session, "--editable", ".[dev,tensorboard,warp]")
     # All workers share what they compile, and keep it from one run to the next.
     cache = ROOT / ".nox" / "jax-cache"
     env = {
@@ -61,7 +61,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Static types of the package."""
-    install(session, "--editable", ".[dev,tensorboard]")
+    install(session, "--editable", ".[dev,tensorboard,warp]")
     session.run("pyright", *session.posargs)
 
 

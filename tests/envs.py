@@ -71,6 +71,7 @@ class Probe:
             causes={"end": done},
             distance=jnp.zeros(n),
             final_obs=after.obs,
+            overflow=jnp.int32(0),
         )
         fresh = self._observed(jnp.zeros_like(count), self._coin(key_coin), key)
 

@@ -127,9 +127,14 @@ class Engine(Protocol):
     """N environments of one model. All methods but the last two are traced by `jax.jit`.
 
     `state` is the engine's own pytree. N is `num_envs`.
+
+    Attributes:
+        spec: what it was built from.
+        buffer_sizes: key of `engine` -> size in use, of buffers that may overflow; mostly empty.
     """
 
     spec: EngineSpec
+    buffer_sizes: Mapping[str, int]
 
     def init(self) -> Any:
         """The state with every environment at the model's default pose, forwarded."""

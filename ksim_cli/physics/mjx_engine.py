@@ -47,6 +47,7 @@ class MjxEngine:
                 f"engine.type=mjx: this model uses what MJX lacks: {error}."
                 " Use engine=mujoco, or change the model"
             ) from error
+        self.buffer_sizes = self._impl.buffer_sizes
         self._shapes = {name: np.shape(getattr(nominal, name)) for name in spec.viewed()}
 
     def init(self) -> MjxState:
@@ -136,7 +137,7 @@ class _Models:
 
     def __init__(self, impl: Impl, spec: EngineSpec) -> None:
         models = [spec.model] if spec.variants is None else spec.variants.models
-        put = [jax.tree_util.tree_flatten_with_path(impl.put(m)) for m in _with_friction(models)]
+        put = [jax.tree_util.tree_flatten_with_path(m) for m in impl.put(_with_friction(models))]
         self._treedef = put[0][1]
         self._leaves: list[Any] = []
         self._differs: list[bool] = []

@@ -11,7 +11,8 @@ bits; on the CPU they do not. Warp takes its memory beside that which JAX has re
 """
 
 import copy
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -34,10 +35,19 @@ class Impl(Protocol):
 
     `packed` is the `mjx.Data` of one or all environments as the engine keeps it between steps:
     every leaf has a leading axis of N, so that environments can be exchanged one by one.
+
+    Attributes:
+        buffer_sizes: see `Engine`.
     """
 
-    def put(self, model: mujoco.MjModel) -> Any:
-        """The model on the device."""
+    buffer_sizes: Mapping[str, int]
+
+    def put(self, models: Sequence[mujoco.MjModel]) -> list[Any]:
+        """Variants of the model on the device; the first one's structure stands for all.
+
+        Raises:
+            UserError: they differ in what this implementation has only once.
+        """
         ...
 
     def batched(self, path: Any, values: Sequence[Any]) -> bool:
@@ -48,7 +58,7 @@ class Impl(Protocol):
             values: its value in each variant.
 
         Raises:
-            UserError: the variants differ in it, and this implementation cannot have that.
+            UserError: as in `put`.
         """
         ...
 
@@ -78,12 +88,13 @@ class JaxImpl:
 
     def __init__(self, spec: EngineSpec) -> None:
         self._model = spec.model
+        self.buffer_sizes: Mapping[str, int] = {}
         known = PUBLIC | {f.name for f in self.packed()._impl.fields()}
         _check_fields(spec, known)
 
-    def put(self, model: mujoco.MjModel) -> Any:
+    def put(self, models: Sequence[mujoco.MjModel]) -> list[Any]:
         """See `Impl.put`."""
-        return mjx.put_model(model, impl="jax")
+        return [mjx.put_model(model, impl="jax") for model in models]
 
     def batched(self, path: Any, values: Sequence[Any]) -> bool:
         """See `Impl.batched`."""
@@ -122,28 +133,38 @@ class WarpImpl:
     def __init__(self, spec: EngineSpec) -> None:
         _check_warp(spec)
         self._num_envs = spec.num_envs
-        # CUDA graphs of JAX's own (mode JAX) cannot hold those of MuJoCo Warp, so no key chooses it.
+        # No key chooses the mode JAX: graphs of JAX's own cannot hold those of MuJoCo Warp.
         default = "warp" if on_nvidia() else "none"
         self._graph_mode = mjx_warp.types.GraphMode[(spec.graph_mode or default).upper()]
         kinds = mjx_warp.mjwp_types.OverflowType
         self._lost = int(
             kinds.NEFC | kinds.NJMAX_NNZ | kinds.BROADPHASE | kinds.NARROWPHASE | kinds.CCD
         )
-        derived = buffer_sizes(
-            spec.model, self.put(spec.model)._impl.nxn_geom_pair_filtered, spec.num_envs
-        )
-        self.sizes = BufferSizes(
+        pairs = self._put(spec.model)._impl.nxn_geom_pair_filtered
+        derived = buffer_sizes(spec.model, pairs, spec.num_envs)
+        self._sizes = BufferSizes(
             naconmax=spec.naconmax or derived.naconmax, njmax=spec.njmax or derived.njmax
         )
+        self.buffer_sizes: Mapping[str, int] = dataclasses.asdict(self._sizes)
         # The contacts are made when they are needed, lest the program hold them as a constant.
-        self._one = mjx.make_data(spec.model, impl="warp", naconmax=1, njmax=self.sizes.njmax)
+        self._one = mjx.make_data(spec.model, impl="warp", naconmax=1, njmax=self._sizes.njmax)
         names = [f.name for f in self._one._impl.fields()]
         _check_fields(spec, PUBLIC | set(names))
         viewed = {name for name in spec.viewed() if name not in PUBLIC}
         self._kept = sorted(viewed | {"overflow"})
 
-    def put(self, model: mujoco.MjModel) -> Any:
+    def put(self, models: Sequence[mujoco.MjModel]) -> list[Any]:
         """See `Impl.put`."""
+        put = [self._put(model) for model in models]
+        # Read by sleeping alone, which an engine that forgets what slept does not do.
+        same = {"_impl.dof_length": put[0]._impl.dof_length}
+        put = [model.tree_replace(same) for model in put]
+        if any(jax.tree.structure(model) != jax.tree.structure(put[0]) for model in put[1:]):
+            raise _only_once("sizes, types or flags")
+        _check_static_geoms(models)
+        return put
+
+    def _put(self, model: mujoco.MjModel) -> Any:
         if model.opt.disableflags & _AUTORESET:  # Warp has none to disable, and refuses the flag
             model = copy.copy(model)
             model.opt.disableflags &= ~_AUTORESET
@@ -157,10 +178,7 @@ class WarpImpl:
         name = "__".join(part.name for part in path if part.name != "_impl")
         can = mjx_warp.types._BATCH_DIM["Model"].get(name)
         if can is False:
-            raise UserError(
-                f"engine.impl=warp: the randomised models differ in '{name}', which MuJoCo Warp"
-                " has only once. Use engine.impl=jax, or leave out what changes it"
-            )
+            raise _only_once(f"'{name}'")
         return bool(can)  # None: MuJoCo Warp does not read it
 
     def packed(self) -> Any:
@@ -187,7 +205,7 @@ class WarpImpl:
     def _all(self, one: Any) -> Any:
         """What is private to Warp, of all environments: each has its own, or all share it."""
         is_own = mjx_warp.types._BATCH_DIM["Data"]
-        naconmax = self.sizes.naconmax
+        naconmax = self._sizes.naconmax
         changed: dict[str, Any] = {"naconmax": naconmax, "naccdmax": naconmax}
         for name in (f.name for f in one.fields()):
             value = getattr(one, name)
@@ -205,6 +223,23 @@ def make_impl(name: str, spec: EngineSpec) -> Impl:
 
 def _differ(values: Sequence[Any]) -> bool:
     return any(not np.array_equal(values[0], value) for value in values[1:])
+
+
+def _only_once(what: str) -> UserError:
+    return UserError(
+        f"engine.impl=warp: the randomised models differ in {what}, which MuJoCo Warp has only"
+        " once for all environments. Use engine.impl=jax, or leave out what changes it"
+    )
+
+
+def _check_static_geoms(models: Sequence[mujoco.MjModel]) -> None:
+    """Where geoms are that cannot move is computed once, when the data is made."""
+    bodies = models[0].body_weldid == 0
+    geoms = bodies[models[0].geom_bodyid]
+    masks = {"body_pos": bodies, "body_quat": bodies, "geom_pos": geoms, "geom_quat": geoms}
+    for name, mask in masks.items():
+        if _differ([getattr(model, name)[mask] for model in models]):
+            raise _only_once(f"the '{name}' of what cannot move")
 
 
 def _check_fields(spec: EngineSpec, known: set[str] | frozenset[str]) -> None:

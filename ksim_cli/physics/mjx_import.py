@@ -5,9 +5,12 @@ MJX prints two lines where MuJoCo Warp is not installed, to those as well who ne
 
 import contextlib
 import io
+from typing import Any
 
 with contextlib.redirect_stdout(io.StringIO()):
     from mujoco import mjx
-    from mujoco.mjx import warp as mjx_warp
+
+mjx_warp: Any = mjx.warp
+"""What MJX has of MuJoCo Warp; its `WARP_INSTALLED` says whether that can run."""
 
 __all__ = ["mjx", "mjx_warp"]

@@ -125,6 +125,7 @@ class MujocoEngine:
 
     def __init__(self, spec: EngineSpec) -> None:
         self.spec = spec
+        self.buffer_sizes: Mapping[str, int] = {}
         _silence_log()
         self._host = _Host(spec)
 

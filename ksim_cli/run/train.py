@@ -109,6 +109,7 @@ class TrainingRun:
         self.store = CheckpointStore(run.checkpoints)
         self.iteration = 0
         self.env_steps = 0
+        self._has_overflowed = False
         self.facts: dict[str, Any] = {"first_step_seconds": None, "env_steps_per_second": None}
 
     def execute(self) -> float:
@@ -207,6 +208,7 @@ class TrainingRun:
                 self.env_steps += steps_each
                 self._first_step()
                 self._report(row, incident)
+                self._report_overflow(trainer, row)
                 if valid.due(before, self.iteration) and not self._finished():
                     with rate.paused():
                         self._evaluate(evaluator, state, row)
@@ -278,12 +280,24 @@ class TrainingRun:
             f" ({', '.join(causes)}) and was reset; it is not learned from. Dumped once: {path}"
         )
 
+    def _report_overflow(self, trainer: Trainer, row: Mapping[str, Any]) -> None:
+        """Says once what to type where contacts did not fit in the engine's buffers."""
+        if not row["overflow"] or self._has_overflowed:
+            return
+        self._has_overflowed = True
+        larger = {k: 2 * size for k, size in trainer.task_engine().buffer_sizes.items()}
+        self.console.warn(
+            f"iteration {self.iteration}: in {row['overflow']} environment steps some contacts or"
+            " constraints did not fit and were left out. Make room for more:"
+            f" {' '.join(f'engine.{name}={size}' for name, size in larger.items())}"
+        )
+
     def _describe(self, trainer: Trainer) -> None:
         config, setup = self.config, trainer.setup
         sizes = " + ".join(f"{size} {group}" for group, size in setup.env.observation_sizes.items())
         self.console.print(
-            f"{config.task.name}: {config.num_envs} environments x {setup.num_steps} steps,"
-            f" engine {resolve_engine(config.engine.type, config.engine.impl)}, algo {config.algo['type']}"
+            f"{config.task.name}: {config.num_envs} environments x {setup.num_steps} steps, engine"
+            f" {resolve_engine(config.engine.type, config.engine.impl)}, algo {config.algo['type']}"
         )
         self.console.print(f"observations: {sizes}; actions: {setup.env.action_size}")
         describe(self.console, trainer.task_model.model, trainer.task_model.mdp)
