@@ -177,6 +177,7 @@ def test_the_end_of_one_episode_changes_nothing_in_the_others(ends):
     (results, obs), (plain, wanted) = play(env, told), play(env, quiet)
     others = [0, 2, 3]
     assert results.done[2].tolist() == [False, True, False, False]
+    results, plain = (each.replace(overflow=None) for each in (results, plain))
     for got, want in ((results, plain), (obs, wanted)):
         for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
             np.testing.assert_array_equal(a[:, others], b[:, others])

@@ -2,12 +2,12 @@
 
 MuJoCo Warp runs on NVIDIA GPUs, and slowly on the CPU. It steps all environments in one call that
 JAX takes as it is. That works under `jit` (buffers donated or not), `scan` and `cond`, and only
-within `vmap`, which MJX turns into that one call. It does not work with differentiation, nor
-sharded over devices, since the contacts of all environments share one buffer. JAX's compilation
-cache holds the program around the calls; Warp's kernels have a cache of their own
-(`WARP_CACHE_PATH`). On a GPU contacts come in no fixed order, so that two runs differ in the last
-bits; on the CPU they do not. Warp takes its memory beside that which JAX has reserved
-(`XLA_PYTHON_CLIENT_MEM_FRACTION`).
+within `vmap`, which MJX turns into that one call. It cannot be differentiated. Sharded over devices
+it gives the right numbers and no speed: every device steps all environments, since their contacts
+share one buffer. JAX's compilation cache holds the program around the calls; Warp's kernels have a
+cache of their own (`WARP_CACHE_PATH`). On a GPU contacts come in no fixed order, so that two runs
+may differ in the last bits; on the CPU they do not. Warp takes its memory beside that which JAX has
+reserved (`XLA_PYTHON_CLIENT_MEM_FRACTION`).
 """
 
 import copy
