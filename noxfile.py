@@ -61,7 +61,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Static types of the package."""
-    install(session, "--editable", ".[dev,tensorboard,warp]")
+    install(session, "--editable", ".[dev,tensorboard]")
     session.run("pyright", *session.posargs)
 
 
