@@ -38,7 +38,7 @@ def install(session: nox.Session, *packages: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The tests, on all cores; arguments after `--` go to pytest."""
-    install(session, "--editable", ".[dev,tensorboard]")
+    install(session, "--editable", ".[dev,tensorboard,warp]")
     # All workers share what they compile, and keep it from one run to the next.
     cache = ROOT / ".nox" / "jax-cache"
     env = {

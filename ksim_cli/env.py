@@ -192,6 +192,7 @@ class TaskEnv:
             causes=causes,
             distance=jnp.linalg.norm(self._horizontal(state.physics) - state.start, axis=1),
             final_obs=state.obs,
+            overflow=self.engine.overflows(state.physics),
         )
         # Only what a reset changes goes through the branch: it would copy the rest.
         changed = jax.lax.cond(

@@ -308,6 +308,10 @@ class TaskModel:
             variants=variants,
             num_threads=config.engine.num_threads,
             mesh=mesh,
+            impl=config.engine.impl,
+            graph_mode=config.engine.graph_mode,
+            naconmax=config.engine.naconmax,
+            njmax=config.engine.njmax,
         )
         engine = make_engine(config.engine.type, spec)
         return TaskEnv(engine, self.mdp, self.timing, config.engine, limits, recorded)

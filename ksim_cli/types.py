@@ -71,6 +71,7 @@ class StepResult(struct.PyTreeNode):
         distance: `[N]` m, how far the base is, horizontally, from where the episode began.
         final_obs: group -> `[N, O]` the observation after the step and before any reset; only
             meaningful where `truncated`.
+        overflow: `[N]` bool, its contacts did not all fit in the engine's buffers.
     """
 
     steps: Any
@@ -80,6 +81,7 @@ class StepResult(struct.PyTreeNode):
     causes: dict[str, jax.Array]
     distance: jax.Array
     final_obs: dict[str, jax.Array]
+    overflow: jax.Array
 
     @property
     def done(self) -> jax.Array:

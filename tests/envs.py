@@ -71,6 +71,7 @@ class Probe:
             causes={"end": done},
             distance=jnp.zeros(n),
             final_obs=after.obs,
+            overflow=jnp.zeros_like(done),
         )
         fresh = self._observed(jnp.zeros_like(count), self._coin(key_coin), key)
 

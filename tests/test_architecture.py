@@ -314,6 +314,7 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
         f"ksim_cli/mdp/observations/{name}.py": "covered by tests/mdp/observations"
         for name in ("base", "bodies", "feet", "joints", "task")
     },
+    "ksim_cli/physics/mjx_impl.py": "covered by test_mjx_engine.py and test_warp_engine.py there",
     "ksim_cli/run/collect.py": "covered by tests/run/test_policy_commands.py",
     "ksim_cli/run/view.py": "covered by tests/run/test_policy_commands.py",
     "ksim_cli/io/gl.py": "run by tests/io/test_video.py",

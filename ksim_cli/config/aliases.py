@@ -24,7 +24,7 @@ _MOVED = {
     "global_grad_clip": "optimizer.max_grad_norm",
 }
 
-_OF_ENGINES = ("type", "impl", "num_threads")
+_OF_ENGINES = ("type", "impl", "graph_mode", "naconmax", "njmax", "num_threads")
 
 ALIASES: dict[str, str] = (
     _MOVED

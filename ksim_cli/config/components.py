@@ -27,7 +27,22 @@ class EngineConfig:
     """`engine.*`: what steps the physics."""
 
     type: str = key("auto", "what steps the physics", choices=("auto", "mujoco", "mjx"))
-    impl: str = key("jax", "implementation of mjx", choices=("jax",))
+    impl: str = key(
+        "auto",
+        "implementation of mjx; auto: warp on NVIDIA where it is installed (extra `warp`)",
+        choices=("auto", "jax", "warp"),
+    )
+    graph_mode: str | None = key(
+        None,
+        "how warp captures CUDA graphs; null: warp on a GPU, none on a CPU",
+        choices=("none", "warp", "warp_staged", "warp_staged_ex"),
+    )
+    naconmax: int | None = key(
+        None, "contacts of all environments that warp has room for; null: from the model", least=1
+    )
+    njmax: int | None = key(
+        None, "constraints of an environment that warp has room for; null: from the model", least=1
+    )
     num_threads: int = key(0, "threads of the mujoco engine; 0: one per core", least=0)
     action_latency_range: list[float] = key(
         [0.0, 0.0],

@@ -81,6 +81,7 @@ def _sizes(config: RunConfig) -> Iterator[str]:
     if config.seed + config.num_seeds > 2**32:
         yield f"num_seeds={config.num_seeds}: seed={config.seed} and those after it exceed 2^32 - 1"
     yield from _engine(config)
+    yield from _warp(config)
     seconds, frames = config.rollout_length_seconds, config.rollout_length_frames
     if seconds is None and frames is None:
         yield "rollout_length_frames: not given. Set it, or rollout_length_seconds"
@@ -113,6 +114,22 @@ def _engine(config: RunConfig) -> Iterator[str]:
             f"engine.actuator_update_dt={update_dt:g}: must be a multiple of dt={config.dt:g} that"
             f" divides ctrl_dt={config.ctrl_dt:g}. Allowed: {', '.join(f'{x:g}' for x in good)}"
         )
+
+
+def _warp(config: RunConfig) -> Iterator[str]:
+    """Keys of MuJoCo Warp beside an engine that is another; what `auto` means is not known yet."""
+    engine = config.engine
+    if engine.type == "mujoco" and engine.impl == "warp":
+        yield "engine.impl=warp: is of engine=mjx, got engine=mujoco. Type engine=mjx"
+    elif engine.type == "mujoco" or engine.impl == "jax":
+        other = "engine=mujoco" if engine.type == "mujoco" else "engine.impl=jax"
+        for name in ("graph_mode", "naconmax", "njmax"):
+            value = getattr(engine, name)
+            if value is not None:
+                yield (
+                    f"engine.{name}={value}: is of engine.impl=warp, got {other}."
+                    " Leave it out, or type engine=mjx engine.impl=warp"
+                )
 
 
 def _components(config: RunConfig) -> Iterator[str]:

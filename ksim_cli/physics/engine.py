@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from importlib.util import find_spec
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -103,6 +104,10 @@ class EngineSpec:
         variants: randomised models; None: all environments run on `model`.
         num_threads: threads of a CPU engine; 0: one per core.
         mesh: devices that the environments are spread over, along its only axis; None: one device.
+        impl: implementation of mjx: `auto`, `jax`, `warp`.
+        graph_mode: how Warp captures CUDA graphs; None: as it is best here.
+        naconmax: contacts of all environments that Warp makes room for; None: from the model.
+        njmax: constraints of one environment that Warp makes room for; None: from the model.
     """
 
     model: mujoco.MjModel
@@ -111,6 +116,10 @@ class EngineSpec:
     variants: Variants | None = None
     num_threads: int = 0
     mesh: Mesh | None = None
+    impl: str = "auto"
+    graph_mode: str | None = None
+    naconmax: int | None = None
+    njmax: int | None = None
 
     def viewed(self) -> tuple[str, ...]:
         """Names of all fields of the view, sorted."""
@@ -121,9 +130,14 @@ class Engine(Protocol):
     """N environments of one model. All methods but the last three are traced by `jax.jit`.
 
     `state` is the engine's own pytree. N is `num_envs`.
+
+    Attributes:
+        spec: what it was built from.
+        buffer_sizes: key of `engine` -> size in use, of buffers that may overflow; mostly empty.
     """
 
     spec: EngineSpec
+    buffer_sizes: Mapping[str, int]
 
     def init(self) -> Any:
         """A state that is to be reset before anything else is done with it."""
@@ -167,6 +181,10 @@ class Engine(Protocol):
         """`[N]` bool: non-finite or huge state, or a warning of MuJoCo, since the last reset."""
         ...
 
+    def overflows(self, state: Any) -> jax.Array:
+        """`[N]` bool: contacts or constraints did not all fit in the last `step`."""
+        ...
+
     def bare(self, state: Any, num_steps: int) -> Callable[[Any], None]:
         """Physics alone, to measure a rollout against.
 
@@ -188,11 +206,45 @@ class Engine(Protocol):
         ...
 
 
-def resolve_engine(name: str) -> str:
-    """The engine that `auto` means here: `mujoco` on a CPU-only machine, else `mjx`."""
-    if name != "auto":
-        return name
-    return "mujoco" if jax.default_backend() == "cpu" else "mjx"
+class EngineChoice(NamedTuple):
+    """An engine, and the implementation of it where there are several.
+
+    Attributes:
+        type: `mujoco` or `mjx`.
+        impl: `jax` or `warp`; empty for mujoco.
+    """
+
+    type: str
+    impl: str
+
+    def __str__(self) -> str:
+        return f"{self.type} ({self.impl})" if self.impl else self.type
+
+
+def resolve_engine(name: str, impl: str = "auto") -> EngineChoice:
+    """What `engine.type` and `engine.impl` mean on this machine.
+
+    `auto` is `mujoco` on a CPU-only machine, `mjx` with Warp on NVIDIA where that is installed,
+    `mjx` with JAX elsewhere. Who asks for Warp by name asks for `mjx`.
+    """
+    if name == "auto":
+        is_native = jax.default_backend() == "cpu" and impl != "warp"
+        name = "mujoco" if is_native else "mjx"
+    if name != "mjx":
+        return EngineChoice(name, "")
+    if impl == "auto":
+        impl = "warp" if on_nvidia() and find_spec("warp") else "jax"
+    return EngineChoice(name, impl)
+
+
+def on_nvidia() -> bool:
+    """Whether JAX computes on an NVIDIA GPU."""
+    if jax.default_backend() != "gpu":
+        return False
+    try:
+        return bool(jax.devices("cuda"))
+    except RuntimeError:  # no such platform: a GPU of another make
+        return False
 
 
 def make_engine(name: str, spec: EngineSpec) -> Engine:
@@ -201,7 +253,7 @@ def make_engine(name: str, spec: EngineSpec) -> Engine:
     Raises:
         UserError: no such engine.
     """
-    name = resolve_engine(name)
+    name = resolve_engine(name, spec.impl).type
     if name == "mujoco":
         from ksim_cli.physics.mujoco_engine import MujocoEngine
 

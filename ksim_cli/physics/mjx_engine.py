@@ -1,7 +1,6 @@
 """MJX: the environments are one batched `mjx.Data` on the accelerator (or, slowly, the CPU)."""
 
 import copy
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,10 +11,11 @@ import mujoco
 import numpy as np
 from flax import struct
 from jax.sharding import PartitionSpec
-from mujoco import mjx
 
 from ksim_cli.errors import UserError
-from ksim_cli.physics.engine import HUGE, EngineSpec, View
+from ksim_cli.physics.engine import HUGE, EngineSpec, View, resolve_engine
+from ksim_cli.physics.mjx_impl import Impl, make_impl
+from ksim_cli.physics.mjx_import import mjx
 
 TINY_FRICTION = 1e-8
 """Friction loss, N m, of a joint that has none while some variant's has."""
@@ -24,14 +24,12 @@ TINY_FRICTION = 1e-8
 _step = jax.jit(mjx.step)
 _forward = jax.jit(mjx.forward)
 
-_PUBLIC = {f.name for f in dataclasses.fields(mjx.Data)}
-
 
 class MjxState(struct.PyTreeNode):
     """State of all environments.
 
     Attributes:
-        data: `mjx.Data` with a leading axis of N.
+        data: `mjx.Data`, packed (see `ksim_cli.physics.mjx_impl`); a leading axis of N.
         variant: `[N]` int32 which of the randomised models each runs on.
     """
 
@@ -40,27 +38,23 @@ class MjxState(struct.PyTreeNode):
 
 
 class MjxEngine:
-    """The `mjx` engine (`impl=jax`)."""
+    """The `mjx` engine, with either implementation."""
 
     def __init__(self, spec: EngineSpec) -> None:
         self.spec = spec
-        known = _PUBLIC | {f.name for f in dataclasses.fields(mjx.make_data(spec.model)._impl)}
-        for name in spec.viewed():
-            if name not in known:
-                raise UserError(
-                    f"engine.type=mjx: a term reads view.{name}, which MJX does not compute."
-                    " Use engine=mujoco"
-                )
-        nominal = mujoco.MjData(spec.model)
         self._bare: Any = None
-        self._shapes = {name: np.shape(getattr(nominal, name)) for name in spec.viewed()}
+        nominal = mujoco.MjData(spec.model)
+        self.impl = resolve_engine("mjx", spec.impl).impl
         try:
-            self._models = _Models(spec)
-        except NotImplementedError as error:
+            self._impl = make_impl(self.impl, spec)
+            self._models = _Models(self._impl, spec)
+        except (NotImplementedError, ValueError) as error:
             raise UserError(
                 f"engine.type=mjx: this model uses what MJX lacks: {error}."
                 " Use engine=mujoco, or change the model"
             ) from error
+        self.buffer_sizes = self._impl.buffer_sizes
+        self._shapes = {name: np.shape(getattr(nominal, name)) for name in spec.viewed()}
 
     def init(self) -> MjxState:
         """See `Engine.init`."""
@@ -81,13 +75,14 @@ class MjxEngine:
 
     def step(self, state: MjxState, ctrl: jax.Array, num_steps: int) -> MjxState:
         """See `Engine.step`."""
-        step = self._models.batched(_step, state.variant)
 
-        def once(data: Any, _: None) -> tuple[Any, None]:
-            return step(data), None
+        def steps(step: Callable[[Any], Any], data: Any) -> Any:
+            def once(data: Any, _: None) -> tuple[Any, None]:
+                return step(data), None
 
-        data, _ = jax.lax.scan(once, state.data.replace(ctrl=ctrl), None, length=num_steps)
-        return state.replace(data=data)
+            return jax.lax.scan(once, data, None, length=num_steps)[0]
+
+        return self._run(_step, steps, state.replace(data=state.data.replace(ctrl=ctrl)))
 
     def advance(self, state: MjxState, ctrl: jax.Array, num_steps: int) -> MjxState:
         """See `Engine.advance`."""
@@ -107,7 +102,7 @@ class MjxEngine:
         # MuJoCo has matrices as rows of 9, MJX as 3 x 3.
         return View(
             {
-                name: _field(state.data, name).reshape(n, *shape).astype(jnp.float32)
+                name: self._impl.field(state.data, name).reshape(n, *shape).astype(jnp.float32)
                 for name, shape in self._shapes.items()
             }
         )
@@ -119,6 +114,10 @@ class MjxEngine:
         for values in (data.qpos, data.qvel, data.qacc, data.ctrl):
             sound &= (jnp.abs(values) < HUGE).all(axis=1)  # NaN compares false
         return ~sound
+
+    def overflows(self, state: MjxState) -> jax.Array:
+        """See `Engine.overflows`."""
+        return self._impl.overflows(state.data)
 
     def bare(self, state: MjxState, num_steps: int) -> Callable[[Any], None]:
         """See `Engine.bare`."""
@@ -144,60 +143,61 @@ class MjxEngine:
 
     def _blank(self) -> Any:
         n = self.spec.num_envs
-        data = mjx.make_data(self.spec.model)
-        return jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), data)
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), self._impl.packed())
 
     def _forward(self, state: MjxState) -> MjxState:
-        forward = self._models.batched(_forward, state.variant)
-        return state.replace(data=forward(state.data))
+        return self._run(_forward, lambda forward, data: forward(data), state)
+
+    def _run(
+        self, function: Any, use: Callable[[Callable[[Any], Any], Any], Any], state: MjxState
+    ) -> MjxState:
+        """Applies `use` to a function of a model and data, over all environments, and the data.
+
+        Of several devices each does so with its own environments: no solver waits for another's.
+        """
+        model, axes = self._models.of(state.variant)
+
+        def local(model: Any, packed: Any) -> Any:
+            batched = partial(jax.vmap(function, in_axes=(axes, 0)), model)
+            return self._impl.pack(use(batched, self._impl.unpack(packed)))
+
+        mesh = self.spec.mesh
+        if mesh is not None:
+            spread, everywhere = PartitionSpec(mesh.axis_names[0]), PartitionSpec()
+            of_model = self._models.map_differing(lambda differs: spread if differs else everywhere)
+            local = jax.shard_map(
+                local, mesh=mesh, in_specs=(of_model, spread), out_specs=spread, check_vma=False
+            )
+        return state.replace(data=local(model, state.data))
 
 
 class _Models:
     """The model on the device; of variants, the leaves that differ are stacked `[K, ...]`."""
 
-    def __init__(self, spec: EngineSpec) -> None:
+    def __init__(self, impl: Impl, spec: EngineSpec) -> None:
         models = [spec.model] if spec.variants is None else spec.variants.models
-        put = [mjx.put_model(m) for m in _with_friction(models)]
-        self._mesh = spec.mesh
-        self._treedef = jax.tree.structure(put[0])
+        put = [jax.tree_util.tree_flatten_with_path(m) for m in impl.put(_with_friction(models))]
+        self._treedef = put[0][1]
         self._leaves: list[Any] = []
         self._differs: list[bool] = []
-        for values in zip(*(jax.tree.leaves(p) for p in put), strict=True):
-            differs = any(not np.array_equal(values[0], v) for v in values[1:])
+        for leaves in zip(*(leaves for leaves, _ in put), strict=True):
+            path, values = leaves[0][0], [value for _, value in leaves]
+            differs = impl.batched(path, values)
             self._leaves.append(jnp.stack(values) if differs else values[0])
             self._differs.append(differs)
 
-    def batched(self, function: Any, variant: jax.Array) -> Any:
-        """A function of a model and one environment's data, over all environments."""
+    def of(self, variant: jax.Array) -> tuple[Any, Any]:
+        """The models of environments on these variants, and `jax.vmap`'s axes of them."""
         leaves = [
             x[variant] if differs else x
             for x, differs in zip(self._leaves, self._differs, strict=True)
         ]
-        axes = [0 if differs else None for differs in self._differs]
-        model = jax.tree.unflatten(self._treedef, leaves)
-        model_axes = jax.tree.unflatten(self._treedef, axes)
-        run = jax.vmap(function, in_axes=(model_axes, 0))
-        if self._mesh is not None:
-            run = self._on_each_device(run)
-        return partial(run, model)
+        axes = self.map_differing(lambda differs: 0 if differs else None)
+        return jax.tree.unflatten(self._treedef, leaves), axes
 
-    def _on_each_device(self, run: Any) -> Any:
-        """Each device loops over its own environments: no solver waits for another's."""
-        assert self._mesh is not None
-        spread, everywhere = PartitionSpec(self._mesh.axis_names[0]), PartitionSpec()
-        specs = [spread if differs else everywhere for differs in self._differs]
-        return jax.shard_map(
-            run,
-            mesh=self._mesh,
-            in_specs=(jax.tree.unflatten(self._treedef, specs), spread),
-            out_specs=spread,
-            check_vma=False,
-        )
-
-
-def _field(data: Any, name: str) -> Any:
-    """A field of `mjx.Data`; what only one implementation computes stands a level deeper."""
-    return getattr(data if name in _PUBLIC else data._impl, name)
+    def map_differing(self, function: Callable[[bool], Any]) -> Any:
+        """A tree like the model, of a function of whether a leaf is given per environment."""
+        return jax.tree.unflatten(self._treedef, [function(differs) for differs in self._differs])
 
 
 def _with_friction(models: Sequence[mujoco.MjModel]) -> list[mujoco.MjModel]:

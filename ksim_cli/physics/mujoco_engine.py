@@ -132,6 +132,7 @@ class MujocoEngine:
 
     def __init__(self, spec: EngineSpec) -> None:
         self.spec = spec
+        self.buffer_sizes: Mapping[str, int] = {}
         _silence_log()
         self._host = _Host(spec)
 
@@ -179,6 +180,10 @@ class MujocoEngine:
     def unstable(self, state: MujocoState) -> jax.Array:
         """See `Engine.unstable`."""
         return state.unstable
+
+    def overflows(self, state: MujocoState) -> jax.Array:
+        """See `Engine.overflows`; MuJoCo makes room for all there are."""
+        return jnp.zeros_like(state.unstable)
 
     def bare(self, state: MujocoState, num_steps: int) -> Callable[[Any], None]:
         """See `Engine.bare`; on rows of its own."""

@@ -330,6 +330,7 @@ def rollout_metrics(scores: Scores, results: StepResult, episodes: EpisodeStatis
         "failure_rate": episodes.failure_rate,
         "level": results.steps.level.mean(),
         "quarantined": (results.quarantined > 0).sum(),
+        "overflow": results.overflow.sum(),
     }
     for name, bit in QUARANTINE_CAUSES.items():
         metrics[f"quarantined/{name}"] = ((results.quarantined & bit) > 0).sum()

@@ -123,7 +123,7 @@ def bench(config: RunConfig) -> None:
 def _setting(config: RunConfig, trainer: Trainer) -> dict[str, Any]:
     return {
         "task": config.task.name,
-        "engine": resolve_engine(config.engine.type),
+        "engine": str(resolve_engine(config.engine.type, config.engine.impl)),
         "num_envs": config.num_envs,
         "batch_size": config.batch_size,
         "num_steps": trainer.setup.num_steps,
@@ -183,9 +183,10 @@ def _table(
         )
         for name, rate in rates.items()
     ]
+    engine = resolve_engine(config.engine.type, config.engine.impl)
     title = (
         f"{config.task.name}: {config.num_envs} environments x {trainer.setup.num_steps} steps,"
-        f" engine {resolve_engine(config.engine.type)} on {jax.devices()[0].device_kind}"
+        f" engine {engine} on {jax.devices()[0].device_kind}"
     )
     console.table(title, ["", "env steps/s", "physics steps/s", "of physics"], rows)
 

@@ -23,7 +23,7 @@ def choose_mesh(config: RunConfig) -> Mesh | None:
             evenly, or an engine that does neither.
     """
     asked, there = config.num_devices, jax.device_count()
-    if resolve_engine(config.engine.type) == "mujoco":
+    if resolve_engine(config.engine.type, config.engine.impl).type == "mujoco":
         _refuse_for_mujoco(config)
         return None
     if asked is not None and asked > there:

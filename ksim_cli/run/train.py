@@ -110,6 +110,7 @@ class TrainingRun:
         self.journal = Journal(run, config, console.warn)
         self.iteration = 0
         self.env_steps = 0
+        self._has_overflowed = False
         self.facts: dict[str, Any] = {"first_step_seconds": None, "env_steps_per_second": None}
 
     def execute(self) -> float:
@@ -206,6 +207,7 @@ class TrainingRun:
                 self.env_steps += steps_each
                 self._first_step()
                 self._report(together(rows), incident)
+                self._report_overflow(trainer, together(rows))
                 evaluates, saves, stops = hosts.agree(
                     valid.due(before, self.iteration),
                     save.due(before, self.iteration),
@@ -294,6 +296,18 @@ class TrainingRun:
             f" ({', '.join(causes)}) and was reset; it is not learned from. Dumped once: {path}"
         )
 
+    def _report_overflow(self, trainer: Trainer, row: Mapping[str, Any]) -> None:
+        """Says once what to type where contacts did not fit in the engine's buffers."""
+        if not row["overflow"] or self._has_overflowed:
+            return
+        self._has_overflowed = True
+        larger = {k: 2 * size for k, size in trainer.task_engine().buffer_sizes.items()}
+        self.console.warn(
+            f"iteration {self.iteration}: in {row['overflow']} environment steps some contacts or"
+            " constraints did not fit and were left out. Make room for more:"
+            f" {' '.join(f'engine.{name}={size}' for name, size in larger.items())}"
+        )
+
     def _describe(self, trainer: Trainer) -> None:
         config, setup = self.config, trainer.setup
         sizes = " + ".join(f"{size} {group}" for group, size in setup.env.observation_sizes.items())
@@ -301,7 +315,8 @@ class TrainingRun:
         devices = "" if trainer.mesh is None else f" on {trainer.mesh.size} devices"
         self.console.print(
             f"{config.task.name}: {seeds}{config.num_envs} environments x {setup.num_steps} steps,"
-            f" engine {resolve_engine(config.engine.type)}{devices}, algo {config.algo['type']}"
+            f" engine {resolve_engine(config.engine.type, config.engine.impl)}{devices},"
+            f" algo {config.algo['type']}"
         )
         self.console.print(f"observations: {sizes}; actions: {setup.env.action_size}")
         describe(self.console, trainer.task_model.model, trainer.task_model.mdp)
@@ -316,7 +331,7 @@ class TrainingRun:
         self.facts |= {
             "task": config.task.name,
             "algo": config.algo["type"],
-            "engine": resolve_engine(config.engine.type),
+            "engine": str(resolve_engine(config.engine.type, config.engine.impl)),
             "num_envs": config.num_envs,
             "seed": config.seed,
             "env_steps": self.env_steps,

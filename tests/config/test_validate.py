@@ -36,6 +36,11 @@ def test_all_complaints_come_at_once(good):
     assert len(str(error.value).splitlines()) == 3
 
 
+@pytest.mark.parametrize("keys", [{"type": "mjx"}, {"type": "auto"}, {"impl": "warp"}])
+def test_keys_of_warp_go_with_what_may_be_warp(good, keys):
+    validate(dataclasses.replace(good, engine=EngineConfig(**keys, naconmax=5, njmax=5)))
+
+
 def test_one_environment_is_enough(good):
     validate(dataclasses.replace(good, num_envs=1, batch_size=1))
 
@@ -49,6 +54,19 @@ def test_one_environment_is_enough(good):
         ({"reward_clip_min": 1.0, "reward_clip_max": 0.0}, "is larger than reward_clip_max"),
         ({"reward_clip_min": float("nan")}, "reward_clip_min=nan: must be finite"),
         ({"render_lookat": [0.0, 0.0, float("inf")]}, "render_lookat=[0.0, 0.0, inf]: must be"),
+        (
+            {"engine": EngineConfig(type="mujoco", impl="warp")},
+            "engine.impl=warp: is of engine=mjx, got engine=mujoco. Type engine=mjx",
+        ),
+        (
+            {"engine": EngineConfig(type="mjx", impl="jax", naconmax=5)},
+            "engine.naconmax=5: is of engine.impl=warp, got engine.impl=jax",
+        ),
+        (
+            {"engine": EngineConfig(type="mujoco", graph_mode="none")},
+            "engine.graph_mode=none: is of engine.impl=warp, got engine=mujoco",
+        ),
+        ({"engine": EngineConfig(njmax=0)}, "engine.njmax=0: must be at least 1"),
         ({"engine": EngineConfig(num_threads=-1)}, "engine.num_threads=-1: must be at least 0"),
         (
             {"engine": EngineConfig(action_latency_range=[0.02, 0.01])},

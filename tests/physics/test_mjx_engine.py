@@ -1,4 +1,4 @@
-"""All on one small model and one compiled step: MJX is slow to compile."""
+"""All on one small model and one compiled step of each implementation: they are slow to compile."""
 
 import copy
 
@@ -25,9 +25,11 @@ def model():
     return mujoco.MjModel.from_xml_string(SMALL)
 
 
-@pytest.fixture(scope="module")
-def engine(model):
-    return MjxEngine(EngineSpec(model=model, num_envs=N, fields=FIELDS))
+@pytest.fixture(scope="module", params=["jax", "warp"])
+def engine(model, request):
+    if request.param == "warp":
+        pytest.importorskip("warp")
+    return MjxEngine(EngineSpec(model=model, num_envs=N, fields=FIELDS, impl=request.param))
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +103,7 @@ def test_a_bad_control_is_seen(engine, model, programs):
     assert engine.unstable(state).tolist() == [i == 2 for i in range(N)]
 
 
-def test_variants_of_the_model_are_taken_in_turn_as_on_mujoco(model):
+def test_variants_of_the_model_are_taken_in_turn_as_on_mujoco(engine, model):
     # What randomizers change: masses, friction, damping, the strength of the motors.
     variants = []
     for scale in (1.0, 1.5, 0.7):
@@ -113,7 +115,7 @@ def test_variants_of_the_model_are_taken_in_turn_as_on_mujoco(model):
         variant.geom_friction[:] *= scale
         mujoco.mj_setConst(variant, mujoco.MjData(variant))
         variants.append(variant)
-    spec = EngineSpec(model=model, num_envs=4, variants=Variants(variants, 3, 1))
+    spec = EngineSpec(model, num_envs=4, variants=Variants(variants, 3, 1), impl=engine.impl)
     turns = jnp.arange(4, dtype=jnp.int32) % 3
     views = []
     for engine in (MjxEngine(spec), MujocoEngine(spec)):

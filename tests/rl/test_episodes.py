@@ -27,6 +27,7 @@ def results(done, failed=None):
         causes={},
         distance=jnp.cumsum(jnp.ones(done.shape), axis=0),
         final_obs={},
+        overflow=jnp.zeros_like(done),
     )
 
 

@@ -63,6 +63,7 @@ def played():
         causes={},
         distance=jnp.zeros((T, N)),
         final_obs={},
+        overflow=nothing > 0,
     )
     return mdp, results
 

@@ -1,0 +1,273 @@
+"""What differs between the two implementations of MJX: models, data, and what may overflow.
+
+MuJoCo Warp runs on NVIDIA GPUs, and slowly on the CPU. It steps the environments of a device in one
+call that JAX takes as it is. That works under `jit` (buffers donated or not), `scan` and `cond`,
+and only within `vmap`, which MJX turns into that one call. It cannot be differentiated. JAX's
+compilation cache holds the program around the calls; Warp's kernels have a cache of their own
+(`WARP_CACHE_PATH`). On a GPU contacts come in no fixed order, so that two runs may differ in the
+last bits; on the CPU they do not. Warp takes its memory beside that which JAX has reserved
+(`XLA_PYTHON_CLIENT_MEM_FRACTION`).
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from ksim_cli.errors import UserError
+from ksim_cli.physics.engine import EngineSpec, on_nvidia
+from ksim_cli.physics.mjx_import import mjx, mjx_warp
+from ksim_cli.physics.warp_sizes import BufferSizes, buffer_sizes
+
+_AUTORESET = int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
+PUBLIC = frozenset(f.name for f in mjx.Data.fields()) - {"_impl"}
+"""Fields of `mjx.Data` that both implementations have."""
+
+
+class Impl(Protocol):
+    """An implementation of MJX, for one model and N environments.
+
+    `packed` is the `mjx.Data` of one or all environments as the engine keeps it between steps:
+    every leaf has a leading axis of N, so that environments can be exchanged one by one.
+
+    Attributes:
+        buffer_sizes: see `Engine`.
+    """
+
+    buffer_sizes: Mapping[str, int]
+
+    def put(self, models: Sequence[mujoco.MjModel]) -> list[Any]:
+        """Variants of the model on the device; the first one's structure stands for all.
+
+        Raises:
+            UserError: they differ in what this implementation has only once.
+        """
+        ...
+
+    def batched(self, path: Any, values: Sequence[Any]) -> bool:
+        """Whether a leaf of the model is to be given for each environment.
+
+        Args:
+            path: the leaf's path in `put(...)`.
+            values: its value in each variant.
+
+        Raises:
+            UserError: as in `put`.
+        """
+        ...
+
+    def packed(self) -> Any:
+        """The packed data of one environment at the model's default pose."""
+        ...
+
+    def pack(self, data: Any) -> Any:
+        """The packed form of what `mjx.step` gives."""
+        ...
+
+    def unpack(self, packed: Any) -> Any:
+        """What `mjx.step` takes; the inverse of `pack`."""
+        ...
+
+    def field(self, packed: Any, name: str) -> jax.Array:
+        """A field of `mjData`."""
+        ...
+
+    def overflows(self, packed: Any) -> jax.Array:
+        """See `Engine.overflows`."""
+        ...
+
+
+class JaxImpl:
+    """`impl=jax`: runs everywhere; its arrays hold every contact that a model can have."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self._model = spec.model
+        self.buffer_sizes: Mapping[str, int] = {}
+        known = PUBLIC | {f.name for f in self.packed()._impl.fields()}
+        _check_fields(spec, known)
+
+    def put(self, models: Sequence[mujoco.MjModel]) -> list[Any]:
+        """See `Impl.put`."""
+        return [mjx.put_model(model, impl="jax") for model in models]
+
+    def batched(self, path: Any, values: Sequence[Any]) -> bool:
+        """See `Impl.batched`."""
+        del path
+        return _differ(values)
+
+    def packed(self) -> Any:
+        """See `Impl.packed`."""
+        return mjx.make_data(self._model, impl="jax")
+
+    def pack(self, data: Any) -> Any:
+        """See `Impl.pack`."""
+        return data
+
+    def unpack(self, packed: Any) -> Any:
+        """See `Impl.unpack`."""
+        return packed
+
+    def field(self, packed: Any, name: str) -> jax.Array:
+        """See `Impl.field`."""
+        return getattr(packed if name in PUBLIC else packed._impl, name)
+
+    def overflows(self, packed: Any) -> jax.Array:
+        """See `Impl.overflows`."""
+        return jnp.zeros(packed.qpos.shape[0], bool)
+
+
+class WarpImpl:
+    """`impl=warp`: MuJoCo Warp.
+
+    Between steps only the fields that a step or the view reads are kept; contacts and constraints
+    are found anew in each step, and most of the memory is theirs.
+    """
+
+    def __init__(self, spec: EngineSpec) -> None:
+        _check_warp(spec)
+        devices = 1 if spec.mesh is None else spec.mesh.size
+        self._num_envs = spec.num_envs // devices  # those of one device, which share its contacts
+        # No key chooses the mode JAX: graphs of JAX's own cannot hold those of MuJoCo Warp.
+        default = "warp" if on_nvidia() else "none"
+        self._graph_mode = mjx_warp.types.GraphMode[(spec.graph_mode or default).upper()]
+        kinds = mjx_warp.mjwp_types.OverflowType
+        self._lost = int(
+            kinds.NEFC | kinds.NJMAX_NNZ | kinds.BROADPHASE | kinds.NARROWPHASE | kinds.CCD
+        )
+        pairs = self._put(spec.model)._impl.nxn_geom_pair_filtered
+        derived = buffer_sizes(spec.model, pairs, self._num_envs)
+        asked = None if spec.naconmax is None else -(-spec.naconmax // devices)
+        self._sizes = BufferSizes(
+            naconmax=asked or derived.naconmax, njmax=spec.njmax or derived.njmax
+        )
+        self.buffer_sizes: Mapping[str, int] = {
+            "naconmax": self._sizes.naconmax * devices,
+            "njmax": self._sizes.njmax,
+        }
+        # The contacts are made when they are needed, lest the program hold them as a constant.
+        self._one = mjx.make_data(spec.model, impl="warp", naconmax=1, njmax=self._sizes.njmax)
+        names = [f.name for f in self._one._impl.fields()]
+        _check_fields(spec, PUBLIC | set(names))
+        viewed = {name for name in spec.viewed() if name not in PUBLIC}
+        self._kept = sorted(viewed | {"overflow"})
+
+    def put(self, models: Sequence[mujoco.MjModel]) -> list[Any]:
+        """See `Impl.put`."""
+        put = [self._put(model) for model in models]
+        # Read by sleeping alone, which an engine that forgets what slept does not do.
+        same = {"_impl.dof_length": put[0]._impl.dof_length}
+        put = [model.tree_replace(same) for model in put]
+        if any(jax.tree.structure(model) != jax.tree.structure(put[0]) for model in put[1:]):
+            raise _only_once("sizes, types or flags")
+        _check_static_geoms(models)
+        return put
+
+    def _put(self, model: mujoco.MjModel) -> Any:
+        if model.opt.disableflags & _AUTORESET:  # Warp has none to disable, and refuses the flag
+            model = copy.copy(model)
+            model.opt.disableflags &= ~_AUTORESET
+        put = mjx.put_model(model, impl="warp", graph_mode=self._graph_mode)
+        return put.tree_replace({"opt._impl.warn_overflow": 0})  # it prints, for each environment
+
+    def batched(self, path: Any, values: Sequence[Any]) -> bool:
+        """See `Impl.batched`."""
+        if not _differ(values):
+            return False
+        name = "__".join(part.name for part in path if part.name != "_impl")
+        can = mjx_warp.types._BATCH_DIM["Model"].get(name)
+        if can is False:
+            raise _only_once(f"'{name}'")
+        return bool(can)  # None: MuJoCo Warp does not read it
+
+    def packed(self) -> Any:
+        """See `Impl.packed`."""
+        return self.pack(self._one)
+
+    def pack(self, data: Any) -> Any:
+        """See `Impl.pack`."""
+        return data.replace(_impl={name: getattr(data._impl, name) for name in self._kept})
+
+    def unpack(self, packed: Any) -> Any:
+        """See `Impl.unpack`; the bits of `overflow` begin anew."""
+        kept = {name: value for name, value in packed._impl.items() if name != "overflow"}
+        return packed.replace(_impl=self._all(self._one._impl).replace(**kept))
+
+    def field(self, packed: Any, name: str) -> jax.Array:
+        """See `Impl.field`."""
+        return getattr(packed, name) if name in PUBLIC else packed._impl[name]
+
+    def overflows(self, packed: Any) -> jax.Array:
+        """See `Impl.overflows`; all environments overflow together where the contacts do."""
+        return packed._impl["overflow"] & self._lost != 0
+
+    def _all(self, one: Any) -> Any:
+        """What is private to Warp, of all environments: each has its own, or all share it."""
+        is_own = mjx_warp.types._BATCH_DIM["Data"]
+        naconmax = self._sizes.naconmax
+        changed: dict[str, Any] = {"naconmax": naconmax, "naccdmax": naconmax}
+        for name in (f.name for f in one.fields()):
+            value = getattr(one, name)
+            if is_own.get(name):
+                changed[name] = jnp.broadcast_to(value, (self._num_envs, *value.shape))
+            elif name.startswith("contact__") and value.size:
+                changed[name] = jnp.broadcast_to(value[0], (naconmax, *value.shape[1:]))
+        return one.replace(**changed)
+
+
+def make_impl(name: str, spec: EngineSpec) -> Impl:
+    """The implementation of that name, `jax` or `warp`."""
+    return WarpImpl(spec) if name == "warp" else JaxImpl(spec)
+
+
+def _differ(values: Sequence[Any]) -> bool:
+    return any(not np.array_equal(values[0], value) for value in values[1:])
+
+
+def _only_once(what: str) -> UserError:
+    return UserError(
+        f"engine.impl=warp: the randomised models differ in {what}, which MuJoCo Warp has only"
+        " once for all environments. Use engine.impl=jax, or leave out what changes it"
+    )
+
+
+def _check_static_geoms(models: Sequence[mujoco.MjModel]) -> None:
+    """Where geoms are that cannot move is computed once, when the data is made."""
+    bodies = models[0].body_weldid == 0
+    geoms = bodies[models[0].geom_bodyid]
+    masks = {"body_pos": bodies, "body_quat": bodies, "geom_pos": geoms, "geom_quat": geoms}
+    for name, mask in masks.items():
+        if _differ([getattr(model, name)[mask] for model in models]):
+            raise _only_once(f"the '{name}' of what cannot move")
+
+
+def _check_fields(spec: EngineSpec, known: set[str] | frozenset[str]) -> None:
+    for name in spec.viewed():
+        if name not in known:
+            raise UserError(
+                f"engine.type=mjx: a term reads view.{name}, which MJX does not compute."
+                " Use engine=mujoco"
+            )
+
+
+def _check_warp(spec: EngineSpec) -> None:
+    """Refuses what cannot run here, and keeps Warp from announcing itself and its kernels."""
+    if not mjx_warp.WARP_INSTALLED:
+        raise UserError(
+            "engine.impl=warp: MuJoCo Warp is not installed. Type pip install 'ksim[warp]',"
+            " or engine.impl=jax"
+        )
+    if jax.default_backend() != "cpu" and not on_nvidia():
+        raise UserError(
+            f"engine.impl=warp: runs on NVIDIA GPUs and on the CPU, and JAX is on"
+            f" {jax.devices()[0].device_kind}. Use engine.impl=jax"
+        )
+    if spec.graph_mode not in (None, "none") and not on_nvidia():
+        raise UserError(
+            f"engine.graph_mode={spec.graph_mode}: CUDA graphs need an NVIDIA GPU, and there is"
+            " none. Leave it out"
+        )
+    mjx_warp.warp.config.log_level = mjx_warp.warp.LOG_WARNING

@@ -1,0 +1,16 @@
+"""MJX, imported without a word.
+
+MJX prints two lines where MuJoCo Warp is not installed, to those as well who never asked for it.
+"""
+
+import contextlib
+import io
+from typing import Any
+
+with contextlib.redirect_stdout(io.StringIO()):
+    from mujoco import mjx
+
+mjx_warp: Any = mjx.warp
+"""What MJX has of MuJoCo Warp; its `WARP_INSTALLED` says whether that can run."""
+
+__all__ = ["mjx", "mjx_warp"]
