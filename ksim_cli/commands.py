@@ -161,6 +161,8 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
     except UserError as error:
         print(f"ksim {command}: {error}", file=sys.stderr)
         status = 2
+    except BrokenPipeError:
+        status = 0  # who reads has read enough
     except Exception:
         traceback.print_exc()
         status = 1

@@ -60,7 +60,7 @@ def save_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> None:
         (folder / "_CHECKPOINT_METADATA").write_text("{}\n", encoding="utf-8")
         return
     ocp = _orbax()
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    with _checkpointer(ocp) as checkpointer:
         checkpointer.save(folder, args=ocp.args.PyTreeSave(arrays))
 
 
@@ -74,8 +74,18 @@ def load_arrays(folder: Path, paths: Sequence[str]) -> dict[str, np.ndarray]:
         restore_args={path: ocp.RestoreArgs(restore_type=np.ndarray) for path in paths},
         partial_restore=True,
     )
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    with _checkpointer(ocp) as checkpointer:
         return checkpointer.restore(folder, args=arguments)
+
+
+def _checkpointer(ocp: Any) -> Any:
+    """One of this process alone: of several that train together only the first saves."""
+    import jax
+
+    me = jax.process_index()
+    options = ocp.options.MultiprocessingOptions(primary_host=me, active_processes={me})
+    handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=options)
+    return ocp.Checkpointer(handler, multiprocessing_options=options)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -161,7 +161,7 @@ def _rebuild(target: Any, array: np.ndarray | None, have: Leaf) -> Any:
         return array
     if isinstance(target, jax.ShapeDtypeStruct) and have.kind == "numpy":
         return array
-    return _place(jax.numpy.array(array, copy=True), target)
+    return _place(array, target)
 
 
 def _rebuild_key(target: Any, array: np.ndarray | None, have: Leaf) -> Any:
@@ -169,13 +169,13 @@ def _rebuild_key(target: Any, array: np.ndarray | None, have: Leaf) -> Any:
     if array is None:
         spare = jax.random.key_data(jax.random.key(0, impl=have.impl))
         array = np.zeros((*have.shape, *spare.shape), spare.dtype)
-    data = jax.numpy.array(array, copy=True)
-    return _place(jax.random.wrap_key_data(data, impl=have.impl), target)
+    return jax.random.wrap_key_data(_place(array, target), impl=have.impl)
 
 
-def _place(array: Any, target: Any) -> Any:
-    """Spread `array` over devices as `target` is; one device's arrays stay free to move."""
+def _place(array: np.ndarray, target: Any) -> jax.Array:
+    """A jax array, spread over devices as `target` is; one device's arrays stay free to move."""
     sharding = getattr(target, "sharding", None)
     if sharding is None or len(sharding.device_set) == 1:
-        return array
-    return jax.device_put(array, sharding)
+        return jax.numpy.array(array, copy=True)
+    # Of several processes each puts its part of the array on its own devices.
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])

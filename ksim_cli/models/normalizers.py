@@ -35,10 +35,16 @@ class RunningStatistics(struct.PyTreeNode):
         new = mask.sum().astype(jnp.float32)
         total = self.count + new
         some = jnp.maximum(new, 1.0)
-        mean = jnp.where(counted, samples, 0.0).sum(axes) / some
-        variance = jnp.where(counted, jnp.square(samples - mean), 0.0).sum(axes) / some
+        # Sums of what is left beside a near value: rounding is then small against the spread of
+        # the samples, not only against their size, and hardly depends on the order of summation.
+        start = (0,) * mask.ndim
+        first = jnp.where(mask[start], samples[start], 0.0)
+        near = jnp.where(self.count > 0, self.mean, first)
+        apart = jnp.where(counted, samples - near, 0.0)
+        offset = apart.sum(axes) / some
+        variance = jnp.where(counted, jnp.square(apart - offset), 0.0).sum(axes) / some
         share = new / jnp.maximum(total, 1.0)
-        delta = mean - self.mean
+        delta = (near - self.mean) + offset
         return RunningStatistics(
             count=total,
             mean=self.mean + delta * share,

@@ -63,7 +63,8 @@ class MjxEngine:
     def prepare(self, qpos: jax.Array, qvel: jax.Array, variant: jax.Array) -> MjxState:
         """See `Engine.prepare`: a forward pass under each environment's own model."""
         data = self._blank().replace(qpos=qpos, qvel=qvel)
-        return self._forward(MjxState(data=data, variant=variant))
+        state = MjxState(data=data, variant=variant)
+        return self._run(_forward, lambda forward, data: forward(data), state)
 
     def reset(self, state: MjxState, mask: jax.Array, prepared: MjxState) -> MjxState:
         """See `Engine.reset`."""
@@ -84,9 +85,7 @@ class MjxEngine:
 
         return self._run(_step, steps, state.replace(data=state.data.replace(ctrl=ctrl)))
 
-    def advance(self, state: MjxState, ctrl: jax.Array, num_steps: int) -> MjxState:
-        """See `Engine.advance`."""
-        return self.step(state, ctrl, num_steps)
+    advance = step
 
     def push(self, state: MjxState, velocity: jax.Array) -> MjxState:
         """See `Engine.push`."""
@@ -144,9 +143,6 @@ class MjxEngine:
     def _blank(self) -> Any:
         n = self.spec.num_envs
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), self._impl.packed())
-
-    def _forward(self, state: MjxState) -> MjxState:
-        return self._run(_forward, lambda forward, data: forward(data), state)
 
     def _run(
         self, function: Any, use: Callable[[Callable[[Any], Any], Any], Any], state: MjxState

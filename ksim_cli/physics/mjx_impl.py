@@ -92,7 +92,7 @@ class JaxImpl:
 
     def put(self, models: Sequence[mujoco.MjModel]) -> list[Any]:
         """See `Impl.put`."""
-        return [mjx.put_model(model, impl="jax") for model in models]
+        return [mjx.put_model(model, _here(), impl="jax") for model in models]
 
     def batched(self, path: Any, values: Sequence[Any]) -> bool:
         """See `Impl.batched`."""
@@ -101,7 +101,7 @@ class JaxImpl:
 
     def packed(self) -> Any:
         """See `Impl.packed`."""
-        return mjx.make_data(self._model, impl="jax")
+        return mjx.make_data(self._model, _here(), impl="jax")
 
     def pack(self, data: Any) -> Any:
         """See `Impl.pack`."""
@@ -149,7 +149,9 @@ class WarpImpl:
             "njmax": self._sizes.njmax,
         }
         # The contacts are made when they are needed, lest the program hold them as a constant.
-        self._one = mjx.make_data(spec.model, impl="warp", naconmax=1, njmax=self._sizes.njmax)
+        self._one = mjx.make_data(
+            spec.model, _here(), impl="warp", naconmax=1, njmax=self._sizes.njmax
+        )
         names = [f.name for f in self._one._impl.fields()]
         _check_fields(spec, PUBLIC | set(names))
         viewed = {name for name in spec.viewed() if name not in PUBLIC}
@@ -170,7 +172,7 @@ class WarpImpl:
         if model.opt.disableflags & _AUTORESET:  # Warp has none to disable, and refuses the flag
             model = copy.copy(model)
             model.opt.disableflags &= ~_AUTORESET
-        put = mjx.put_model(model, impl="warp", graph_mode=self._graph_mode)
+        put = mjx.put_model(model, _here(), impl="warp", graph_mode=self._graph_mode)
         return put.tree_replace({"opt._impl.warn_overflow": 0})  # it prints, for each environment
 
     def batched(self, path: Any, values: Sequence[Any]) -> bool:
@@ -221,6 +223,11 @@ class WarpImpl:
 def make_impl(name: str, spec: EngineSpec) -> Impl:
     """The implementation of that name, `jax` or `warp`."""
     return WarpImpl(spec) if name == "warp" else JaxImpl(spec)
+
+
+def _here() -> Any:
+    """A device of this process; MJX would take the first of all processes'."""
+    return jax.local_devices()[0]
 
 
 def _differ(values: Sequence[Any]) -> bool:

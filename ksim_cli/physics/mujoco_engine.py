@@ -156,7 +156,7 @@ class MujocoEngine:
 
     def advance(self, state: MujocoState, ctrl: jax.Array, num_steps: int) -> MujocoState:
         """See `Engine.advance`."""
-        shapes = [self._shape(name) for name in _REFRESHED]
+        shapes = [_shape(self._host, name) for name in _REFRESHED]
         advance = partial(self._host.advance, num_steps)
         new = io_callback(advance, shapes, ctrl, ordered=True)
         view = state.view.replace(**dict(zip(_REFRESHED, new, strict=True)))
@@ -164,7 +164,7 @@ class MujocoEngine:
 
     def push(self, state: MujocoState, velocity: jax.Array) -> MujocoState:
         """See `Engine.push`."""
-        qvel = io_callback(self._host.push, self._shape("qvel"), velocity, ordered=True)
+        qvel = io_callback(self._host.push, _shape(self._host, "qvel"), velocity, ordered=True)
         return state.replace(view=state.view.replace(qvel=qvel))
 
     def apply_force(self, state: MujocoState, force: jax.Array) -> MujocoState:
@@ -214,16 +214,17 @@ class MujocoEngine:
         self._host.batch.warning[:] = saved["warning"]
         self._host.choose(np.arange(self.spec.num_envs), np.asarray(saved["variant"]))
 
-    def _shape(self, name: str) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(self._host.fields[name].shape, jnp.float32)
-
     def _call(self, function: Callable[..., Any], *arguments: Any) -> MujocoState:
         """Runs a host function that returns all fields and the unstable mask."""
         names = self.spec.viewed()
-        shapes = [self._shape(name) for name in names]
+        shapes = [_shape(self._host, name) for name in names]
         shapes.append(jax.ShapeDtypeStruct((self.spec.num_envs,), jnp.bool_))
         *fields, unstable = io_callback(function, shapes, *arguments, ordered=True)
         return MujocoState(view=View(dict(zip(names, fields, strict=True))), unstable=unstable)
+
+
+def _shape(host: _Host, name: str) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(host.fields[name].shape, jnp.float32)
 
 
 def _silence_log() -> None:

@@ -82,11 +82,17 @@ def too_large(config: RunConfig, memory: Memory | None, devices: int, limit: int
     if memory is None or limit is None:
         return f"{what}. Type a smaller num_envs (and batch_size), or rollout_length_frames"
     fitting = largest_fitting(memory, config.num_envs // devices, limit) * devices
-    fitting -= fitting % config.batch_size
     need = f"{what}: one iteration takes {_spell(memory.total)} of {_spell(limit)}"
-    if fitting < config.batch_size:
-        return f"{need}. Type a smaller num_envs and batch_size, or rollout_length_frames"
-    return f"{need}. The largest that fits is about num_envs={fitting}"
+    if fitting >= config.batch_size:
+        return f"{need}. The largest that fits is about num_envs={_rounded(fitting, config)}"
+    if fitting == 0:
+        return f"{need}. Type a smaller model or rollout_length_frames"
+    power = 1 << (fitting.bit_length() - 1)
+    return f"{need}. What fits is about num_envs={power} batch_size={max(1, power // 4)}"
+
+
+def _rounded(fitting: int, config: RunConfig) -> int:
+    return fitting - fitting % config.batch_size
 
 
 def largest_fitting(memory: Memory, num_envs: int, limit: int) -> int:

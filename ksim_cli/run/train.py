@@ -3,12 +3,11 @@
 import contextlib
 import json
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from ksim_cli.clock import Clock
 from ksim_cli.config.saved import write_config
@@ -19,7 +18,7 @@ from ksim_cli.io.console import Console, open_console, silent_console
 from ksim_cli.io.runs import RunFolder, find_run, write_json
 from ksim_cli.models.policy import Variables
 from ksim_cli.physics.engine import resolve_engine
-from ksim_cli.rl.ppo import Incident, TrainState
+from ksim_cli.rl.ppo import TrainState
 from ksim_cli.run import hosts
 from ksim_cli.run.compile import Compiled, compile_training
 from ksim_cli.run.describe import describe
@@ -30,7 +29,7 @@ from ksim_cli.run.schedule import Rate, Timer
 from ksim_cli.run.seeds import each_seed, variables_of
 from ksim_cli.run.session import RUNS, Trainer, make_trainer, versions
 from ksim_cli.run.signals import Interrupted, StopSignals
-from ksim_cli.types import QUARANTINE_CAUSES
+from ksim_cli.run.troubles import Troubles
 
 SHOWN = ("episode_return", "episode_length", "reward", "policy_loss", "value_loss", "entropy", "kl")
 
@@ -110,7 +109,6 @@ class TrainingRun:
         self.journal = Journal(run, config, console.warn)
         self.iteration = 0
         self.env_steps = 0
-        self._has_overflowed = False
         self.facts: dict[str, Any] = {"first_step_seconds": None, "env_steps_per_second": None}
 
     def execute(self) -> float:
@@ -122,12 +120,12 @@ class TrainingRun:
         saved = self._saved_step()
         if saved is not None and self._finished():
             return self._over(trainer, saved)
-        if self.writes:
-            write_config(self.config, self.run.config)
         with explained(self.config, trainer.spread) as used:
             compiled = compile_training(trainer, self.config.epochs_per_log_step, self.console)
             used.memory = compiled.memory
             refuse_too_large(self.config, compiled.memory, trainer.spread)
+            if self.writes:
+                write_config(self.config, self.run.config)
             self.facts["compile_seconds"] = compiled.seconds
             state = self._start(trainer, compiled, saved)
             evaluator = self._evaluator(trainer)
@@ -195,6 +193,7 @@ class TrainingRun:
         steps_each = fused * trainer.setup.num_steps * config.num_envs
         total = total_steps(config, trainer)
         rate = Rate(self.env_steps)
+        troubles = Troubles(self.run, self.console, config, trainer.task_engine().buffer_sizes)
         with (
             self.journal if self.writes else contextlib.nullcontext(),
             self.console.progress(total, self.env_steps, SHOWN) as progress,
@@ -206,8 +205,7 @@ class TrainingRun:
                 before, self.iteration = self.iteration, self.iteration + fused
                 self.env_steps += steps_each
                 self._first_step()
-                self._report(together(rows), incident)
-                self._report_overflow(trainer, together(rows))
+                troubles.report(self.iteration, together(rows), incident)
                 evaluates, saves, stops = hosts.agree(
                     valid.due(before, self.iteration),
                     save.due(before, self.iteration),
@@ -273,40 +271,6 @@ class TrainingRun:
             tree = {"train": state, "host": trainer.task_engine().host_state()}
             info = {"iteration": self.iteration, "env_steps": self.env_steps}
             self.store.save(self.iteration, tree, info)
-
-    def _report(self, row: Mapping[str, Any], incident: Incident) -> None:
-        """Says what went wrong in an iteration; the first non-finite environment is dumped."""
-        if row["skipped_updates"]:
-            self.console.warn(
-                f"iteration {self.iteration}: {row['skipped_updates']:.0%} of the updates were not"
-                " finite and were not applied"
-            )
-        path = self.run.path / "quarantine.npz"
-        if not row["quarantined"] or not self.writes or path.exists():
-            return
-        incidents = each_seed(jax.device_get(incident), self.config.num_seeds)
-        incident = next(one for one in incidents if one.cause)
-        causes = [n for n, bit in QUARANTINE_CAUSES.items() if int(incident.cause) & bit]
-        arrays = {f"obs_{k}": v for k, v in incident.obs.items()}
-        arrays |= {f"view_{k}": v for k, v in incident.view.fields().items()}
-        arrays |= {"action": incident.action, "step": incident.step, "env": incident.env}
-        np.savez(path, allow_pickle=False, **arrays)
-        self.console.warn(
-            f"iteration {self.iteration}: environment {int(incident.env)} was not finite"
-            f" ({', '.join(causes)}) and was reset; it is not learned from. Dumped once: {path}"
-        )
-
-    def _report_overflow(self, trainer: Trainer, row: Mapping[str, Any]) -> None:
-        """Says once what to type where contacts did not fit in the engine's buffers."""
-        if not row["overflow"] or self._has_overflowed:
-            return
-        self._has_overflowed = True
-        larger = {k: 2 * size for k, size in trainer.task_engine().buffer_sizes.items()}
-        self.console.warn(
-            f"iteration {self.iteration}: in {row['overflow']} environment steps some contacts or"
-            " constraints did not fit and were left out. Make room for more:"
-            f" {' '.join(f'engine.{name}={size}' for name, size in larger.items())}"
-        )
 
     def _describe(self, trainer: Trainer) -> None:
         config, setup = self.config, trainer.setup

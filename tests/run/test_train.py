@@ -13,7 +13,7 @@ import pytest
 
 from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.manifest import read_manifest
-from ksim_cli.run.train import scalars, total_steps
+from ksim_cli.run.train import total_steps
 from tests.run.commands import ksim
 
 TINY = (
@@ -229,12 +229,6 @@ def test_multirun_runs_every_job_in_its_own_folder(tmp_path):
     seeds = [json.loads((sweep / str(i) / "summary.json").read_text())["seed"] for i in (0, 1)]
     assert seeds == [0, 1]
     assert os.listdir(tmp_path) == ["runs"]
-
-
-def test_scalars_are_plain_and_nothing_is_null():
-    row = scalars({"a": np.float32(1.5), "b": np.float32("nan"), "n": np.int32(3)})
-    assert row["a"] == 1.5 and row["b"] is None and row["n"] == 3
-    assert row["eval_episode_return_mean"] is None
 
 
 def test_the_run_ends_at_whichever_limit_comes_first():

@@ -1,0 +1,95 @@
+"""Environments spread over devices: four that XLA makes of one CPU."""
+
+import json
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec
+
+from ksim_cli.errors import UserError
+from ksim_cli.rl.ppo import Learner
+from ksim_cli.run.devices import choose_mesh, state_layout
+from tests.helpers import tiny_cartpole
+from tests.run.commands import ksim
+
+TINY = (
+    *("task=cartpole", "engine=mjx", "num_envs=256", "batch_size=64", "rollout_length_frames=8"),
+    *("num_episodes=2", "max_env_steps=null"),
+)
+
+
+def rows(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["engine=mjx", "num_devices=4096"], "num_devices=4096: there (is|are) .* Leave out"),
+        (["engine=mujoco", "num_devices=2"], "engine=mujoco computes on one device"),
+        (["engine=mujoco", "num_seeds=3", "seed=7"], "ksim train -m seed=7,8,9"),
+    ],
+)
+def test_what_cannot_be_spread_is_refused(overrides, message):
+    with pytest.raises(UserError, match=message):
+        choose_mesh(tiny_cartpole(*overrides))
+
+
+def test_one_device_needs_no_mesh():
+    assert choose_mesh(tiny_cartpole("engine=mjx", "num_devices=1")) is None
+    assert choose_mesh(tiny_cartpole("engine=mujoco")) is None
+
+
+def test_the_learner_is_everywhere_and_environments_are_spread():
+    mesh = jax.make_mesh((1,), ("devices",))
+    of = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.float32)  # noqa: E731
+    learner = Learner(variables={"w": of(8, 3)}, opt_state=of(8), kl_coef=of())
+    from ksim_cli.rl.ppo import TrainState
+
+    state = TrainState(
+        learner=learner,
+        env={"qpos": of(8, 2), "level": of()},
+        carry=of(8, 5),
+        rewards=(),
+        tracker=of(8),
+        scale=of(7),
+        key=of(2),
+    )
+    layout = jax.tree.map(lambda s: s.spec, state_layout(state, 8, mesh))
+    spread, everywhere = PartitionSpec("devices"), PartitionSpec()
+    assert layout.learner.variables["w"] == layout.learner.opt_state == everywhere
+    assert layout.env == {"qpos": spread, "level": everywhere}
+    assert (layout.carry, layout.tracker, layout.scale) == (spread, spread, everywhere)
+
+
+@pytest.fixture
+def four(monkeypatch):
+    flags = os.environ.get("XLA_FLAGS", "")
+    monkeypatch.setenv("XLA_FLAGS", f"{flags} --xla_force_host_platform_device_count=4")
+
+
+def test_what_is_learned_does_not_depend_on_the_devices_and_runs_move_between_them(tmp_path, four):
+    common = (*TINY, "num_iterations=5")
+    done = ksim("train", *common, "run_dir=four", cwd=tmp_path, check=0)
+    assert "engine mjx (jax) on 4 devices" in done.stdout
+    ksim("train", *common, "num_devices=1", "run_dir=one", cwd=tmp_path, check=0)
+    names = ("loss", "value_loss", "entropy", "reward", "grad_norm")
+    for a, b in zip(rows(tmp_path / "four"), rows(tmp_path / "one"), strict=True):
+        for name in names:
+            np.testing.assert_allclose(a[name], b[name], rtol=1e-5, err_msg=name)
+    # From four to one and from one to four: each goes on as the other does.
+    ksim("train", "resume=four", "num_devices=1", "num_iterations=7", cwd=tmp_path, check=0)
+    ksim("train", "resume=one", "num_devices=4", "num_iterations=7", cwd=tmp_path, check=0)
+    last = [rows(tmp_path / run)[-1] for run in ("four", "one")]
+    assert [row["iteration"] for row in last] == [7, 7]
+    np.testing.assert_allclose(last[0]["loss"], last[1]["loss"], rtol=1e-4)
+
+
+def test_environments_that_cannot_be_spread_evenly(tmp_path, four):
+    odd = [key for key in TINY if not key.startswith(("num_envs", "batch_size"))]
+    done = ksim("train", *odd, "num_envs=30", "batch_size=10", cwd=tmp_path, check=2)
+    assert "num_envs=30: must be a multiple of the 4 devices" in done.stderr
+    assert "num_envs=32" in done.stderr

@@ -1,0 +1,54 @@
+import json
+
+import numpy as np
+
+from ksim_cli.io.runs import RunFolder
+from ksim_cli.run.journal import Journal, scalars, together
+from tests.helpers import tiny_cartpole
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_scalars_are_plain_and_nothing_is_null():
+    (row,) = scalars({"a": np.float32(1.5), "b": np.float32("nan"), "n": np.int32(3)})
+    assert row["a"] == 1.5 and row["b"] is None and row["n"] == 3
+    assert isinstance(row["n"], int) and row["eval_episode_return_mean"] is None
+
+
+def test_each_seed_has_its_row():
+    first, second = scalars({"a": np.array([1.0, np.inf]), "n": np.array([3, 4])}, num_seeds=2)
+    assert (first["a"], first["n"]) == (1.0, 3) and (second["a"], second["n"]) == (None, 4)
+
+
+def test_together_is_the_mean_of_what_was_measured_and_the_sum_of_counts():
+    rows = [
+        {"a": 1.0, "b": None, "n": 3},
+        {"a": 2.0, "b": 4.0, "n": 4},
+        {"a": 6.0, "b": None, "n": 0},
+    ]
+    assert together(rows) == {"a": 3.0, "b": 4.0, "n": 7}
+    assert together([{"a": None}, {"a": None}]) == {"a": None}
+    assert together(rows[:1]) == rows[0] and together(rows[:1]) is not rows[0]
+
+
+def test_rows_of_several_seeds_go_to_a_file_of_all_and_to_one_each(tmp_path):
+    config = tiny_cartpole(seed=5, num_seeds=2)
+    journal = Journal(RunFolder(tmp_path), config, print)
+    for iteration in (1, 2, 3):
+        with journal:
+            journal.append(
+                {"iteration": iteration}, [{"a": 1.0 * iteration}, {"a": 3.0 * iteration}]
+            )
+    assert [row["a"] for row in read(tmp_path / "metrics.jsonl")] == [2.0, 4.0, 6.0]
+    assert read(tmp_path / "seeds" / "6" / "metrics.jsonl")[1] == {"iteration": 2, "a": 6.0}
+    journal.truncate_after(1)
+    for name in ("metrics.jsonl", "seeds/5/metrics.jsonl", "seeds/6/metrics.jsonl"):
+        assert [row["iteration"] for row in read(tmp_path / name)] == [1]
+
+
+def test_one_seed_has_no_folder_of_its_own(tmp_path):
+    with Journal(RunFolder(tmp_path), tiny_cartpole(), print) as journal:
+        journal.append({"iteration": 1}, [{"a": 1.0}])
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
