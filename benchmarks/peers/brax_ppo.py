@@ -55,12 +55,17 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--num-env-steps", type=int, default=983_040, help="all epochs together")
     parser.add_argument("--epochs", type=int, default=6, help="timed pieces; the first compiles")
     parser.add_argument("--hidden", type=int, nargs="+", default=[64, 64], help="of both networks")
+    parser.add_argument(
+        "--own-networks", action="store_true", help="playground's tuned networks instead"
+    )
     parser.add_argument("--activation", default="tanh", help="of flax.linen")
     parser.add_argument("--impl", choices=("jax", "warp"), help="None: playground's, jax on a CPU")
     parser.add_argument("--device", choices=("cpu", "cuda", "tpu"), help="None: as JAX chooses")
     parser.add_argument("--cpu", dest="device", action="store_const", const="cpu")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    if arguments.own_networks:
+        arguments.hidden = []
     if arguments.num_minibatches is None:
         arguments.num_minibatches = arguments.num_envs // arguments.batch_size
     sequences = arguments.batch_size * arguments.num_minibatches
@@ -99,18 +104,19 @@ def tuned(env_name: str, impl: str) -> Any:
 
 
 def network_factory(params: Any, hidden: list[int], activation: str) -> Any:
-    """Networks of the asked sizes that see what playground shows them."""
+    """Networks of the asked sizes, or playground's own; they see what playground shows them."""
     import flax.linen
     from brax.training.agents.ppo import networks
 
+    own = params.get("network_factory", {})
+    if not hidden:
+        return functools.partial(networks.make_ppo_networks, **own)
     asked = {
         "policy_hidden_layer_sizes": tuple(hidden),
         "value_hidden_layer_sizes": tuple(hidden),
         "activation": getattr(flax.linen, activation),
     }
-    return functools.partial(
-        networks.make_ppo_networks, **{**params.get("network_factory", {}), **asked}
-    )
+    return functools.partial(networks.make_ppo_networks, **{**own, **asked})
 
 
 class Clock:

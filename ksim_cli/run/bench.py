@@ -21,7 +21,7 @@ from ksim_cli.run.session import Trainer, make_trainer, versions
 
 WARM_UP_ITERATIONS = 20
 """Iterations before measuring, so that episodes are at all times of their lives."""
-LEAST_ROUNDS = 5
+LEAST_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,13 @@ class Bench:
         self._key = jax.random.key(seed)
         self._state: TrainState = compiled.init(seed)
 
-    def warm_up(self) -> None:
-        """Runs the first iterations, and every part once."""
+    def warm_up(self, seconds: float) -> None:
+        """Runs the first iterations, at most for so many seconds, and every part once."""
+        end = time.perf_counter() + seconds
         for _ in range(max(1, WARM_UP_ITERATIONS // self._iterations)):
-            self._state = self._train(self._state)[0]
+            self._state = jax.block_until_ready(self._train(self._state)[0])
+            if time.perf_counter() > end:
+                break
         self.round()
 
     def round(self) -> Rates:
@@ -93,7 +96,7 @@ def bench(config: RunConfig) -> None:
     refuse_too_large(config, compiled.memory, trainer.spread)
     subject = Bench(trainer, compiled, config.epochs_per_log_step, config.seed)
     with console.status("warming up"):
-        subject.warm_up()
+        subject.warm_up(config.bench_seconds)
     rounds: list[Rates] = []
     with console.status("measuring"):
         end = time.perf_counter() + config.bench_seconds

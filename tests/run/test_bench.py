@@ -22,7 +22,7 @@ def test_a_table_and_one_line_of_json(tmp_path, engine):
         facts["raw_steps_per_second"] * facts["substeps"], rel=1e-3
     )
     assert facts["engine"].startswith(engine) and facts["num_envs"] == 8
-    assert facts["rounds"] >= 5 and facts["bytes_per_env"] > 0 and facts["compile_seconds"] > 0
+    assert facts["rounds"] >= 3 and facts["bytes_per_env"] > 0 and facts["compile_seconds"] > 0
     assert facts["versions"]["jax"] and facts["device"]
     assert list(tmp_path.iterdir()) == [], "a measurement leaves nothing behind"
 

@@ -1,0 +1,96 @@
+"""The PPO update alone: ksim's and a minimal hand-written one, in one process, in turn.
+
+    python benchmarks/update.py task=humanoid [any key of ksim train]
+
+Both learn from the rollout of a few iterations' training: the same networks, the same sizes and
+number of minibatches and passes, Adam with a clipped gradient. The minimal one is
+`benchmarks/peers/minimal_ppo.py`, which is given normalised observations; ksim's normalises them
+in every minibatch, watches the gradient for what is not finite and measures what it logs.
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks.peers import minimal_ppo
+from ksim_cli.config.compose import Start, launch, to_run_config
+from ksim_cli.io.console import silent_console
+from ksim_cli.rl.minibatches import Batch
+from ksim_cli.run.compile import compile_training
+from ksim_cli.run.session import make_trainer, versions
+
+REPEATS = int(os.environ.get("REPEATS", "15"))
+
+
+def seconds(function: Any, *arguments: Any) -> tuple[Any, float]:
+    begin = time.perf_counter()
+    result = jax.block_until_ready(function(*arguments))
+    return result, time.perf_counter() - begin
+
+
+def measure(composed: Any) -> None:
+    config = to_run_config(composed)
+    trainer = make_trainer(config)
+    algorithm, setup = trainer.algorithm, trainer.setup
+    compiled = compile_training(trainer, 1, silent_console())
+    state = compiled.init(config.seed)
+    for _ in range(3):
+        state = compiled.step(state)[0]
+    batches: list[Batch] = []
+
+    def seen(setup: Any, learner: Any, batch: Batch, key: jax.Array) -> Any:
+        batches.append(batch)
+        return algorithm.update_model(setup, learner, batch, key)
+
+    object.__setattr__(setup, "update_model", seen)
+
+    def last_batch(state: Any) -> Batch:
+        state, rollout = algorithm.act(setup, state, state.key)
+        algorithm.learn(setup, state, rollout, state.key)
+        return batches[-1]
+
+    batch = jax.block_until_ready(jax.jit(last_batch)(state))
+    ours = jax.jit(lambda *arguments: algorithm.update_model(setup, *arguments), donate_argnums=0)
+    num_minibatches = config.num_envs // config.batch_size
+    minimal = minimal_ppo.make_update(algorithm.num_passes, num_minibatches)
+    sizes = setup.env.observation_sizes
+    hidden = (config.model["hidden_size"],) * config.model["num_hidden_layers"]
+    params = minimal_ppo.init(
+        jax.random.key(0), sizes["actor"], sizes["critic"], setup.env.action_size, hidden
+    )
+    opt_state = minimal_ppo.make_optimizer().init(params)
+    flat = {
+        "obs": jnp.clip(batch.obs["actor"], -10, 10),
+        "critic_obs": jnp.clip(batch.obs["critic"], -10, 10),
+        **{n: getattr(batch, n) for n in ("action", "log_prob", "value", "advantage", "target")},
+    }
+    learner, rows = jax.tree.map(jnp.copy, state.learner), []
+    for _ in range(REPEATS + 1):
+        (learner, _), one = seconds(ours, learner, batch, state.key)
+        (params, opt_state, _), two = seconds(minimal, params, opt_state, flat, state.key)
+        rows.append((one, two))
+    one, two = (statistics.median(times) for times in zip(*rows[1:], strict=True))
+    transitions = setup.num_steps * config.num_envs
+    ratio = statistics.median(b / a for a, b in rows[1:])
+    print(f"ksim {one * 1e3:.1f} ms, minimal {two * 1e3:.1f} ms: {ratio:.2f} of its rate")
+    facts = {
+        "task": config.task.name,
+        "transitions": transitions,
+        "minibatches": num_minibatches * algorithm.num_passes,
+        "hidden": hidden,
+        "ksim_seconds": one,
+        "minimal_seconds": two,
+        "rate_of_minimal": ratio,
+        "versions": versions(),
+    }
+    print(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    sys.exit(launch("train", sys.argv[1:], measure, Start))
