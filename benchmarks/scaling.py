@@ -47,7 +47,7 @@ def memory_of_a_run(arguments: argparse.Namespace) -> list[tuple[str, str]]:
         trainer = make_trainer(config)
         compiled = compile_training(trainer, 1, silent_console())
         state = compiled.init(config.seed)
-        marks = (10, 50, 100, 200, 400) if not arguments.tiny else (1, 2)
+        marks = (10, 30, 60, 120) if not arguments.tiny else (1, 2)
         for iteration in range(1, marks[-1] + 1):
             state = compiled.step(state)[0]
             if iteration in marks:

@@ -161,8 +161,6 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
     except UserError as error:
         print(f"ksim {command}: {error}", file=sys.stderr)
         status = 2
-    except BrokenPipeError:
-        status = 0  # who reads has read enough
     except Exception:
         traceback.print_exc()
         status = 1
@@ -178,7 +176,7 @@ def _begin_training(line: CommandLine) -> Start:
         raise UserError("run_model_viewer and collect_dataset: one at a time. Leave out one")
     if acts:
         return _begin_acting(line)
-    for key in ("checkpoint", "policy"):
+    for key in ("checkpoint", "policy", "checkpoint_seed"):
         if line.value(key) is not None:
             raise UserError(
                 f"{key}={line.value(key)}: says what acts in ksim view, eval and collect."
@@ -189,14 +187,14 @@ def _begin_training(line: CommandLine) -> Start:
         return Start(line)
     if line.multirun:
         raise UserError("resume= continues one run, in its folder: leave out --multirun")
-    _refuse_beside("resume", line, ("task", "run_dir"))
+    _refuse_beside("resume", line, ("task", "run_dir", "seed", "num_seeds"))
     run = find_run(spec, RUNS)
     return Start(line.replace("resume", str(run.path)), run.config)
 
 
 def _begin_measuring(line: CommandLine) -> Start:
     """From the built-in configs: what is measured needs no run."""
-    for key in ("resume", "run_dir", "checkpoint", "policy"):
+    for key in ("resume", "run_dir", "checkpoint", "policy", "checkpoint_seed"):
         if line.value(key) is not None:
             raise UserError(f"{key}={line.value(key)}: ksim bench takes no run. Type task=...")
     return Start(line)
@@ -217,6 +215,8 @@ def _begin_acting(line: CommandLine) -> Start:
     elif line.value("policy") is not None:
         if task is None:
             raise UserError(f"policy={line.value('policy')}: without a checkpoint needs task=...")
+        if line.value("checkpoint_seed") is not None:
+            raise UserError("checkpoint_seed=: there is no checkpoint beside policy=. Leave it out")
         return Start(line)
     elif task is not None:
         spec = _newest_of(task)
@@ -243,8 +243,8 @@ def _refuse_beside(key: str, line: CommandLine, others: tuple[str, ...]) -> None
     for other in others:
         if line.value(other) is not None:
             raise UserError(
-                f"{key}={line.value(key)} and {other}={line.value(other)}: a run has its task and"
-                f" its folder already. Leave out {other}="
+                f"{key}={line.value(key)} and {other}={line.value(other)}: a run has its task, its"
+                f" folder and its seeds already. Leave out {other}="
             )
 
 

@@ -178,7 +178,7 @@ class TaskEnv:
         limit = self.limits.action_clip
         action = jnp.clip(jnp.where(bad_action[:, None], 0.0, action), -limit, limit)
         state = state.replace(key=key, count=state.count + 1)
-        state = self._actuate(self._disturb(state, action, key_step), action, key_step)
+        state, overflow = self._actuate(self._disturb(state, action, key_step), action, key_step)
         state, steps, causes = self._terminations(state, action)
         state = self._observe(state, action, key_step)
         quarantined = self._quarantine(state, bad_action)
@@ -192,7 +192,7 @@ class TaskEnv:
             causes=causes,
             distance=jnp.linalg.norm(self._horizontal(state.physics) - state.start, axis=1),
             final_obs=state.obs,
-            overflow=self.engine.overflows(state.physics),
+            overflow=overflow,
         )
         # Only what a reset changes goes through the branch: it would copy the rest.
         changed = jax.lax.cond(
@@ -246,8 +246,10 @@ class TaskEnv:
             physics = self.engine.apply_force(physics, force)
         return state.replace(physics=physics, carries={**state.carries, "events": carries})
 
-    def _actuate(self, state: EnvState, action: jax.Array, key: jax.Array) -> EnvState:
-        """Physics over one control step; the torques are renewed at each update."""
+    def _actuate(
+        self, state: EnvState, action: jax.Array, key: jax.Array
+    ) -> tuple[EnvState, jax.Array]:
+        """Physics over one control step; and `[N]` bool where contacts did not fit."""
         n, level, physics = self.num_envs, state.level, state.physics
         updates = self.timing.num_updates if self.actuation.renewed else 1
         each = self.timing.num_substeps // updates
@@ -257,19 +259,25 @@ class TaskEnv:
         keys = _keys(n, key, "actuation")
         carry = receive(state.carries["actuation"]["all"], action, qpos, level, keys)
 
-        def update(loop: tuple[Any, Any], i: jax.Array) -> tuple[tuple[Any, Any], None]:
+        def update(loop: tuple[Any, Any], i: jax.Array) -> tuple[tuple[Any, Any], jax.Array]:
             physics, carry = loop
             view = self.engine.view(physics)
             ctrl, carry = torques(carry, i, view.qpos, view.qvel, level)
-            return (self.engine.advance(physics, ctrl, each), carry), None
+            physics = self.engine.advance(physics, ctrl, each)
+            return (physics, carry), self.engine.overflows(physics)
 
+        overflow = jnp.zeros(n, bool)
         if updates > 1:
-            (physics, carry), _ = jax.lax.scan(update, (physics, carry), jnp.arange(updates - 1))
+            (physics, carry), each_overflow = jax.lax.scan(
+                update, (physics, carry), jnp.arange(updates - 1)
+            )
+            overflow = each_overflow.any(axis=0)
         view = self.engine.view(physics)
         ctrl, carry = torques(carry, jnp.int32(updates - 1), view.qpos, view.qvel, level)
         physics = self.engine.step(physics, ctrl, each)
         carries = {**state.carries, "actuation": {"all": self.actuation.finish(carry)}}
-        return state.replace(physics=physics, carries=carries)
+        state = state.replace(physics=physics, carries=carries)
+        return state, overflow | self.engine.overflows(physics)
 
     def _terminations(
         self, state: EnvState, action: jax.Array

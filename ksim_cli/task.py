@@ -282,6 +282,7 @@ class TaskModel:
         training: bool = False,
         mesh: Mesh | None = None,
         recorded: Collection[str] = (),
+        num_seeds: int = 1,
     ) -> TaskEnv:
         """Environments of this task on an engine of their own.
 
@@ -291,6 +292,7 @@ class TaskModel:
                 of their first episode.
             mesh: the devices they are spread over; None: one device.
             recorded: fields of the view that results hold besides those that rewards read.
+            num_seeds: how many times they are there on a device, by an outer `vmap`.
         """
         config = self.task.config
         limits = Limits(
@@ -308,6 +310,7 @@ class TaskModel:
             variants=variants,
             num_threads=config.engine.num_threads,
             mesh=mesh,
+            num_seeds=num_seeds,
             impl=config.engine.impl,
             graph_mode=config.engine.graph_mode,
             naconmax=config.engine.naconmax,

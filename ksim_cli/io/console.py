@@ -6,6 +6,7 @@ are plain lines only, few of them and without control characters. The log file i
 
 import contextlib
 import io
+import os
 import re
 import sys
 import time
@@ -196,8 +197,14 @@ class Console:
         """Write plain text to the stream, with `?` for what its encoding cannot hold."""
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
         line = _clean(text) + "\n"
-        self._stream.write(line.encode(encoding, "replace").decode(encoding))
-        self._stream.flush()
+        try:
+            self._stream.write(line.encode(encoding, "replace").decode(encoding))
+            self._stream.flush()
+        except BrokenPipeError:
+            # Who read has read enough (`ksim train | head`); what runs shall not end for it.
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, self._stream.fileno())
+            os.close(devnull)
 
 
 class Note:

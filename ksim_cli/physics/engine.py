@@ -104,6 +104,7 @@ class EngineSpec:
         variants: randomised models; None: all environments run on `model`.
         num_threads: threads of a CPU engine; 0: one per core.
         mesh: devices that the environments are spread over, along its only axis; None: one device.
+        num_seeds: how many times the environments are there on a device, by an outer `vmap`.
         impl: implementation of mjx: `auto`, `jax`, `warp`.
         graph_mode: how Warp captures CUDA graphs; None: as it is best here.
         naconmax: contacts of all environments that Warp makes room for; None: from the model.
@@ -116,6 +117,7 @@ class EngineSpec:
     variants: Variants | None = None
     num_threads: int = 0
     mesh: Mesh | None = None
+    num_seeds: int = 1
     impl: str = "auto"
     graph_mode: str | None = None
     naconmax: int | None = None

@@ -139,7 +139,7 @@ class WarpImpl:
             kinds.NEFC | kinds.NJMAX_NNZ | kinds.BROADPHASE | kinds.NARROWPHASE | kinds.CCD
         )
         pairs = self._put(spec.model)._impl.nxn_geom_pair_filtered
-        derived = buffer_sizes(spec.model, pairs, self._num_envs)
+        derived = buffer_sizes(spec.model, pairs, self._num_envs * spec.num_seeds)
         asked = None if spec.naconmax is None else -(-spec.naconmax // devices)
         self._sizes = BufferSizes(
             naconmax=asked or derived.naconmax, njmax=spec.njmax or derived.njmax

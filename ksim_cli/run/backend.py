@@ -15,18 +15,19 @@ CACHE_BYTES = 4 * 2**30
 
 
 def prepare(config: RunConfig) -> None:
-    """Applies `matmul_precision` and `compilation_cache`; called once by every command.
+    """Applies `matmul_precision` and `compilation_cache`; called once by every job.
 
     A cache that is named in JAX's own way (`JAX_COMPILATION_CACHE_DIR`) stays.
     """
     jax.config.update("jax_default_matmul_precision", config.matmul_precision)
+    jax.config.update("jax_enable_compilation_cache", config.compilation_cache)
     if not config.compilation_cache or "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
-    folder = cache_folder()
     try:
+        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return  # a home that cannot be written to: everything is compiled anew, and that is all
+    except (OSError, RuntimeError):
+        return  # no home that can be written to: everything is compiled anew, and that is all
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_compilation_cache_max_size", CACHE_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -12,11 +12,12 @@ from typing import Any
 import jax
 
 from ksim_cli.config.schema import RunConfig
+from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console, open_console
 from ksim_cli.physics.engine import resolve_engine
 from ksim_cli.rl.ppo import TrainState
 from ksim_cli.run.compile import Compiled, compile_training
-from ksim_cli.run.memory import refuse_too_large
+from ksim_cli.run.memory import available, explained, refuse_too_large
 from ksim_cli.run.session import Trainer, make_trainer, versions
 
 WARM_UP_ITERATIONS = 20
@@ -58,8 +59,12 @@ class Bench:
         self._env_steps = setup.num_steps * setup.env.num_envs
         self._iterations = iterations
         self._train = compiled.step
-        self._act = jax.jit(lambda state, key: algorithm.act(setup, state, key))
-        self._learn = jax.jit(lambda *arguments: algorithm.learn(setup, *arguments))
+        layout = compiled.layout
+        # None: as XLA chooses.
+        acts: dict[str, Any] = {} if layout is None else {"out_shardings": (layout, None)}
+        learns: dict[str, Any] = {} if layout is None else {"out_shardings": (layout, None, None)}
+        self._act = jax.jit(lambda state, key: algorithm.act(setup, state, key), **acts)
+        self._learn = jax.jit(lambda *arguments: algorithm.learn(setup, *arguments), **learns)
         self._key = jax.random.key(seed)
         self._state: TrainState = compiled.init(seed)
 
@@ -90,18 +95,17 @@ class Bench:
 
 def bench(config: RunConfig) -> None:
     """Measures for `bench_seconds`, prints a table and, last, one line of JSON."""
+    if config.num_seeds > 1:
+        raise UserError(f"num_seeds={config.num_seeds}: ksim bench measures one. Leave it out")
     console = open_console(None)
-    trainer = make_trainer(config, recorded=("ctrl",))
-    compiled = compile_training(trainer, config.epochs_per_log_step, console)
-    refuse_too_large(config, compiled.memory, trainer.spread)
-    subject = Bench(trainer, compiled, config.epochs_per_log_step, config.seed)
-    with console.status("warming up"):
-        subject.warm_up(config.bench_seconds)
-    rounds: list[Rates] = []
-    with console.status("measuring"):
-        end = time.perf_counter() + config.bench_seconds
-        while len(rounds) < LEAST_ROUNDS or time.perf_counter() < end:
-            rounds.append(subject.round())
+    with explained(config):
+        trainer = make_trainer(config, recorded=("ctrl",))
+    with explained(config, trainer.spread) as used:
+        compiled = compile_training(trainer, config.epochs_per_log_step, console)
+        used.memory = compiled.memory
+        refuse_too_large(config, compiled.memory, trainer.spread, available())
+        subject = Bench(trainer, compiled, config.epochs_per_log_step, config.seed)
+        rounds = _measured(subject, config.bench_seconds, console)
     rates = {
         name: statistics.median(getattr(one, name) for one in rounds) for name in asdict(rounds[0])
     }
@@ -118,9 +122,21 @@ def bench(config: RunConfig) -> None:
         **shares,
         "compile_seconds": compiled.seconds,
         "bytes_per_env": _bytes_per_env(compiled, trainer),
+        "num_devices": trainer.spread,
         **_machine(),
     }
-    print(json.dumps({name: _rounded(value) for name, value in facts.items()}), flush=True)
+    console.print(json.dumps({name: _rounded(value) for name, value in facts.items()}))
+
+
+def _measured(subject: Bench, seconds: float, console: Console) -> list[Rates]:
+    with console.status("warming up"):
+        subject.warm_up(seconds)
+    rounds: list[Rates] = []
+    with console.status("measuring"):
+        end = time.perf_counter() + seconds
+        while len(rounds) < LEAST_ROUNDS or time.perf_counter() < end:
+            rounds.append(subject.round())
+    return rounds
 
 
 def _setting(config: RunConfig, trainer: Trainer) -> dict[str, Any]:
@@ -141,7 +157,6 @@ def _machine() -> dict[str, Any]:
     return {
         "device": device.device_kind,
         "platform": device.platform,
-        "num_devices": jax.device_count(),
         "cores": _cores(),
         "machine": platform.machine(),
         "versions": versions(),

@@ -75,7 +75,11 @@ def compile_training(trainer: Trainer, iterations: int, console: Console) -> Com
         abstract=abstract,
         seconds=time.monotonic() - start,
         layout=layout,
-        memory=measure(compiled, abstract.learner),
+        memory=measure(
+            compiled,
+            abstract.learner,
+            trainer.mesh.size if trainer.mesh is not None and trainer.num_seeds > 1 else 1,
+        ),
     )
 
 

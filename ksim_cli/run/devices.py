@@ -39,14 +39,31 @@ def choose_mesh(config: RunConfig) -> Mesh | None:
     count = asked or there
     if count == 1:
         return None
-    for name in ("num_envs", "batch_size") if config.num_seeds == 1 else ("num_seeds",):
-        number = getattr(config, name)
-        if number % count:
-            raise UserError(
-                f"{name}={number}: must be a multiple of the {count} devices that it is spread"
-                f" over. Type {name}={-(-number // count) * count}, or fewer with num_devices="
-            )
+    _refuse_uneven(config, count)
     return Mesh(np.array(jax.devices()[:count]), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def _refuse_uneven(config: RunConfig, count: int) -> None:
+    """Every device gets as many of the environments, of a minibatch's, or of the seeds."""
+    fewer = "" if jax.process_count() > 1 else ", or num_devices=1"
+    if config.num_seeds > 1:
+        if config.num_seeds % count:
+            raise UserError(
+                f"num_seeds={config.num_seeds}: must be a multiple of the {count} devices."
+                f" Type num_seeds={_up(config.num_seeds, count)}{fewer}"
+            )
+        return
+    if config.num_envs % count or config.batch_size % count:
+        batch_size = _up(config.batch_size, count)
+        raise UserError(
+            f"num_envs={config.num_envs}, batch_size={config.batch_size}: must be multiples of the"
+            f" {count} devices that they are spread over. Type"
+            f" num_envs={_up(config.num_envs, batch_size)} batch_size={batch_size}{fewer}"
+        )
+
+
+def _up(number: int, step: int) -> int:
+    return -(-number // step) * step
 
 
 def _refuse_for_mujoco(config: RunConfig) -> None:
@@ -57,7 +74,7 @@ def _refuse_for_mujoco(config: RunConfig) -> None:
             " on all CPU cores). Leave out num_devices, or use engine=mjx"
         )
     if config.num_seeds > 1:
-        seeds = ",".join(str(config.seed + i) for i in range(min(config.num_seeds, 8)))
+        seeds = ",".join(str(config.seed + i) for i in range(config.num_seeds))
         raise UserError(
             f"num_seeds={config.num_seeds}: engine=mujoco trains one seed at a time. Use"
             f" engine=mjx, or one run for each: ksim train -m seed={seeds}"

@@ -13,10 +13,13 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from ksim_cli.errors import UserError
+
 _SLURM_STEP = (
     *("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID"),
 )
-_LONGEST_TEXT = 4096
+_LONGEST_TEXT = 8192
+_FOUND = "found: "
 
 
 def join() -> None:
@@ -25,6 +28,8 @@ def join() -> None:
     Called before JAX computes anything. A shell inside an allocation is no step, and a step of one
     task has nobody to join.
     """
+    if jax.distributed.is_initialized():
+        return  # an earlier job of a sweep did
     if all(name in os.environ for name in _SLURM_STEP) and int(os.environ["SLURM_NTASKS"]) > 1:
         jax.distributed.initialize(cluster_detection_method="slurm")
 
@@ -42,20 +47,31 @@ def agree(*values: int) -> list[int]:
 
 
 def told(find: Callable[[], str]) -> str:
-    """What the leader finds, on every process; the others do not look."""
+    """What the leader finds, on every process; the others do not look.
+
+    Raises:
+        UserError: on every process, if the leader's `find` does.
+    """
     if jax.process_count() == 1:
         return find()
-    text = find().encode() if leads() else b""
-    if len(text) > _LONGEST_TEXT:
-        raise ValueError(f"longer than {_LONGEST_TEXT} bytes: {text[:80]!r}…")
+    said = ""
+    if leads():
+        try:
+            said = f"{_FOUND}{find()}"
+        except UserError as error:
+            said = str(error)
     padded = np.zeros(_LONGEST_TEXT, np.uint8)
+    text = said.encode()[:_LONGEST_TEXT]
     padded[: len(text)] = np.frombuffer(text, np.uint8)
-    return bytes(_broadcast(padded)).rstrip(b"\0").decode()
+    said = bytes(_broadcast(padded)).rstrip(b"\0").decode(errors="ignore")
+    if not said.startswith(_FOUND):
+        raise UserError(said)
+    return said.removeprefix(_FOUND)
 
 
 def whole(tree: Any) -> Any:
     """Arrays that are spread over several processes, whole on this one; every process calls it."""
-    if jax.process_count() == 1:
+    if all(x.is_fully_addressable for x in jax.tree.leaves(tree) if isinstance(x, jax.Array)):
         return tree
     everywhere = jax.tree.map(lambda x: NamedSharding(x.sharding.mesh, PartitionSpec()), tree)
     copies = jax.jit(lambda tree: tree, out_shardings=everywhere)(tree)

@@ -30,12 +30,13 @@ class Memory:
         return (self.total - self.fixed) / num_envs
 
 
-def measure(compiled: Any, learner: Any) -> Memory | None:
+def measure(compiled: Any, learner: Any, devices: int = 1) -> Memory | None:
     """What XLA's memory analysis says of a compiled iteration; None where it says nothing.
 
     Args:
         compiled: the iteration.
         learner: the learner's arrays or their shapes.
+        devices: how many the learner is spread over, which only several seeds' are.
     """
     analysis = compiled.memory_analysis()
     if analysis is None:
@@ -46,7 +47,7 @@ def measure(compiled: Any, learner: Any) -> Memory | None:
         - analysis.alias_size_in_bytes
         + analysis.temp_size_in_bytes
     )
-    fixed = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(learner))
+    fixed = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(learner)) // devices
     return Memory(total=total, fixed=min(fixed, total))
 
 
@@ -60,18 +61,20 @@ def available() -> int | None:
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
-def refuse_too_large(config: RunConfig, memory: Memory | None, devices: int) -> None:
-    """Refuses a run that cannot fit, before anything of it is allocated.
+def refuse_too_large(
+    config: RunConfig, memory: Memory | None, devices: int, limit: int | None
+) -> None:
+    """Refuses a run whose iteration cannot fit, before one is run.
 
     Args:
         config: the run's.
         memory: what an iteration takes on each device.
         devices: how many the environments are spread over.
+        limit: bytes there are on each; None: unknown.
 
     Raises:
         UserError: it takes more than there is; says how many environments would fit.
     """
-    limit = available()
     if memory is not None and limit is not None and memory.total > limit:
         raise UserError(too_large(config, memory, devices, limit))
 
@@ -79,10 +82,13 @@ def refuse_too_large(config: RunConfig, memory: Memory | None, devices: int) -> 
 def too_large(config: RunConfig, memory: Memory | None, devices: int, limit: int | None) -> str:
     """The sentence for a run that does not fit."""
     what = f"num_envs={config.num_envs}: does not fit in the memory of the device"
-    if memory is None or limit is None:
+    if memory is None or limit is None or memory.total <= limit:
+        # Something else takes it as well: another process, or the evaluation.
         return f"{what}. Type a smaller num_envs (and batch_size), or rollout_length_frames"
     fitting = largest_fitting(memory, config.num_envs // devices, limit) * devices
     need = f"{what}: one iteration takes {_spell(memory.total)} of {_spell(limit)}"
+    if config.num_seeds > 1:
+        need = f"{need} for {config.num_seeds} seeds"
     if fitting >= config.batch_size:
         return f"{need}. The largest that fits is about num_envs={_rounded(fitting, config)}"
     if fitting == 0:
@@ -108,7 +114,7 @@ class Used:
 
 
 @contextmanager
-def explained(config: RunConfig, devices: int) -> Generator[Used]:
+def explained(config: RunConfig, devices: int = 1) -> Generator[Used]:
     """Turns JAX's long complaint that memory was not enough into one sentence.
 
     Args:
@@ -124,8 +130,9 @@ def explained(config: RunConfig, devices: int) -> Generator[Used]:
     used = Used()
     try:
         yield used
-    except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+    except (RuntimeError, MemoryError, ValueError) as error:
+        complaints = ("RESOURCE_EXHAUSTED", "std::bad_alloc")  # of JAX, and of MuJoCo
+        if not isinstance(error, MemoryError) and not any(c in str(error) for c in complaints):
             raise
         raise UserError(too_large(config, used.memory, devices, available())) from error
 

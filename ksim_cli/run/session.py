@@ -86,6 +86,7 @@ def make_trainer(config: RunConfig, recorded: Collection[str] = ()) -> Trainer:
         training=True,
         mesh=mesh if config.num_seeds == 1 else None,
         recorded=recorded,
+        num_seeds=config.num_seeds // (1 if mesh is None or config.num_seeds == 1 else mesh.size),
     )
     setup = Setup(
         env=env,
@@ -158,27 +159,28 @@ def load_policy(config: RunConfig, task_model: TaskModel, console: Console) -> L
         )
     agent = task_model.make_agent()
     policies = variables_of(store, step, agent, config.num_seeds)
-    index, which = _chosen_seed(config, run)
+    index, which = _chosen_seed(config, run, step)
     variables, level = each_seed(policies, config.num_seeds)[index]
     console.print(f"policy: {run.path}, iteration {step}{which}")
     return LoadedPolicy(agent, variables, float(level), run, step)
 
 
-def _chosen_seed(config: RunConfig, run: RunFolder) -> tuple[int, str]:
+def _chosen_seed(config: RunConfig, run: RunFolder, step: int) -> tuple[int, str]:
     """Which of several seeds' policies acts, and how to say so."""
     asked, count = config.checkpoint_seed, config.num_seeds
-    first = int(read_config(run.config)["seed"])
+    if count == 1 and asked is None:
+        return 0, ""
+    first = int(read_config(run.config).get("seed", 0))
     seeds = range(first, first + count)
     if asked is not None and asked not in seeds:
         trained = f"seed {first}" if count == 1 else f"seeds {first} to {first + count - 1}"
         raise UserError(f"checkpoint_seed={asked}: {run.path} trained {trained}")
-    if count == 1:
-        return 0, ""
     if asked is not None:
-        return seeds.index(asked), f", seed {asked}"
-    if not run.summary.exists():
-        return 0, f", seed {first} (it has not been evaluated which is best)"
-    returns = json.loads(run.summary.read_text())["eval_return_per_seed"]
+        return seeds.index(asked), "" if count == 1 else f", seed {asked}"
+    summary = json.loads(run.summary.read_text()) if run.summary.exists() else {}
+    returns = summary.get("eval_return_per_seed", ())
+    if summary.get("iterations") != step or len(returns) != count:
+        return 0, f", seed {first} (which of them is best at this iteration is not known)"
     best = returns.index(max(returns))
     return best, f", seed {seeds[best]}, which evaluated best"
 

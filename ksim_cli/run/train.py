@@ -24,7 +24,7 @@ from ksim_cli.run.compile import Compiled, compile_training
 from ksim_cli.run.describe import describe
 from ksim_cli.run.evaluate import Evaluator
 from ksim_cli.run.journal import EVALUATED, Journal, Row, scalars, together
-from ksim_cli.run.memory import explained, refuse_too_large
+from ksim_cli.run.memory import available, explained, refuse_too_large
 from ksim_cli.run.schedule import Rate, Timer
 from ksim_cli.run.seeds import each_seed, variables_of
 from ksim_cli.run.session import RUNS, Trainer, make_trainer, versions
@@ -45,9 +45,14 @@ def train(config: RunConfig) -> float:
     """
     clock = Clock()
     fresh = config.resume is None and config.run_dir is None
-    run = RunFolder(Path(hosts.told(lambda: str(_run_folder(config).path))))
-    alone = run.lock() if hosts.leads() else contextlib.nullcontext()
-    with alone, StopSignals() as signals:
+    with contextlib.ExitStack() as held, StopSignals() as signals:
+
+        def hold() -> str:
+            run = _run_folder(config)
+            held.enter_context(run.lock())
+            return str(run.path)
+
+        run = RunFolder(Path(hosts.told(hold)))
         console = open_console(run.log) if hosts.leads() else silent_console()
         try:
             return TrainingRun(config, run, console, clock, signals).execute()
@@ -114,23 +119,23 @@ class TrainingRun:
     def execute(self) -> float:
         """The whole run; returns the mean return of the final evaluation."""
         self.facts["import_seconds"] = self.clock.seconds()
-        trainer = make_trainer(self.config)
+        with explained(self.config):
+            trainer = make_trainer(self.config)
         self.console.print(f"run folder: {self.run.path}")
         self._describe(trainer)
         saved = self._saved_step()
         if saved is not None and self._finished():
             return self._over(trainer, saved)
+        evaluator = self._evaluator(trainer)
         with explained(self.config, trainer.spread) as used:
             compiled = compile_training(trainer, self.config.epochs_per_log_step, self.console)
             used.memory = compiled.memory
-            refuse_too_large(self.config, compiled.memory, trainer.spread)
-            if self.writes:
-                write_config(self.config, self.run.config)
+            (limit,) = hosts.agree(available() or 0)
+            refuse_too_large(self.config, compiled.memory, trainer.spread, limit or None)
             self.facts["compile_seconds"] = compiled.seconds
             state = self._start(trainer, compiled, saved)
-            evaluator = self._evaluator(trainer)
             state = self._loop(trainer, compiled, evaluator, state)
-            return self._finish(evaluator, state.learner.variables, state.env.level)
+        return self._finish(evaluator, state.learner.variables, state.env.level)
 
     def _over(self, trainer: Trainer, saved: int) -> float:
         """A run that is past its end already: its checkpoint is sound, and that is all."""
@@ -173,11 +178,15 @@ class TrainingRun:
         if saved is None:
             if self.config.resume:
                 self.console.print("no checkpoint yet: starting afresh")
+            if self.writes:
+                write_config(self.config, self.run.config)
             return compiled.init(self.config.seed)
         engine = trainer.task_engine()
         target = {"train": compiled.abstract, "host": engine.host_state()}
         tree, _ = self.store.restore(saved, target)
         engine.load_host_state(tree["host"])
+        if self.writes:  # only now: what does not fit the checkpoint shall not be kept
+            write_config(self.config, self.run.config)
         self.console.print(f"resumed at iteration {self.iteration} ({self.env_steps:,} env steps)")
         return tree["train"]
 
@@ -198,23 +207,21 @@ class TrainingRun:
             self.journal if self.writes else contextlib.nullcontext(),
             self.console.progress(total, self.env_steps, SHOWN) as progress,
         ):
+            (stops,) = hosts.agree(self.signals.received or 0)
+            if stops:  # while it was compiled
+                raise Interrupted(stops)
             while not self._finished():
-                self.signals.check()
                 state, metrics, incident = compiled.step(state)
                 rows = scalars(metrics, config.num_seeds)
                 before, self.iteration = self.iteration, self.iteration + fused
                 self.env_steps += steps_each
                 self._first_step()
                 troubles.report(self.iteration, together(rows), incident)
-                evaluates, saves, stops = hosts.agree(
-                    valid.due(before, self.iteration),
-                    save.due(before, self.iteration),
-                    self.signals.received or 0,
-                )
+                (evaluates,) = hosts.agree(valid.due(before, self.iteration))
                 if evaluates and not self._finished():
                     with rate.paused():
                         self._evaluate(evaluator, state, rows)
-                per_second = rate.per_second(self.env_steps) * config.num_seeds
+                per_second = rate.per_second(self.env_steps)
                 self.facts["env_steps_per_second"] = per_second
                 head = {
                     "iteration": self.iteration,
@@ -225,6 +232,10 @@ class TrainingRun:
                 if config.log_train_metrics and self.writes:
                     self.journal.append(head, rows)
                 progress.update(self.env_steps, head | together(rows))
+                # The leader's clock and signals decide, after all that takes time.
+                saves, stops = hosts.agree(
+                    save.due(before, self.iteration), self.signals.received or 0
+                )
                 if stops or (saves and not self._finished()):
                     self._save(trainer, state)
                 if stops:

@@ -152,3 +152,16 @@ def test_an_overflow_is_said_once_with_what_to_type(tmp_path):
     assert len(told) == 1 and told[0].endswith("engine.naconmax=6 engine.njmax=8")
     rows = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [row["overflow"] > 0 for row in rows] == [True, True]
+
+
+def test_seeds_that_are_stepped_together_have_room_for_all_of_them(model):
+    assert warp_engine(model, num_seeds=3).buffer_sizes == {"naconmax": 3 * N, "njmax": 4}
+    engine = warp_engine(model, num_seeds=2)
+    flat = jnp.tile(jnp.asarray(model.qpos0, jnp.float32), (2, N, 1))
+
+    def run(qpos):
+        prepared = engine.prepare(qpos, jnp.zeros((N, model.nv)), jnp.zeros(N, int))
+        state = engine.reset(engine.init(), jnp.ones(N, bool), prepared)
+        return engine.overflows(engine.step(state, jnp.zeros((N, model.nu)), 2))
+
+    assert not jax.jit(jax.vmap(run))(flat).any()

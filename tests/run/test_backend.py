@@ -1,3 +1,4 @@
+import re
 import sys
 
 import jax
@@ -10,7 +11,11 @@ from tests.run.commands import ksim
 
 @pytest.fixture(autouse=True)
 def as_before():
-    names = ("jax_default_matmul_precision", "jax_compilation_cache_dir")
+    names = (
+        *("jax_default_matmul_precision", "jax_compilation_cache_dir"),
+        *("jax_enable_compilation_cache", "jax_compilation_cache_max_size"),
+        "jax_persistent_cache_min_compile_time_secs",
+    )
     before = {name: jax.config.values[name] for name in names}
     yield
     for name, value in before.items():
@@ -29,7 +34,14 @@ def test_the_cache_is_in_the_users_folder_for_caches(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     if sys.platform != "darwin":
         assert cache_folder().parent == tmp_path / "ksim"
-    assert cache_folder() == cache_folder()
+    assert re.fullmatch(r"jax-\w+-[0-9a-f]{8}", cache_folder().name)
+
+
+def test_a_job_without_the_cache_has_none_after_one_that_had(monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
+    for wanted in (True, False, True):
+        prepare(tiny_cartpole(compilation_cache=wanted))
+        assert jax.config.values["jax_enable_compilation_cache"] is wanted
 
 
 def test_a_cache_named_in_jaxs_own_way_stays(monkeypatch, tmp_path):

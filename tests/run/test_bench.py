@@ -42,6 +42,11 @@ def test_a_sweep_measures_each_size(tmp_path):
     assert [line["num_envs"] for line in lines] == [4, 8]
 
 
+def test_it_measures_one_seed(tmp_path):
+    done = ksim("bench", *TINY, "engine=mjx", "num_seeds=2", cwd=tmp_path, check=2)
+    assert "num_seeds=2: ksim bench measures one" in done.stderr
+
+
 def test_it_needs_no_run(tmp_path):
     done = ksim("bench", *TINY, "checkpoint=latest", cwd=tmp_path, check=2)
     assert "ksim bench takes no run" in done.stderr

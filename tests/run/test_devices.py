@@ -2,6 +2,10 @@
 
 import json
 import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -91,5 +95,36 @@ def test_what_is_learned_does_not_depend_on_the_devices_and_runs_move_between_th
 def test_environments_that_cannot_be_spread_evenly(tmp_path, four):
     odd = [key for key in TINY if not key.startswith(("num_envs", "batch_size"))]
     done = ksim("train", *odd, "num_envs=30", "batch_size=10", cwd=tmp_path, check=2)
-    assert "num_envs=30: must be a multiple of the 4 devices" in done.stderr
-    assert "num_envs=32" in done.stderr
+    assert "num_envs=30, batch_size=10: must be multiples of the 4 devices" in done.stderr
+    assert "Type num_envs=36 batch_size=12" in done.stderr
+
+
+def test_only_sums_and_small_things_pass_between_devices(tmp_path, four):
+    """Shuffling, resets and the solver's loops stay on their device."""
+    program = (
+        "import re, sys, jax\n"
+        "from ksim_cli.io.console import silent_console\n"
+        "from ksim_cli.run.compile import compile_training\n"
+        "from ksim_cli.run.session import make_trainer\n"
+        "from tests.helpers import run_config\n"
+        "trainer = make_trainer(run_config(*sys.argv[1:]))\n"
+        "text = compile_training(trainer, 1, silent_console()).step.as_text()\n"
+        "moved = 'all-gather|all-to-all|collective-permute'\n"
+        "print(*re.findall(rf'= (\\w+\\[[\\d,]*\\]).* (?:{moved})\\(', text), sep='\\n')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *TINY[:-2]],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    for shape in done.stdout.split():
+        sizes = [int(size) for size in re.findall(r"\d+", shape.partition("[")[2])]
+        assert np.prod(sizes, initial=1) <= 16, done.stdout
+
+
+def test_bench_on_several_devices(tmp_path, four):
+    done = ksim("bench", *TINY[:-2], "bench_seconds=0.1", cwd=tmp_path, check=0)
+    assert json.loads(done.stdout.splitlines()[-1])["num_devices"] == 4

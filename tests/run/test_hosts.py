@@ -84,3 +84,24 @@ def test_two_processes_train_one_run_that_one_can_go_on_with(tmp_path):
     status, said = together(tmp_path, "train", "resume=two", "num_iterations=5")
     assert status == [0, 0], said
     assert [row["iteration"] for row in rows(tmp_path / "two")] == [1, 2, 3, 4, 5]
+
+
+def test_a_mistake_of_the_leader_is_told_to_all(tmp_path):
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "config.yaml").write_text("{}\n")
+    status, said = together(tmp_path, "train", *TINY, "num_iterations=1", "run_dir=taken")
+    assert status == [2, 2]
+    assert all("run_dir=taken: holds a run already" in text for text in said)
+
+
+def test_a_second_job_of_a_sweep_has_joined_already(monkeypatch):
+    for name in ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_PROCID", "SLURM_LOCALID"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    called = []
+    monkeypatch.setattr("jax.distributed.initialize", lambda **_: called.append(1))
+    for joined in (False, True):
+        monkeypatch.setattr("jax.distributed.is_initialized", lambda joined=joined: joined)
+        hosts.join()
+    assert called == [1]

@@ -42,6 +42,11 @@ def test_a_limit_below_the_learner_has_no_number_to_offer():
     assert "2 KiB of 1 KiB" in text and "num_envs=0" not in text
 
 
+def test_where_the_iteration_would_fit_no_number_is_offered():
+    text = too_large(tiny_cartpole(), Memory(total=10, fixed=0), 1, limit=40)
+    assert "num_envs=4: does not fit" in text and text.count("num_envs=") == 1
+
+
 def test_what_xla_says_of_a_program():
     learner = jax.ShapeDtypeStruct((100,), jnp.float32)
     step = jax.jit(lambda w, x: (w + 1, x * 2), donate_argnums=(0, 1))
@@ -62,8 +67,11 @@ def test_out_of_memory_is_one_sentence_and_other_errors_stay():
     with pytest.raises(UserError, match="does not fit"), explained(config, 1) as used:
         used.memory = Memory(total=2**60, fixed=0)
         raise MemoryError
-    with pytest.raises(RuntimeError, match="something else"), explained(config, 1):
-        raise RuntimeError("something else")
+    with pytest.raises(UserError, match="does not fit"), explained(config):
+        raise ValueError("std::bad_alloc")
+    for other in (RuntimeError("something else"), ValueError("something else")):
+        with pytest.raises(type(other), match="something else"), explained(config, 1):
+            raise other
 
 
 def test_a_run_that_cannot_fit_is_refused_before_it_begins(tmp_path):

@@ -222,6 +222,46 @@ def test_several_iterations_in_one_dispatch_are_the_same_iterations(tmp_path):
         assert row["env_steps"] == pair[1]["env_steps"]
 
 
+def test_a_signal_while_it_is_evaluated_loses_nothing(tmp_path):
+    program = (
+        "import os, signal, sys\n"
+        "from ksim_cli.cli import main\n"
+        "from ksim_cli.run.evaluate import Evaluator\n"
+        "def stop(self, *arguments, play=Evaluator.__call__):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return play(self, *arguments)\n"
+        "Evaluator.__call__ = stop\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    command = [sys.executable, "-c", program, "train", *TINY, "num_iterations=9", "run_dir=run"]
+    valid = ["valid_every_n_steps=3", "valid_every_n_seconds=null"]
+    done = subprocess.run([*command, *valid], cwd=tmp_path, capture_output=True, timeout=300)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert CheckpointStore(tmp_path / "run" / "checkpoints").steps() == [3]
+    assert [row["iteration"] for row in rows(tmp_path / "run")] == [1, 2, 3]
+
+
+def test_a_closed_pipe_does_not_end_a_run(tmp_path):
+    command = " ".join([sys.executable, "-m", "ksim_cli", "train", *TINY, "num_iterations=3"])
+    done = subprocess.run(
+        f"{command} run_dir=run | head -1",
+        shell=True,
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=300,
+    )
+    assert done.stderr == b"" and (tmp_path / "run" / "summary.json").exists()
+
+
+@pytest.mark.parametrize("change", ["seed=4", "num_seeds=2"])
+def test_a_run_keeps_its_seeds(finished, change):
+    folder, run, _ = finished
+    before = (run / "config.yaml").read_text()
+    done = ksim("train", f"resume={run}", change, cwd=folder, check=2)
+    assert f"Leave out {change.partition('=')[0]}=" in done.stderr
+    assert (run / "config.yaml").read_text() == before
+
+
 def test_multirun_runs_every_job_in_its_own_folder(tmp_path):
     done = ksim("train", "-m", *TINY, "num_iterations=1", "seed=0,1", cwd=tmp_path, check=0)
     assert "Launching 2 jobs" in done.stdout
