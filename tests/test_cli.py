@@ -60,7 +60,7 @@ WRONG = {
     f"train {CARTPOLE} run_mode=walk": "run_mode=walk: one of train, view, collect_dataset",
     f"train {CARTPOLE} reward_clip_min=2 reward_clip_max=1": "is larger than reward_clip_max",
     f"train {CARTPOLE} ~seeds": "no key or group 'seeds'",
-    f"train {CARTPOLE} resume=latest": "a run has its task and its folder already. Leave out task=",
+    f"train {CARTPOLE} resume=latest": "a run has its task, its folder and its seeds already. Leave out task=",
     f"train {CARTPOLE} seed 3": "'seed': expected key=value",
     f"train {CARTPOLE} seed=1.5": "seed=1.5: expected int, got float",
     f"train {CARTPOLE} seed=": "seed=: expected int",
@@ -112,6 +112,11 @@ WRONG = {
     "view task=cartpole": "policy=zero",
     f"view {CARTPOLE} policy=zeros": "policy=zeros: is not one of zero, random",
     "collect": "ksim train task=",
+    "bench": "needs task=",
+    f"bench {CARTPOLE} checkpoint=latest": "ksim bench takes no run",
+    f"train {CARTPOLE} checkpoint_seed=1": "checkpoint_seed=1",
+    f"train {CARTPOLE} seed=4294967295 num_seeds=2": "exceed 2^32 - 1",
+    f"train -m {CARTPOLE} seed=0,1 hydra/launcher=slurm": "hydra/launcher=slurm: ",
     "list reward": "no group 'reward'. Did you mean 'rewards'",
 }
 

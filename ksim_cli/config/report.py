@@ -72,6 +72,11 @@ def explain(error: BaseException) -> str | None:
         )
     if isinstance(error, HydraException):
         return _hydra(str(error))
+    if isinstance(error, RuntimeError) and 'detect "srun"' in str(error):
+        return (
+            "hydra/launcher=slurm: there is no SLURM here (no srun). Start it on a login node, or"
+            " leave out hydra/launcher to run the jobs here"
+        )
     if isinstance(error, RecursionError):
         return (
             "a config includes itself. A file that extends the built-in one of the same name needs"
@@ -155,6 +160,10 @@ def _meaning(path: str) -> str:
 
 def _missing(error: MissingConfigException) -> str:
     name = str(error.missing_cfg_file or "")
+    if "hydra/launcher/submitit" in str(error):
+        return (
+            "hydra/launcher=slurm: needs Hydra's submitit launcher. Type pip install 'ksim[sweep]'"
+        )
     group, _, choice = name.rpartition("/")
     choices = list(error.options or [])
     if choices:

@@ -82,13 +82,17 @@ class Impl(Protocol):
 
 
 class JaxImpl:
-    """`impl=jax`: runs everywhere; its arrays hold every contact that a model can have."""
+    """`impl=jax`: runs everywhere; its arrays hold every contact that a model can have.
+
+    Between steps only the fields that a step or the view reads are kept; contacts, constraints and
+    the rest are found anew in each step, and most of the memory is theirs.
+    """
 
     def __init__(self, spec: EngineSpec) -> None:
-        self._model = spec.model
         self.buffer_sizes: Mapping[str, int] = {}
-        known = PUBLIC | {f.name for f in self.packed()._impl.fields()}
-        _check_fields(spec, known)
+        self._one = mjx.make_data(spec.model, _here(), impl="jax")
+        _check_fields(spec, PUBLIC | {f.name for f in self._one._impl.fields()})
+        self._kept = sorted(name for name in spec.viewed() if name not in PUBLIC)
 
     def put(self, models: Sequence[mujoco.MjModel]) -> list[Any]:
         """See `Impl.put`."""
@@ -101,19 +105,21 @@ class JaxImpl:
 
     def packed(self) -> Any:
         """See `Impl.packed`."""
-        return mjx.make_data(self._model, _here(), impl="jax")
+        return self.pack(self._one)
 
     def pack(self, data: Any) -> Any:
         """See `Impl.pack`."""
-        return data
+        return _packed(data, self._kept)
 
     def unpack(self, packed: Any) -> Any:
         """See `Impl.unpack`."""
-        return packed
+        n = packed.qpos.shape[0]
+        rest = jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), self._one._impl)
+        return packed.replace(_impl=rest.replace(**packed._impl))
 
     def field(self, packed: Any, name: str) -> jax.Array:
         """See `Impl.field`."""
-        return getattr(packed if name in PUBLIC else packed._impl, name)
+        return _field(packed, name)
 
     def overflows(self, packed: Any) -> jax.Array:
         """See `Impl.overflows`."""
@@ -191,7 +197,7 @@ class WarpImpl:
 
     def pack(self, data: Any) -> Any:
         """See `Impl.pack`."""
-        return data.replace(_impl={name: getattr(data._impl, name) for name in self._kept})
+        return _packed(data, self._kept)
 
     def unpack(self, packed: Any) -> Any:
         """See `Impl.unpack`; the bits of `overflow` begin anew."""
@@ -200,7 +206,7 @@ class WarpImpl:
 
     def field(self, packed: Any, name: str) -> jax.Array:
         """See `Impl.field`."""
-        return getattr(packed, name) if name in PUBLIC else packed._impl[name]
+        return _field(packed, name)
 
     def overflows(self, packed: Any) -> jax.Array:
         """See `Impl.overflows`; all environments overflow together where the contacts do."""
@@ -223,6 +229,15 @@ class WarpImpl:
 def make_impl(name: str, spec: EngineSpec) -> Impl:
     """The implementation of that name, `jax` or `warp`."""
     return WarpImpl(spec) if name == "warp" else JaxImpl(spec)
+
+
+def _packed(data: Any, kept: Sequence[str]) -> Any:
+    """The data with only some of the private fields, in a dict."""
+    return data.replace(_impl={name: getattr(data._impl, name) for name in kept})
+
+
+def _field(packed: Any, name: str) -> jax.Array:
+    return getattr(packed, name) if name in PUBLIC else packed._impl[name]
 
 
 def _here() -> Any:

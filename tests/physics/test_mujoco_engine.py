@@ -273,3 +273,17 @@ def test_a_force_acts_until_it_is_set_anew(engine, model):
     assert 0.0 < pushed[2, 0] <= 10 * 0.002 * 5.0 / 0.5 + 1e-6
     np.testing.assert_allclose(np.delete(pushed[:, 0], 2), 0.0, atol=1e-6)
     assert float(after[2, 0]) <= float(pushed[2, 0])
+
+
+def test_bare_physics_makes_the_same_steps_beside_what_is_measured(engine, model):
+    state = jax.block_until_ready(jax.jit(engine.init)())
+    before = engine.host_state()["state"]
+    torques = np.random.default_rng(1).normal(size=(20, N, model.nu)).astype(np.float32)
+    engine.bare(state, 2)(jnp.asarray(torques))
+    np.testing.assert_array_equal(engine.host_state()["state"], before)
+    alone = engine._host.spare.state.copy()
+    step = jax.jit(lambda s, u: engine.step(s, u, 2))
+    for control in torques:
+        state = step(state, jnp.asarray(control))
+    jax.block_until_ready(state)
+    np.testing.assert_array_equal(engine.host_state()["state"], alone)
