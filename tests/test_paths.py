@@ -10,7 +10,7 @@ def test_the_built_in_root_has_configs_and_tasks():
     assert task_file(root, "cartpole") == root / "tasks" / "cartpole" / "__init__.py"
     assert task_file(root, "nothing") is None
     groups = {p.name for p in (root / "configs").iterdir() if p.is_dir()}
-    assert groups <= set(GROUPS)
+    assert groups <= {*GROUPS, "hydra"}
 
 
 def test_a_folder_is_a_project_if_it_has_tasks_or_a_group_of_configs(project, monkeypatch):
