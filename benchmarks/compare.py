@@ -103,6 +103,15 @@ def on_accelerator(arguments: argparse.Namespace) -> list[Program]:
             ]
             if task not in peers:
                 continue
+            if task == "cartpole":
+                programs += [
+                    Program(
+                        f"ksim {task}, playground's options, {impl}, {num_envs}",
+                        ksim(*keys, f"engine.impl={impl}", seconds, *PLAYGROUND_PHYSICS),
+                        "training_steps_per_second",
+                    )
+                    for impl in impls
+                ]
             env, length = peers[task]
             sized = ("--num-envs", f"{num_envs}", "--batch-size", f"{batch}")
             sized = (*sized, "--unroll-length", length, "--num-passes", "4")
