@@ -6,25 +6,19 @@ beside it (`algo=ppo`), not inherited.
 """
 
 import inspect
-import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import mujoco
 import optax
-from jax.sharding import Mesh
 
 from ksim_cli import mdp, models, registry, rl
 from ksim_cli.config.components import JointMetadata
 from ksim_cli.config.schema import RunConfig
-from ksim_cli.env import Limits, TaskEnv
 from ksim_cli.errors import UserError, nearest
-from ksim_cli.mdp.actuation import Timing
 from ksim_cli.mdp.actuators import Actuator
-from ksim_cli.mdp.mdp import Mdp
-from ksim_cli.mdp.probe import fields_needed, observation_layout
 from ksim_cli.mdp.term import (
     Command,
     Curriculum,
@@ -44,10 +38,8 @@ from ksim_cli.models.policy import (
     Variables,
 )
 from ksim_cli.paths import project_roots
-from ksim_cli.physics.engine import EngineSpec, make_engine
-from ksim_cli.physics.joints import apply_metadata, joint_metadata
-from ksim_cli.physics.model import compile_model, load_spec
-from ksim_cli.physics.randomized import randomized_models
+from ksim_cli.physics.joints import joint_metadata
+from ksim_cli.physics.model import load_spec
 from ksim_cli.registry import TASKS, Registry
 
 mdp.register_terms()
@@ -189,39 +181,6 @@ class Task:
         return policy.ppo_variables(variables, obs, action, carry)
 
 
-class TaskAgent:
-    """A policy that acts and is evaluated through its task, so that the task may override both.
-
-    Args:
-        task: the task.
-        policy: its policy.
-    """
-
-    def __init__(self, task: Task, policy: Policy) -> None:
-        self._task = task
-        self.policy = policy
-        self.recurrent = policy.recurrent
-        self.init = policy.init
-        self.value = policy.value
-        self.update_statistics = policy.update_statistics
-
-    def initial_carry(self, num_envs: int) -> Any:
-        """See `Task.get_initial_model_carry`."""
-        return self._task.get_initial_model_carry(self.policy, num_envs)
-
-    def sample_action(
-        self, variables: Variables, obs: Observations, carry: Any, key: jax.Array, argmax: bool
-    ) -> ActionSample:
-        """See `Task.sample_action`."""
-        return self._task.sample_action(self.policy, variables, obs, carry, key, argmax)
-
-    def ppo_variables(
-        self, variables: Variables, obs: Observations, action: jax.Array, carry: Any
-    ) -> PPOVariables:
-        """See `Task.get_ppo_variables`."""
-        return self._task.get_ppo_variables(self.policy, variables, obs, action, carry)
-
-
 def build_terms(kind: Registry[Any], section: Mapping[str, Any], where: str) -> dict[str, Any]:
     """name -> term for a section of the config; an entry set to null is left out.
 
@@ -238,111 +197,3 @@ def build_terms(kind: Registry[Any], section: Mapping[str, Any], where: str) -> 
         if entry is not None:
             terms[name] = kind.build(entry, f"{where}.{name}")
     return terms
-
-
-class TaskModel:
-    """A task's terms bound to its compiled model: what every set of environments shares.
-
-    Args:
-        task: the task.
-    """
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        config = task.config
-        spec = task.get_mujoco_model()
-        metadata = task.get_mujoco_model_metadata(spec)
-        apply_metadata(spec, metadata)
-        terms = Mdp(
-            curriculum=task.get_curriculum(),
-            actuators=task.get_actuators(),
-            observations=task.get_observations(),
-            rewards=task.get_rewards(),
-            terminations=task.get_terminations(),
-            resets=task.get_resets(),
-            commands=task.get_commands(),
-            events=task.get_events(),
-            randomization=task.get_physics_randomizers(),
-        ).edit(spec, metadata)
-        self.model = compile_model(spec, config)
-        self.mdp = terms.bind(self.model)
-        if not self.mdp.actuators:
-            raise UserError("actuators: none; a task needs at least one. Try actuators=torque")
-        substeps = round(config.ctrl_dt / config.dt)
-        update_dt = config.engine.actuator_update_dt
-        self.timing = Timing(
-            ctrl_dt=config.ctrl_dt,
-            num_substeps=substeps,
-            num_updates=substeps if update_dt is None else round(config.ctrl_dt / update_dt),
-        )
-
-    def make_env(
-        self,
-        num_envs: int,
-        training: bool = False,
-        mesh: Mesh | None = None,
-        recorded: Collection[str] = (),
-        num_seeds: int = 1,
-    ) -> TaskEnv:
-        """Environments of this task on an engine of their own.
-
-        Args:
-            num_envs: how many.
-            training: on randomised models, where the task has randomizers, and at random times
-                of their first episode.
-            mesh: the devices they are spread over; None: one device.
-            recorded: fields of the view that results hold besides those that rewards read.
-            num_seeds: how many times they are there on a device, by an outer `vmap`.
-        """
-        config = self.task.config
-        limits = Limits(
-            action_clip=config.action_clip_max,
-            reward_clip=(config.reward_clip_min, config.reward_clip_max),
-            stagger_steps=self.episode_steps() if training and config.stagger_episodes else 0,
-        )
-        variants = None
-        if training and self.mdp.randomization:
-            variants = randomized_models(self.model, self.mdp.randomization, num_envs, config.seed)
-        spec = EngineSpec(
-            model=self.model,
-            num_envs=num_envs,
-            fields=fields_needed(self.model, self.mdp).union(recorded),
-            variants=variants,
-            num_threads=config.engine.num_threads,
-            mesh=mesh,
-            num_seeds=num_seeds,
-            impl=config.engine.impl,
-            graph_mode=config.engine.graph_mode,
-            naconmax=config.engine.naconmax,
-            njmax=config.engine.njmax,
-        )
-        engine = make_engine(config.engine.type, spec)
-        return TaskEnv(engine, self.mdp, self.timing, config.engine, limits, recorded)
-
-    def make_agent(self) -> TaskAgent:
-        """The task's policy, acting through the task."""
-        sizes, action_size = self.sizes()
-        return TaskAgent(self.task, Policy(self.task.get_model(sizes, action_size)))
-
-    def sizes(self) -> tuple[dict[str, int], int]:
-        """Observation group -> size, and the size of an action."""
-        layout = observation_layout(self.model, self.mdp)
-        sizes = {group: sum(parts.values()) for group, parts in layout.items()}
-        return sizes, sum(a.action_size for a in self.mdp.actuators.values())
-
-    def episode_steps(self) -> int:
-        """Control steps of the longest episode: the first time limit, else the config's."""
-        bounds = [t.longest_episode() for t in self.mdp.terminations.values()]
-        limits = [bound for bound in bounds if bound is not None]
-        seconds = min(limits, default=self.task.config.eval_length_seconds)
-        return math.ceil(seconds / self.task.config.ctrl_dt - 1e-6)
-
-
-def make_task(config: RunConfig, load: Callable[[str], type[Task]]) -> Task:
-    """The task a config names.
-
-    Args:
-        config: the run's configuration.
-        load: finds a task's class by its registered name.
-    """
-    return load(config.task.type)(config)

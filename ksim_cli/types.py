@@ -14,6 +14,16 @@ QUARANTINE_CAUSES = {"physics": 1, "view": 2, "action": 4, "observation": 8, "re
 """Bits of `StepResult.quarantined`: what was not finite."""
 
 
+def per_env() -> Any:
+    """A field of a state whose every leaf has a leading axis of N environments."""
+    return struct.field(metadata={"per_env": True})
+
+
+def shared() -> Any:
+    """A field of a state that all environments share."""
+    return struct.field(metadata={"per_env": False})
+
+
 class Step(struct.PyTreeNode):
     """One control step of one environment, as terms see it.
 
@@ -28,6 +38,8 @@ class Step(struct.PyTreeNode):
         ctrl_dt: s between two actions.
         zero_offset: `[nq]` by how much the joints' encoders are off in this episode, rad or m;
             None where that is not known (rewards) or not simulated.
+        aux: what the policy gave beside the action, any pytree; `()` where it gave nothing, and for
+            all but rewards.
     """
 
     view: Any
@@ -39,6 +51,7 @@ class Step(struct.PyTreeNode):
     level: jax.Array
     ctrl_dt: float = struct.field(pytree_node=False, default=0.02)
     zero_offset: jax.Array | None = None
+    aux: Any = ()
 
 
 class Marker(struct.PyTreeNode):

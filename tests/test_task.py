@@ -9,7 +9,8 @@ from ksim_cli.errors import UserError
 from ksim_cli.mdp.term import Randomizer
 from ksim_cli.registry import load_task
 from ksim_cli.rl.rollout import collect
-from ksim_cli.task import Task, TaskModel, make_task
+from ksim_cli.task import Task
+from ksim_cli.task_model import TaskModel, make_task
 from tests.helpers import tiny_cartpole
 
 

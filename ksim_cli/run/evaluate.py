@@ -15,7 +15,7 @@ from ksim_cli.io.runs import write_json
 from ksim_cli.models.policy import Variables
 from ksim_cli.rl.rollout import Actor
 from ksim_cli.run.session import RUNS, load_policy, make_task_model
-from ksim_cli.task import TaskModel
+from ksim_cli.task_model import TaskModel
 
 MAX_ENVS = 1024
 """Most evaluation environments at once; more episodes are run in turns."""

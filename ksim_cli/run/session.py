@@ -24,7 +24,7 @@ from ksim_cli.rl.ppo import PPO, Setup
 from ksim_cli.rl.rollout import Actor, RandomAgent, ZeroAgent
 from ksim_cli.run.devices import choose_mesh
 from ksim_cli.run.seeds import each_seed, variables_of
-from ksim_cli.task import TaskModel, make_task
+from ksim_cli.task_model import TaskModel, make_task
 
 VERSIONED = ("jax", "mujoco", "mujoco-mjx", "flax", "optax", "orbax-checkpoint", "numpy")
 RUNS = Path("runs")

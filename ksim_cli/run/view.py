@@ -14,7 +14,7 @@ from ksim_cli.io.console import Console, open_console
 from ksim_cli.io.video import Recorder, write_frames, write_video
 from ksim_cli.rl.rollout import Actor
 from ksim_cli.run.session import RUNS, LoadedPolicy, load_policy, make_task_model
-from ksim_cli.task import TaskModel
+from ksim_cli.task_model import TaskModel
 
 
 def view(config: RunConfig) -> None:

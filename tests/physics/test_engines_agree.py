@@ -14,7 +14,8 @@ from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.physics.engine import EngineSpec, make_engine
 from ksim_cli.physics.model import home_pose
 from ksim_cli.registry import ACTUATORS, OBSERVATIONS, REWARDS, TERMINATIONS, load_task
-from ksim_cli.task import TaskModel, build_terms, make_task
+from ksim_cli.task import build_terms
+from ksim_cli.task_model import TaskModel, make_task
 from ksim_cli.types import Step
 from tests.helpers import TINY, run_config
 from tests.legged import FIELDS, LEGGED

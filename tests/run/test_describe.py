@@ -2,7 +2,7 @@ import pytest
 
 from ksim_cli.registry import load_task
 from ksim_cli.run.describe import joint_rows, term_rows
-from ksim_cli.task import TaskModel, make_task
+from ksim_cli.task_model import TaskModel, make_task
 from tests.helpers import TINY, run_config
 
 

@@ -5,7 +5,7 @@ from ksim_cli.models.policy import Variables
 from ksim_cli.registry import load_task
 from ksim_cli.rl.rollout import RandomAgent, ZeroAgent
 from ksim_cli.run.evaluate import Evaluation, Evaluator
-from ksim_cli.task import TaskModel
+from ksim_cli.task_model import TaskModel
 from tests.helpers import tiny_cartpole
 
 NOTHING = Variables(params=(), statistics=())

@@ -10,7 +10,8 @@ import pytest
 from ksim_cli.models.distributions import NormalMixture
 from ksim_cli.registry import load_task
 from ksim_cli.rl.rollout import collect, replay
-from ksim_cli.task import Task, TaskModel
+from ksim_cli.task import Task
+from ksim_cli.task_model import TaskModel
 from tests.helpers import tiny_cartpole
 from tests.run.commands import ksim
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ksim_cli.registry import load_task
-from ksim_cli.task import TaskModel, make_task
+from ksim_cli.task_model import TaskModel, make_task
 from tests.helpers import TINY, run_config
 
 ROBOTS = {"humanoid": (21, 35.0), "humanoid_stand": (21, 35.0), "quadruped": (12, 13.5)}
