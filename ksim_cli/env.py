@@ -23,7 +23,15 @@ from ksim_cli.physics.model import home_pose
 from ksim_cli.physics.names import free_joint
 from ksim_cli.rng import named_key
 from ksim_cli.scoring import Scorer, where
-from ksim_cli.types import QUARANTINE_CAUSES, EpisodeStatistics, Scores, Step, StepResult
+from ksim_cli.types import (
+    QUARANTINE_CAUSES,
+    EpisodeStatistics,
+    Scores,
+    Step,
+    StepResult,
+    per_env,
+    shared,
+)
 
 
 class EnvState(struct.PyTreeNode):
@@ -42,16 +50,16 @@ class EnvState(struct.PyTreeNode):
         key: random key of the next step.
     """
 
-    physics: Any
-    prepared: Any
-    obs: dict[str, jax.Array]
-    commands: dict[str, jax.Array]
-    carries: dict[str, dict[str, Any]]
-    curriculum: Any
-    count: jax.Array
-    start: jax.Array
-    level: jax.Array
-    key: jax.Array
+    physics: Any = per_env()
+    prepared: Any = per_env()
+    obs: dict[str, jax.Array] = per_env()
+    commands: dict[str, jax.Array] = per_env()
+    carries: dict[str, dict[str, Any]] = per_env()
+    curriculum: Any = shared()
+    count: jax.Array = per_env()
+    start: jax.Array = per_env()
+    level: jax.Array = shared()
+    key: jax.Array = shared()
 
 
 RESET_FIELDS = ("physics", "carries", "obs", "commands", "count", "start")
@@ -154,7 +162,9 @@ class TaskEnv:
         prepared = self._prepare(key_reset, state.level)
         return state.replace(prepared=prepared, key=key)
 
-    def end_rollout(self, state: EnvState, statistics: EpisodeStatistics) -> EnvState:
+    def end_rollout(
+        self, state: EnvState, results: StepResult, statistics: EpisodeStatistics
+    ) -> EnvState:
         """Moves the curriculum."""
         level, carry = self.mdp.curriculum(state.level, statistics, state.curriculum)
         return state.replace(level=level, curriculum=carry)
@@ -206,9 +216,15 @@ class TaskEnv:
         """The rewards' carries, each leaf with a leading axis of N."""
         return self.scorer.init()
 
-    def rewards(self, carry: dict[str, Any], results: StepResult) -> tuple[dict[str, Any], Scores]:
+    def rewards(
+        self, carry: dict[str, Any], results: StepResult, learned: Mapping[str, Any] = {}
+    ) -> tuple[dict[str, Any], Scores]:
         """Weighted rewards of `[T, N]` steps, see `ksim_cli.scoring`."""
-        return self.scorer(carry, results)
+        return self.scorer(carry, results, learned)
+
+    @property
+    def command_error_names(self):
+        return tuple(self.scorer.measured)
 
     def _prepare(self, key: jax.Array, level: jax.Array) -> Any:
         n = self.num_envs

@@ -37,7 +37,9 @@ class Scorer:
         """The rewards' carries, each leaf with a leading axis of N."""
         return {name: self._fresh(name) for name in self._rewards}
 
-    def __call__(self, carry: dict[str, Any], results: StepResult) -> tuple[dict[str, Any], Scores]:
+    def __call__(
+        self, carry: dict[str, Any], results: StepResult, learned: Any = {}
+    ) -> tuple[dict[str, Any], Scores]:
         """Weighted rewards of `[T, N]` steps and the new carries.
 
         A reward with a carry is scanned over time, and its carry starts anew after each episode;
@@ -55,6 +57,7 @@ class Scorer:
             if term.scale is not None:
                 values = term.scale(steps.level) * values
             components[name] = term.weight * values
+        components |= learned
         total = sum(components.values(), start=jnp.zeros(results.terminated.shape))
         low, high = self._clip
         if low is not None or high is not None:

@@ -31,16 +31,17 @@ from ksim_cli.mdp.term import (
 )
 from ksim_cli.models.policy import (
     ActionSample,
-    NNXModel,
     Observations,
-    Policy,
     PPOVariables,
-    Variables,
+    initial_carry,
+    ppo_variables,
+    sample_action,
 )
 from ksim_cli.paths import project_roots
 from ksim_cli.physics.joints import joint_metadata
 from ksim_cli.physics.model import load_spec
 from ksim_cli.registry import TASKS, Registry
+from ksim_cli.rl.algorithm import Context, Learning
 
 mdp.register_terms()
 models.register_models()
@@ -125,60 +126,85 @@ class Task:
         """name -> randomizer, applied in this order. Default: the config's `randomization`."""
         return build_terms(registry.RANDOMIZERS, self.config.randomization, "randomization")
 
-    # The model.
+    # The model. `model` below is what `get_model` gives, with the weights of now in it.
 
-    def get_model(self, observation_sizes: Mapping[str, int], action_size: int) -> Any:
-        """The networks, as a `ksim_cli.models.policy.Model`. Default: the config's `model`.
+    def get_model(
+        self, observation_sizes: Mapping[str, int], action_size: int, key: jax.Array
+    ) -> Any:
+        """The networks. Default: the config's `model`.
+
+        A Flax NNX or Linen module, an Equinox module or any pytree of arrays, or an object with
+        nothing to learn. One with the methods of `ksim_cli.models.actor_critic.ActorCritic` is used
+        as it is; for another override the methods below.
 
         Args:
             observation_sizes: observation group -> size.
             action_size: elements of an action.
+            key: random key of the weights.
         """
         model = registry.MODELS.build(self.config.model, "model")
-        return NNXModel(lambda key: model.build(observation_sizes, action_size, key))
+        return model.build(observation_sizes, action_size, key)
 
-    def get_optimizer(self) -> optax.GradientTransformation:
-        """Trains the parameters. Default: the config's `optimizer`."""
-        return registry.OPTIMIZERS.build(self.config.optimizer, "optimizer").build()
+    def get_initial_model_carry(self, model: Any, num_envs: int) -> Any:
+        """The model's carry at the start of an episode, leading axis N. Default: the model's own.
 
-    def get_initial_model_carry(self, policy: Policy, num_envs: int) -> Any:
-        """The model's carry of `num_envs` environments at the start of an episode."""
-        return policy.initial_carry(num_envs)
+        It must not depend on the weights.
+        """
+        return initial_carry(model, num_envs)
 
     def sample_action(
-        self,
-        policy: Policy,
-        variables: Variables,
-        obs: Observations,
-        carry: Any,
-        key: jax.Array,
-        argmax: bool,
+        self, model: Any, obs: Observations, carry: Any, key: jax.Array, argmax: bool
     ) -> ActionSample:
-        """Acts in all environments. Default: the policy's sample, or its mode with `argmax`."""
-        return policy.sample_action(variables, obs, carry, key, argmax)
+        """Act in N environments. Default: a sample of the model's distribution, or its mode.
+
+        Args:
+            model: the model.
+            obs: observation group -> `[N, O]`.
+            carry: the model's carry.
+            key: random key.
+            argmax: no chance: `ksim eval` and `ksim view` ask for that.
+
+        Returns:
+            The action and the new carry. `log_prob` and `value` may be left out; auxiliary outputs
+            go into `aux`.
+        """
+        return sample_action(model, obs, carry, key, argmax)
 
     # The algorithm.
 
-    def update_model(
-        self, algorithm: Any, setup: Any, learner: Any, batch: Any, key: jax.Array
-    ) -> tuple[Any, dict[str, jax.Array]]:
-        """One update from a rollout. Default: the algorithm's."""
-        return algorithm.update_model(setup, learner, batch, key)
+    def get_optimizer(self) -> optax.GradientTransformation:
+        """The optimizer of the parameters. Default: the config's `optimizer`."""
+        return registry.OPTIMIZERS.build(self.config.optimizer, "optimizer").build()
 
     def get_ppo_variables(
-        self,
-        policy: Policy,
-        variables: Variables,
-        obs: Observations,
-        action: jax.Array,
-        carry: Any,
+        self, model: Any, obs: Observations, action: jax.Array, carry: Any
     ) -> PPOVariables:
-        """What PPO's loss needs of stored transitions. Default: the policy's.
+        """What a loss needs of stored transitions. Default: by the model's distribution and value.
 
         A recurrent model is asked step by step: `carry` is what it remembers before the step, and
         the answer's `carry` what it remembers after it.
+
+        Args:
+            model: the model.
+            obs: observation group -> `[B, O]`.
+            action: `[B, A]` the stored actions; the value must not depend on them.
+            carry: the model's carry.
         """
-        return policy.ppo_variables(variables, obs, action, carry)
+        return ppo_variables(model, obs, action, carry)
+
+    def update_model(
+        self, algorithm: Any, context: Context, learning: Learning, experience: Any, key: jax.Array
+    ) -> tuple[Learning, dict[str, jax.Array]]:
+        """One update from a rollout, and scalars to log. Default: the algorithm's `update`.
+
+        Args:
+            algorithm: the chosen algorithm.
+            context: what is trained where.
+            learning: the learner's state, and what the algorithm keeps for each environment.
+            experience: the rollout, a `ksim_cli.rl.rollout.Experience`.
+            key: random key.
+        """
+        return algorithm.update(context, learning, experience, key)
 
 
 def build_terms(kind: Registry[Any], section: Mapping[str, Any], where: str) -> dict[str, Any]:

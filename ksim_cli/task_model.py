@@ -1,10 +1,13 @@
-"""A task bound to its model: what every set of environments shares, and the policy."""
+"""A task bound to its model: what every set of environments shares, the policy, the algorithm."""
 
+import inspect
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from functools import cached_property, partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from ksim_cli.config.schema import RunConfig
@@ -13,51 +16,15 @@ from ksim_cli.errors import UserError
 from ksim_cli.mdp.actuation import Timing
 from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.mdp.probe import fields_needed, observation_layout
-from ksim_cli.models.policy import (
-    ActionSample,
-    Observations,
-    Policy,
-    PPOVariables,
-    Variables,
-)
+from ksim_cli.models.adapters import adapt
+from ksim_cli.models.policy import Policy, Variables, initial_carry, ppo_variables, sample_action
 from ksim_cli.physics.engine import EngineSpec, make_engine
 from ksim_cli.physics.joints import apply_metadata
 from ksim_cli.physics.model import compile_model
 from ksim_cli.physics.randomized import randomized_models
-from ksim_cli.task import Task
-
-
-class TaskAgent:
-    """A policy that acts and is evaluated through its task, so that the task may override both.
-
-    Args:
-        task: the task.
-        policy: its policy.
-    """
-
-    def __init__(self, task: Task, policy: Policy) -> None:
-        self._task = task
-        self.policy = policy
-        self.recurrent = policy.recurrent
-        self.init = policy.init
-        self.value = policy.value
-        self.update_statistics = policy.update_statistics
-
-    def initial_carry(self, num_envs: int) -> Any:
-        """See `Task.get_initial_model_carry`."""
-        return self._task.get_initial_model_carry(self.policy, num_envs)
-
-    def sample_action(
-        self, variables: Variables, obs: Observations, carry: Any, key: jax.Array, argmax: bool
-    ) -> ActionSample:
-        """See `Task.sample_action`."""
-        return self._task.sample_action(self.policy, variables, obs, carry, key, argmax)
-
-    def ppo_variables(
-        self, variables: Variables, obs: Observations, action: jax.Array, carry: Any
-    ) -> PPOVariables:
-        """See `Task.get_ppo_variables`."""
-        return self._task.get_ppo_variables(self.policy, variables, obs, action, carry)
+from ksim_cli.registry import ALGORITHMS, OBSERVATIONS
+from ksim_cli.rl.algorithm import Algorithm, Context
+from ksim_cli.task import Task, build_terms
 
 
 class TaskModel:
@@ -70,13 +37,15 @@ class TaskModel:
     def __init__(self, task: Task) -> None:
         self.task = task
         config = task.config
+        self.algorithm: Algorithm = ALGORITHMS.build(config.algo, "algo")
         spec = task.get_mujoco_model()
         metadata = task.get_mujoco_model_metadata(spec)
         apply_metadata(spec, metadata)
         terms = Mdp(
             curriculum=task.get_curriculum(),
             actuators=task.get_actuators(),
-            observations=task.get_observations(),
+            observations=dict(task.get_observations())
+            | build_terms(OBSERVATIONS, self.algorithm.extra_observations(), "observations"),
             rewards=task.get_rewards(),
             terminations=task.get_terminations(),
             resets=task.get_resets(),
@@ -88,6 +57,7 @@ class TaskModel:
         self.mdp = terms.bind(self.model)
         if not self.mdp.actuators:
             raise UserError("actuators: none; a task needs at least one. Try actuators=torque")
+        self._groups = observation_layout(self.model, self.mdp)
         substeps = round(config.ctrl_dt / config.dt)
         update_dt = config.engine.actuator_update_dt
         self.timing = Timing(
@@ -139,16 +109,109 @@ class TaskModel:
         engine = make_engine(config.engine.type, spec)
         return TaskEnv(engine, self.mdp, self.timing, config.engine, limits, recorded)
 
-    def make_agent(self) -> TaskAgent:
-        """The task's policy, acting through the task."""
-        sizes, action_size = self.sizes()
-        return TaskAgent(self.task, Policy(self.task.get_model(sizes, action_size)))
+    @cached_property
+    def policy(self) -> Policy:
+        """What acts; of the task's methods only those that it overrides are called.
 
-    def sizes(self) -> tuple[dict[str, int], int]:
-        """Observation group -> size, and the size of an action."""
-        layout = observation_layout(self.model, self.mdp)
-        sizes = {group: sum(parts.values()) for group, parts in layout.items()}
-        return sizes, sum(a.action_size for a in self.mdp.actuators.values())
+        Raises:
+            UserError: the model cannot act, and the task does not say how.
+        """
+        task, sizes, action_size = self.task, self.observation_sizes, self.action_size
+        adapter = adapt(lambda key: task.get_model(sizes, action_size, key), sizes)
+        model = adapter.merge(jax.eval_shape(adapter.init, jax.random.key(0)))
+        acts = self._overridden("sample_action")
+        if acts is None:
+            self._refuse_without(model, ("action_distribution", "value"), "sample_action")
+            acts = sample_action
+        evaluates = self._overridden("get_ppo_variables")
+        if evaluates is None and hasattr(model, "action_distribution"):
+            evaluates = ppo_variables
+        start = self._overridden("get_initial_model_carry") or initial_carry
+        return Policy(adapter, acts, evaluates, start)
+
+    @cached_property
+    def aux(self) -> Any:
+        """Shapes of one environment's auxiliary outputs."""
+
+        def sample(key: jax.Array) -> Any:
+            obs = {group: jnp.zeros((1, size)) for group, size in self.observation_sizes.items()}
+            variables, carry = self.policy.init(key), self.policy.initial_carry(1)
+            return self.policy.sample(variables, obs, carry, key).aux
+
+        shapes = jax.eval_shape(sample, jax.random.key(0))
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes)
+
+    def make_context(self, env: TaskEnv, num_steps: int) -> Context:
+        """What is trained, or played, in some environments of this task."""
+        return Context(
+            env=env,
+            policy=self.policy,
+            optimizer=self.task.get_optimizer(),
+            num_steps=num_steps,
+            batch_size=self.task.config.batch_size,
+            parts=self.algorithm.prepare(self),
+            update=self._overridden("update_model", self.algorithm),
+            aux=self.aux,
+        )
+
+    def refuse_unlearnable(self) -> None:
+        """Refuses to train a model that lacks what the algorithm asks of it.
+
+        Raises:
+            UserError: nothing in it can be learned, or a method of the task is missing.
+        """
+        policy, algorithm, name = self.policy, self.algorithm, self.task.config.algo["type"]
+        variables = jax.eval_shape(policy.init, jax.random.key(0))
+        kind = type(policy.adapter.merge(variables)).__name__
+        if not jax.tree.leaves(variables.params):
+            raise UserError(
+                f"get_model gives a {kind}, which holds nothing to learn. It acts in ksim view,"
+                f" eval and collect: add policy=initial task={self.task.config.task.name}"
+            )
+        if not algorithm.needs_ppo_variables or self._overridden("update_model") is not None:
+            return
+        if not policy.evaluates:
+            model = policy.adapter.merge(variables)
+            self._refuse_without(model, ("action_distribution", "value"), "get_ppo_variables")
+        if algorithm.needs_value and not self._has_value(variables):
+            raise UserError(
+                f"algo={name}: asks for values, and the model has no critic. Type"
+                " model.critic_groups=[critic], or give `value` in get_ppo_variables"
+            )
+
+    def _has_value(self, variables: Variables) -> bool:
+        def evaluate(variables: Variables) -> Any:
+            obs = {group: jnp.zeros((1, size)) for group, size in self.observation_sizes.items()}
+            action, carry = jnp.zeros((1, self.action_size)), self.policy.initial_carry(1)
+            return self.policy.ppo_variables(variables, obs, action, carry).value
+
+        return jax.eval_shape(evaluate, variables) is not None
+
+    def _overridden(self, method: str, *first: Any) -> Callable[..., Any] | None:
+        """A method that the task's class overrides, its first arguments filled in."""
+        if getattr(type(self.task), method) is getattr(Task, method):
+            return None
+        own = getattr(self.task, method)
+        return partial(own, *first) if first else own
+
+    def _refuse_without(self, model: Any, wanted: tuple[str, ...], method: str) -> None:
+        lacking = [name for name in wanted if not hasattr(model, name)]
+        if lacking:
+            parameters = ", ".join(inspect.signature(getattr(self.task, method)).parameters)
+            raise UserError(
+                f"get_model gives a {type(model).__name__} without {' and '.join(lacking)}."
+                f" Override {method}({parameters}) in class {type(self.task).__name__}"
+            )
+
+    @property
+    def observation_sizes(self) -> Mapping[str, int]:
+        """Observation group -> size."""
+        return {group: sum(parts.values()) for group, parts in self._groups.items()}
+
+    @property
+    def action_size(self) -> int:
+        """Elements of an action."""
+        return sum(actuator.action_size for actuator in self.mdp.actuators.values())
 
     def episode_steps(self) -> int:
         """Control steps of the longest episode: the first time limit, else the config's."""

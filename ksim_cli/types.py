@@ -135,7 +135,10 @@ class EpisodeStatistics(struct.PyTreeNode):
 
 
 class Env(Protocol):
-    """N environments, as learning sees them. `state` is a pytree with an attribute `obs`."""
+    """N environments, as learning sees them.
+
+    `state` is a pytree with the attributes `obs`, group -> `[N, O]`, and `level`.
+    """
 
     num_envs: int
     action_size: int
@@ -153,14 +156,22 @@ class Env(Protocol):
         """One control step of all environments, with automatic resets."""
         ...
 
-    def end_rollout(self, state: Any, statistics: EpisodeStatistics) -> Any:
-        """Called once after each rollout: the curriculum moves."""
+    def end_rollout(self, state: Any, results: StepResult, statistics: EpisodeStatistics) -> Any:
+        """Called once after each rollout `[T, N]`: what environments share is renewed."""
         ...
 
     def init_rewards(self) -> Any:
         """The carry of the rewards at the start of training."""
         ...
 
-    def rewards(self, carry: Any, results: StepResult) -> tuple[Any, Scores]:
-        """Scores `[T, N]` steps; the carry goes from one rollout to the next."""
+    def rewards(
+        self, carry: Any, results: StepResult, learned: Mapping[str, jax.Array]
+    ) -> tuple[Any, Scores]:
+        """Scores `[T, N]` steps; the carry goes from one rollout to the next.
+
+        Args:
+            carry: the rewards' carry.
+            results: the steps.
+            learned: name -> `[T, N]` rewards made elsewhere, which count like its own.
+        """
         ...

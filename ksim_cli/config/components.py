@@ -124,7 +124,17 @@ class ActorCriticConfig:
     """What `model.*` holds whichever network is chosen."""
 
     type: str = key("", "registered model")
+    actor_groups: list[str] = key(["actor"], "observation groups that the actor sees")
+    critic_groups: list[str] = key(
+        ["critic"], "observation groups that the critic sees; []: there is no critic"
+    )
     hidden_size: int = key(64, "width of each hidden layer", least=1)
+    actor_hidden: list[int] | None = key(
+        None, "width of each of the actor's hidden layers, in place of the short form", least=1
+    )
+    critic_hidden: list[int] | None = key(
+        None, "width of each of the critic's hidden layers, in place of the short form", least=1
+    )
     activation: str = key("tanh", "between the layers", choices=_ACTIVATIONS)
     distribution: str = key(
         "normal",

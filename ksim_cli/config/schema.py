@@ -129,7 +129,11 @@ class ViewerKeys:
     checkpoint_seed: int | None = key(
         None, "whose policy acts, of a run with num_seeds; null: which evaluated best", least=0
     )
-    policy: str | None = key(None, "acts instead of a checkpoint", choices=("zero", "random"))
+    policy: str | None = key(
+        None,
+        "acts instead of a checkpoint; initial: the task's own, untrained",
+        choices=("zero", "random", "initial"),
+    )
     viewer: str = key("video", "video: render to a file", choices=("video",))
     run_model_viewer: bool = key(False, "`ksim train run_model_viewer=true` is `ksim view`")
     viewer_argmax_action: bool = key(True, "the policy's mode instead of a sample")
@@ -172,6 +176,9 @@ class DatasetKeys:
     collect_dataset: bool = key(False, "`ksim train collect_dataset=true` is `ksim collect`")
     dataset_num_batches: int = key(1, "rollouts of all environments", least=1)
     dataset_save_path: str | None = key(None, "folder; null: <run>/datasets/<step>")
+    dataset_groups: list[str] | None = key(
+        None, "observation groups that are recorded; null: those the actor sees"
+    )
     collect_dataset_argmax_action: bool = key(False, "the policy's mode instead of a sample")
 
 

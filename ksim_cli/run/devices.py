@@ -1,5 +1,6 @@
 """Which devices a run computes on, and how its training state lies on them."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -9,7 +10,6 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
 from ksim_cli.physics.engine import resolve_engine
-from ksim_cli.rl.ppo import TrainState
 
 AXIS = "devices"
 """Name of the mesh's only axis."""
@@ -85,22 +85,30 @@ def _refuse_for_mujoco(config: RunConfig) -> None:
         )
 
 
-def state_layout(state: TrainState, num_envs: int, mesh: Mesh) -> TrainState:
+def state_layout(state: Any, mesh: Mesh) -> Any:
     """The sharding of each leaf of a training state.
 
-    What has an axis of environments is spread over the devices, the learner is on all of them. A
-    layout decides where something is computed, never what.
+    What is kept per environment is spread over the devices, what all share is on each of them; the
+    fields of the state's classes say which they are. A layout decides where something is computed,
+    never what.
 
     Args:
-        state: arrays or their shapes.
-        num_envs: N.
+        state: arrays or their shapes, in dataclasses.
         mesh: the devices.
+
+    Raises:
+        TypeError: a field is not marked, and is no dataclass whose fields are.
     """
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    spread = NamedSharding(mesh, PartitionSpec(AXIS))
-
-    def lay(leaf: Any) -> NamedSharding:
-        return spread if leaf.shape[:1] == (num_envs,) else everywhere
-
-    layout = jax.tree.map(lay, state)
-    return layout.replace(learner=jax.tree.map(lambda _: everywhere, state.learner))
+    layout = {}
+    for field in dataclasses.fields(state):
+        value, spread = getattr(state, field.name), field.metadata.get("per_env")
+        if spread is not None:
+            sharding = NamedSharding(mesh, PartitionSpec(AXIS) if spread else PartitionSpec())
+            layout[field.name] = jax.tree.map(lambda _, s=sharding: s, value)
+        elif dataclasses.is_dataclass(value):
+            layout[field.name] = state_layout(value, mesh)
+        else:
+            raise TypeError(
+                f"{type(state).__name__}.{field.name} is marked neither per_env() nor shared()"
+            )
+    return state.replace(**layout)
