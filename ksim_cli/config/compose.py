@@ -119,6 +119,9 @@ def to_run_config(composed: DictConfig) -> RunConfig:
     """
     hydra_config = HydraConfig.get()
     config = _plain(composed)
+    for group in COMPONENT_SECTIONS:
+        own = _of_the_option(group, getattr(config, group), hydra_config)
+        config = dataclasses.replace(config, **{group: own})
     name = hydra_config.runtime.choices.get("task") or config.task.name
     changes: dict[str, Any] = {
         group: complete(getattr(config, group), group) for group in COMPONENT_SECTIONS
@@ -154,6 +157,32 @@ def _plain(composed: DictConfig) -> RunConfig:
     except OmegaConfBaseException as error:
         raise UserError(report.explain(error)) from error
     return dataclasses.replace(config, **sections)
+
+
+def _of_the_option(group: str, section: Any, hydra_config: Any) -> Any:
+    """The section of a component without what a task set for another one than was typed.
+
+    A task's `algo: {lam: 0.99}` was tuned for the algorithm it names. Of an option of one's own that
+    is typed in its place, what its file or the command line gives is kept.
+    """
+    typed = [override.lstrip("+") for override in hydra_config.overrides.task]
+    option = hydra_config.runtime.choices.get(group)
+    own = project_root()
+    file = None if own is None else own / "configs" / group / f"{option}.yaml"
+    if f"{group}={option}" not in typed or file is None or not file.is_file():
+        return section
+    written = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    if not isinstance(written, dict) or "defaults" in written or not isinstance(section, dict):
+        return section  # built on another option, whose fields it shares
+    given = {*written, *(text.partition("=")[0].removeprefix(f"{group}.") for text in typed)}
+    left_out = {key: value for key, value in section.items() if key not in given}
+    if left_out:
+        shown = ", ".join(f"{key}={value}" for key, value in left_out.items())
+        print(
+            f"ksim: {group}={option}: what the task sets for another is left out: {shown}",
+            file=sys.stderr,
+        )
+    return {key: value for key, value in section.items() if key in given}
 
 
 def is_sweep() -> bool:

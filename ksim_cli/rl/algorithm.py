@@ -70,18 +70,18 @@ class TrainState(struct.PyTreeNode):
     """Everything a run needs to go on; what lives outside JAX is the engine's `host_state`.
 
     Attributes:
+        env: state of the environments, which marks its own fields.
         learner: see `Learning`.
         own: see `Learning`.
-        env: state of the environments.
         carry: the model's carry of the episodes under way.
         rewards: the rewards' carry.
         tracker: returns and lengths of the episodes under way.
         key: random key of the next iteration.
     """
 
+    env: Any
     learner: Any = shared()
     own: Any = per_env()
-    env: Any
     carry: Any = per_env()
     rewards: Any = per_env()
     tracker: EpisodeTracker = per_env()

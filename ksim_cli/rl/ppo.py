@@ -91,6 +91,7 @@ class PPO(PPOConfig, Algorithm):
         if log_prob is None or value is None:
             now = policy.ppo_variables(variables, obs, sample.action, carry)
             log_prob, value = now.log_prob, now.value
+        assert value is not None  # a model without a critic was refused
         final_value = jax.lax.cond(
             result.truncated.any(),
             lambda: policy.value(variables, result.final_obs, sample.carry, size),
@@ -169,6 +170,7 @@ class PPO(PPOConfig, Algorithm):
             now = replay(context.policy, variables, *stored, batch.done)
         else:
             now = context.policy.ppo_variables(variables, *stored)
+        assert now.value is not None  # a model without a critic was refused
         limit = self.log_clip_value
         log_ratio_b = jnp.clip(now.log_prob - batch.log_prob, -limit, limit)
         advantage_b = batch.advantage
