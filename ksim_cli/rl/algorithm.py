@@ -6,9 +6,9 @@ of `Algorithm` it needs; nothing outside its own file knows more of it than is w
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +52,12 @@ class LearnerState(struct.PyTreeNode):
     variables: Variables
     opt_state: Any
     reward_variables: Any = ()
+
+    @classmethod
+    def of(cls, learner: "LearnerState", **more: Any) -> Self:
+        """This class's state with the fields of another's and more, or others, of its own."""
+        given = {f.name: getattr(learner, f.name) for f in fields(learner)}
+        return cls(**{**given, **more})
 
 
 class Learning(NamedTuple):
