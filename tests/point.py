@@ -19,7 +19,7 @@ from ksim_cli.mdp.actuators import Actuator, Torque
 from ksim_cli.mdp.curricula import Constant
 from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.mdp.noise import AdditiveGaussian
-from ksim_cli.mdp.observations import JointPosition
+from ksim_cli.mdp.observations.joints import JointPosition
 from ksim_cli.mdp.probe import fields_needed
 from ksim_cli.mdp.term import (
     Command,

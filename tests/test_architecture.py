@@ -307,13 +307,13 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "ksim_cli/commands.py": "run by tests/test_cli.py and tests/run",
     "ksim_cli/scoring.py": "covered by tests/mdp/rewards/test_registry.py and tests/test_env.py",
     "ksim_cli/mdp/feet.py": "covered by tests/mdp/rewards/test_feet.py",
-    "ksim_cli/mdp/points.py": "covered by tests/mdp/rewards/test_space.py",
+    "ksim_cli/mdp/frames.py": "covered by tests/mdp/rewards/test_position.py",
     "ksim_cli/mdp/joints.py": "covered by tests/mdp/rewards/test_joints.py",
     "ksim_cli/mdp/bodies.py": "covered by tests/mdp/observations/test_values.py",
-    "ksim_cli/mdp/commands/motion.py": "covered by tests/mdp/commands/test_drawn.py",
+    "ksim_cli/mdp/commands/motion.py": "covered by tests/mdp/commands/test_sampled.py",
     **{
         f"ksim_cli/mdp/observations/{name}.py": "covered by tests/mdp/observations"
-        for name in ("base", "bodies", "feet", "joints", "task")
+        for name in ("floating_base", "bodies", "feet", "joints", "task")
     },
     "ksim_cli/physics/mjx_impl.py": "covered by test_mjx_engine.py and test_warp_engine.py there",
     "ksim_cli/run/collect.py": "covered by tests/run/test_policy_commands.py",

@@ -9,7 +9,7 @@ import pytest
 
 from ksim_cli.mdp.actuators import Torque
 from ksim_cli.mdp.curricula import Constant
-from ksim_cli.mdp.observations import JointPosition
+from ksim_cli.mdp.observations.joints import JointPosition
 from ksim_cli.mdp.resets import RandomJointPosition
 from ksim_cli.mdp.term import Observation
 from ksim_cli.scoring import Scorer

@@ -54,7 +54,7 @@ class Mdp:
         """
         actuators = {}
         for name, actuator in self.actuators.items():
-            with saying(f"actuators.{name}"):
+            with error_context(f"actuators.{name}"):
                 actuators[name] = actuator.resolve(spec, metadata)
         driven: dict[str, str] = {}
         for name, actuator in actuators.items():
@@ -67,7 +67,7 @@ class Mdp:
                 driven[joint] = name
         edited = replace(self, actuators=actuators)
         for where, term in edited.each():
-            with saying(where):
+            with error_context(where):
                 term.edit(spec)
         return edited
 
@@ -80,7 +80,7 @@ class Mdp:
         bound: dict[str, Any] = {}
         for where, term in self.each():
             kind, _, name = where.partition(".")
-            with saying(where):
+            with error_context(where):
                 if name:
                     bound.setdefault(kind, {})[name] = term.bind(model)
                 else:
@@ -100,7 +100,7 @@ class Mdp:
 
 
 @contextmanager
-def saying(where: str) -> Generator[None]:
+def error_context(where: str) -> Generator[None]:
     """Puts the config path of a term before what it complains about."""
     try:
         yield

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.errors import UserError
-from ksim_cli.mdp.mdp import Mdp, saying
+from ksim_cli.mdp.mdp import Mdp, error_context
 from ksim_cli.physics.engine import View, fields_read
 from ksim_cli.types import Step
 
@@ -54,7 +54,7 @@ def fields_scored(model: mujoco.MjModel, mdp: Mdp) -> frozenset[str]:
         step, key = _probe_step(model, mdp, view), jax.random.key(0)
         step = step.replace(zero_offset=None)
         for name, term in mdp.rewards.items():
-            with saying(f"rewards.{name}"):
+            with error_context(f"rewards.{name}"):
                 value, _ = term(step, term.init(key))
             if jnp.shape(value):
                 raise UserError(f"rewards.{name}: not a scalar but {jnp.shape(value)}")
@@ -80,7 +80,7 @@ def _probe_step(model: mujoco.MjModel, mdp: Mdp, view: View) -> Step:
     key = jax.random.key(0)
     commands = {}
     for name, term in mdp.commands.items():
-        with saying(f"commands.{name}"):
+        with error_context(f"commands.{name}"):
             commands[name] = term(step, term.init(key), key)[0]
     return step.replace(commands=commands)
 
@@ -89,19 +89,19 @@ def _call_all(model: mujoco.MjModel, mdp: Mdp, view: View) -> dict[str, tuple[in
     """Calls every term once on one environment; returns the observations' shapes."""
     step, key = _probe_step(model, mdp, view), jax.random.key(0)
     for name, reward in mdp.rewards.items():
-        with saying(f"rewards.{name}"):
+        with error_context(f"rewards.{name}"):
             reward(step.replace(zero_offset=None), reward.init(key))
     for name, termination in mdp.terminations.items():
-        with saying(f"terminations.{name}"):
+        with error_context(f"terminations.{name}"):
             termination(step, termination.init(key))
     for name, event in mdp.events.items():
-        with saying(f"events.{name}"):
+        with error_context(f"events.{name}"):
             event(step, event.init(key), key)
     for name, command in mdp.commands.items():
         command.error(step, step.commands[name])
     shapes = {}
     for name, term in mdp.observations.items():
-        with saying(f"observations.{name}"):
+        with error_context(f"observations.{name}"):
             value, _ = term(step, term.init(key), key)
         shapes[name] = jnp.shape(value)
         if len(shapes[name]) != 1:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.mdp import maths
-from ksim_cli.mdp.base import BaseTerm
-from ksim_cli.mdp.commands.drawn import Drawn, in_ranges
+from ksim_cli.mdp.commands.sampled import Sampled, in_ranges
+from ksim_cli.mdp.floating_base import BaseTerm
 from ksim_cli.mdp.term import resolved
 from ksim_cli.physics.model import home_pose
 from ksim_cli.physics.names import joint_ids
@@ -23,7 +23,7 @@ BLUE = (0.1, 0.4, 0.9, 0.7)
 
 @COMMANDS.register("linear_velocity")
 @dataclass(frozen=True, kw_only=True)
-class LinearVelocity(BaseTerm, Drawn):
+class LinearVelocity(BaseTerm, Sampled):
     """Velocity [vx, vy] wanted of the base, m/s: forward and left of where it looks.
 
     Attributes:
@@ -36,11 +36,11 @@ class LinearVelocity(BaseTerm, Drawn):
 
     @property
     def size(self) -> int:
-        """See `Drawn`."""
+        """See `Sampled`."""
         return 2
 
     def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Drawn`."""
+        """See `Sampled`."""
         return in_ranges(key, (self.x_range, self.y_range))
 
     def error(self, step: Step, value: jax.Array) -> jax.Array:
@@ -60,7 +60,7 @@ class LinearVelocity(BaseTerm, Drawn):
 
 @COMMANDS.register("angular_velocity")
 @dataclass(frozen=True, kw_only=True)
-class AngularVelocity(BaseTerm, Drawn):
+class AngularVelocity(BaseTerm, Sampled):
     """Yaw rate [w] wanted of the base, rad/s, positive to the left.
 
     Attributes:
@@ -71,11 +71,11 @@ class AngularVelocity(BaseTerm, Drawn):
 
     @property
     def size(self) -> int:
-        """See `Drawn`."""
+        """See `Sampled`."""
         return 1
 
     def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Drawn`."""
+        """See `Sampled`."""
         return in_ranges(key, (self.range,))
 
     def error(self, step: Step, value: jax.Array) -> jax.Array:
@@ -93,7 +93,7 @@ class AngularVelocity(BaseTerm, Drawn):
 
 @COMMANDS.register("base_height")
 @dataclass(frozen=True, kw_only=True)
-class BaseHeight(BaseTerm, Drawn):
+class BaseHeight(BaseTerm, Sampled):
     """Height [h] wanted of the base above the world's origin, m.
 
     Attributes:
@@ -104,11 +104,11 @@ class BaseHeight(BaseTerm, Drawn):
 
     @property
     def size(self) -> int:
-        """See `Drawn`."""
+        """See `Sampled`."""
         return 1
 
     def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Drawn`."""
+        """See `Sampled`."""
         return in_ranges(key, (self.range,))
 
     def error(self, step: Step, value: jax.Array) -> jax.Array:
@@ -124,7 +124,7 @@ class BaseHeight(BaseTerm, Drawn):
 
 @COMMANDS.register("cartesian_coordinate")
 @dataclass(frozen=True, kw_only=True)
-class CartesianCoordinate(BaseTerm, Drawn):
+class CartesianCoordinate(BaseTerm, Sampled):
     """A point [x, y, z] wanted of something, m, in the frame of the base.
 
     Attributes:
@@ -139,11 +139,11 @@ class CartesianCoordinate(BaseTerm, Drawn):
 
     @property
     def size(self) -> int:
-        """See `Drawn`."""
+        """See `Sampled`."""
         return 3
 
     def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Drawn`."""
+        """See `Sampled`."""
         return in_ranges(key, (self.x_range, self.y_range, self.z_range))
 
     def markers(self, step: Step, value: jax.Array) -> tuple[Marker, ...]:
@@ -155,7 +155,7 @@ class CartesianCoordinate(BaseTerm, Drawn):
 
 @COMMANDS.register("joint_position")
 @dataclass(frozen=True, kw_only=True)
-class JointPositions(Drawn):
+class JointPositions(Sampled):
     """Positions wanted of joints, rad or m, uniform in a part of their range about home.
 
     Attributes:
@@ -184,9 +184,9 @@ class JointPositions(Drawn):
 
     @property
     def size(self) -> int:
-        """See `Drawn`."""
+        """See `Sampled`."""
         return len(self.low)
 
     def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Drawn`."""
+        """See `Sampled`."""
         return in_ranges(key, tuple(zip(self.low, self.high, strict=True)))

@@ -6,7 +6,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ksim_cli.mdp.commands import commanded
+from ksim_cli.mdp.commands.sampled import commanded
 from ksim_cli.mdp.feet import FeetTerm
 from ksim_cli.mdp.rewards.tracking import ordered_to_move
 from ksim_cli.mdp.sensors import FORCES

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ksim_cli.mdp import maths
-from ksim_cli.mdp.base import BaseTerm
-from ksim_cli.mdp.commands import commanded
+from ksim_cli.mdp.commands.sampled import commanded
+from ksim_cli.mdp.floating_base import BaseTerm
 from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.term import Carry, Reward

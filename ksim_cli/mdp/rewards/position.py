@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.mdp import maths
-from ksim_cli.mdp.base import BaseTerm
-from ksim_cli.mdp.commands import commanded
-from ksim_cli.mdp.points import Points, bind_points
+from ksim_cli.mdp.commands.sampled import commanded
+from ksim_cli.mdp.floating_base import BaseTerm
+from ksim_cli.mdp.frames import Frames, bind_frames
 from ksim_cli.mdp.rewards.tracking import GREEN, Tracking
 from ksim_cli.mdp.term import Carry, Reward, resolved
 from ksim_cli.registry import REWARDS
@@ -31,15 +31,15 @@ class PositionTracking(BaseTerm, Tracking):
     target: str
     command: str
     in_robot_frame: bool = True
-    points: Points = resolved(Points())
+    frames: Frames = resolved(Frames())
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
-        return replace(super().bind(model), points=bind_points(model, (self.target,)))
+        return replace(super().bind(model), frames=bind_frames(model, (self.target,)))
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
-        return self.kernel(self.points.position(step.view)[0] - self._wanted(step)), carry
+        return self.kernel(self.frames.position(step.view)[0] - self._wanted(step)), carry
 
     def markers(self, step: Step) -> tuple[Marker, ...]:
         """A sphere where the point shall be."""
@@ -72,11 +72,11 @@ class Reachability(BaseTerm, Reward):
     command: str
     radius: float
     in_robot_frame: bool = True
-    points: Points = resolved(Points())
+    frames: Frames = resolved(Frames())
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
-        return replace(super().bind(model), points=bind_points(model, (self.origin,)))
+        return replace(super().bind(model), frames=bind_frames(model, (self.origin,)))
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
@@ -84,7 +84,7 @@ class Reachability(BaseTerm, Reward):
         if self.in_robot_frame:
             turned = maths.rotate(wanted, self.base.quaternion(step.view))
             wanted = self.base.position(step.view) + turned
-        distance = jnp.linalg.norm(wanted - self.points.position(step.view)[0])
+        distance = jnp.linalg.norm(wanted - self.frames.position(step.view)[0])
         return jnp.maximum(distance - self.radius, 0.0), carry
 
 
@@ -102,12 +102,12 @@ class Intersection(Reward):
 
     pairs: tuple[tuple[str, str], ...]
     distance: float
-    first: Points = resolved(Points())
-    second: Points = resolved(Points())
+    first: Frames = resolved(Frames())
+    second: Frames = resolved(Frames())
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
-        first, second = (bind_points(model, [pair[i] for pair in self.pairs]) for i in (0, 1))
+        first, second = (bind_frames(model, [pair[i] for pair in self.pairs]) for i in (0, 1))
         return replace(self, first=first, second=second)
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:

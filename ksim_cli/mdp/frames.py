@@ -1,4 +1,4 @@
-"""Points of a model that terms name: bodies and sites."""
+"""Frames of a model that terms name: bodies and sites."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ksim_cli.physics.names import match_names, object_names
 
 
 @dataclass(frozen=True)
-class Points:
+class Frames:
     """Indices of P bodies and sites.
 
     Attributes:
@@ -33,7 +33,7 @@ class Points:
         )
 
 
-def bind_points(model: mujoco.MjModel, names: Iterable[str]) -> Points:
+def bind_frames(model: mujoco.MjModel, names: Iterable[str]) -> Frames:
     """The bodies and sites of some names or patterns, sites first where a name is both.
 
     Raises:
@@ -47,4 +47,4 @@ def bind_points(model: mujoco.MjModel, names: Iterable[str]) -> Points:
             kind = "site" if name in sites else "body"
             kinds.append(kind)
             ids.append(int(getattr(model, kind)(name).id))
-    return Points(tuple(kinds), tuple(ids))
+    return Frames(tuple(kinds), tuple(ids))

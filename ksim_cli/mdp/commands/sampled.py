@@ -35,7 +35,7 @@ def commanded(step: Step, name: str, size: int | None = None) -> jax.Array:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn(Command):
+class Sampled(Command):
     """Base of commands that are drawn at the start of an episode and now and then again.
 
     The carry holds the value in force and whether there is one yet.
@@ -95,7 +95,7 @@ def in_ranges(key: jax.Array, ranges: tuple[tuple[float, float], ...]) -> jax.Ar
 
 @COMMANDS.register("float_vector")
 @dataclass(frozen=True, kw_only=True)
-class FloatVector(Drawn):
+class FloatVector(Sampled):
     """Numbers, each uniform in its range.
 
     Attributes:
@@ -106,17 +106,17 @@ class FloatVector(Drawn):
 
     @property
     def size(self) -> int:
-        """See `Drawn`."""
+        """See `Sampled`."""
         return len(self.ranges)
 
     def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Drawn`."""
+        """See `Sampled`."""
         return in_ranges(key, self.ranges)
 
 
 @COMMANDS.register("int_vector")
 @dataclass(frozen=True, kw_only=True)
-class IntVector(Drawn):
+class IntVector(Sampled):
     """Whole numbers (as floats), each uniform in its range, both ends included.
 
     Attributes:
@@ -127,10 +127,10 @@ class IntVector(Drawn):
 
     @property
     def size(self) -> int:
-        """See `Drawn`."""
+        """See `Sampled`."""
         return len(self.ranges)
 
     def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Drawn`."""
+        """See `Sampled`."""
         low, high = (jnp.array([r[i] for r in self.ranges]) for i in (0, 1))
         return jax.random.randint(key, low.shape, low, high + 1).astype(jnp.float32)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.mdp import maths
-from ksim_cli.mdp.base import BaseTerm, base_body
+from ksim_cli.mdp.floating_base import BaseTerm, base_body
 from ksim_cli.mdp.sensors import add_frame_sensor, sensor_address
 from ksim_cli.mdp.term import Carry, Observation, resolved
 from ksim_cli.registry import OBSERVATIONS
