@@ -10,9 +10,9 @@ from jax.sharding import Mesh
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import Limits, TaskEnv
 from ksim_cli.errors import UserError
-from ksim_cli.mdp.actuation import Timing
+from ksim_cli.mdp.action_manager import Timing
+from ksim_cli.mdp.inspect_terms import inspect_terms
 from ksim_cli.mdp.mdp import Mdp
-from ksim_cli.mdp.probe import fields_needed, observation_layout
 from ksim_cli.models.policy import (
     ActionSample,
     Observations,
@@ -88,6 +88,7 @@ class TaskModel:
         self.mdp = terms.bind(self.model)
         if not self.mdp.actuators:
             raise UserError("actuators: none; a task needs at least one. Try actuators=torque")
+        self.layout = inspect_terms(self.model, self.mdp)
         substeps = round(config.ctrl_dt / config.dt)
         update_dt = config.engine.actuator_update_dt
         self.timing = Timing(
@@ -126,7 +127,7 @@ class TaskModel:
         spec = EngineSpec(
             model=self.model,
             num_envs=num_envs,
-            fields=fields_needed(self.model, self.mdp).union(recorded),
+            fields=self.layout.fields.union(recorded),
             variants=variants,
             num_threads=config.engine.num_threads,
             mesh=mesh,
@@ -137,7 +138,16 @@ class TaskModel:
             njmax=config.engine.njmax,
         )
         engine = make_engine(config.engine.type, spec)
-        return TaskEnv(engine, self.mdp, self.timing, config.engine, limits, recorded)
+        return TaskEnv(
+            engine,
+            self.mdp,
+            self.layout,
+            self.timing,
+            config.engine,
+            limits,
+            noisy_groups=config.noisy_groups,
+            recorded=recorded,
+        )
 
     def make_agent(self) -> TaskAgent:
         """The task's policy, acting through the task."""
@@ -146,9 +156,7 @@ class TaskModel:
 
     def sizes(self) -> tuple[dict[str, int], int]:
         """Observation group -> size, and the size of an action."""
-        layout = observation_layout(self.model, self.mdp)
-        sizes = {group: sum(parts.values()) for group, parts in layout.items()}
-        return sizes, sum(a.action_size for a in self.mdp.actuators.values())
+        return self.layout.group_sizes, sum(a.action_size for a in self.mdp.actuators.values())
 
     def episode_steps(self) -> int:
         """Control steps of the longest episode: the first time limit, else the config's."""

@@ -153,14 +153,19 @@ class Env(Protocol):
         """One control step of all environments, with automatic resets."""
         ...
 
-    def end_rollout(self, state: Any, statistics: EpisodeStatistics) -> Any:
-        """Called once after each rollout: the curriculum moves."""
+    def end_rollout(self, state: Any, results: StepResult, statistics: EpisodeStatistics) -> Any:
+        """Called once after each rollout with its `[T, N]` results: the shared state moves."""
         ...
 
     def init_rewards(self) -> Any:
         """The carry of the rewards at the start of training."""
         ...
 
-    def rewards(self, carry: Any, results: StepResult) -> tuple[Any, Scores]:
-        """Scores `[T, N]` steps; the carry goes from one rollout to the next."""
+    def rewards(
+        self, carry: Any, results: StepResult, learned: Mapping[str, jax.Array] | None = None
+    ) -> tuple[Any, Scores]:
+        """Scores `[T, N]` steps; the carry goes from one rollout to the next.
+
+        `learned`: name -> `[T, N]` rewards made elsewhere, added to the components.
+        """
         ...

@@ -2,12 +2,42 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from ksim_cli.mdp.term import ActionFilter, Carry
-from ksim_cli.registry import FILTERS
+from ksim_cli.mdp.latch import Latch
+from ksim_cli.mdp.term import Carry
+from ksim_cli.registry import FILTERS, Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionFilter:
+    """Changes an actuator's action before it is sent, once per control step."""
+
+    registry: ClassVar[Registry[Any]] = FILTERS
+
+    def init(self, size: int) -> Carry:
+        """The carry at the start of an episode, for an action of `size` elements."""
+        del size
+        return ()
+
+    def __call__(
+        self, action: jax.Array, rest: jax.Array, dt: float, carry: Carry
+    ) -> tuple[jax.Array, Carry]:
+        """The filtered action.
+
+        Args:
+            action: `[A]` the action asked for.
+            rest: `[A]` the action that would leave the joints where they are.
+            dt: s between two actions.
+            carry: the carry.
+
+        Returns:
+            `[A]` and the new carry.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,24 +86,20 @@ class TanhPositions(Bounded):
 class Following(ActionFilter):
     """Base of filters that move a target; it begins an episode at rest, where the joints are.
 
-    The carry holds the last target, its velocity, and whether there is one yet.
+    The carry holds the last target and its velocity.
     """
 
     def init(self, size: int) -> Carry:
         """See `ActionFilter`."""
-        return {
-            "target": jnp.zeros(size),
-            "velocity": jnp.zeros(size),
-            "started": jnp.zeros((), bool),
-        }
+        return {"target": Latch.empty(size), "velocity": jnp.zeros(size)}
 
     def __call__(
         self, action: jax.Array, rest: jax.Array, dt: float, carry: Carry
     ) -> tuple[jax.Array, Carry]:
         """See `ActionFilter`."""
-        last = jnp.where(carry["started"], carry["target"], rest)
+        last = carry["target"].get(rest)
         target, velocity = self.follow(action, last, carry["velocity"], dt)
-        return target, {"target": target, "velocity": velocity, "started": jnp.ones((), bool)}
+        return target, {"target": Latch.holding(target), "velocity": velocity}
 
     def follow(
         self, action: jax.Array, last: jax.Array, velocity: jax.Array, dt: float

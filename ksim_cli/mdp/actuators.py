@@ -10,15 +10,9 @@ import mujoco
 
 from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError
-from ksim_cli.mdp.term import (
-    ActionFilter,
-    Carry,
-    JointState,
-    Noises,
-    Term,
-    disturbed,
-    resolved,
-)
+from ksim_cli.mdp.action_filters import ActionFilter
+from ksim_cli.mdp.noise import Noises, disturbed
+from ksim_cli.mdp.term import Carry, JointState, Term, resolved
 from ksim_cli.physics.joints import drives_joint, spec_joints
 from ksim_cli.physics.model import home_pose
 from ksim_cli.physics.names import joint_addresses, match_names

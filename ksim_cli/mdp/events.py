@@ -2,14 +2,16 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Self
 
 import jax
 import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.errors import UserError
-from ksim_cli.mdp.term import Carry, Disturbance, Event, resolved, scaled
+from ksim_cli.mdp.level_schedules import scaled
+from ksim_cli.mdp.maths import uniform_between
+from ksim_cli.mdp.term import Carry, Disturbance, Event, resolved
 from ksim_cli.physics.names import free_joint, object_ids
 from ksim_cli.registry import EVENTS
 from ksim_cli.rng import named_key
@@ -42,8 +44,7 @@ class Recurring(Event):
         return now, {**carry, "wait": jnp.where(now, self._wait(named_key(key, "wait")), wait)}
 
     def _wait(self, key: jax.Array) -> jax.Array:
-        low, high = self.interval
-        return low + (high - low) * jax.random.uniform(key)
+        return uniform_between(key, *self.interval)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +90,7 @@ class LinearPush(BaseKick):
 
     def kick(self, key: jax.Array) -> jax.Array:
         """See `BaseKick`."""
-        low, high = self.speed
-        speed = low + (high - low) * jax.random.uniform(named_key(key, "speed"))
+        speed = uniform_between(named_key(key, "speed"), *self.speed)
         angle = jax.random.uniform(named_key(key, "angle"), maxval=2.0 * math.pi)
         up = self.vertical * jax.random.uniform(named_key(key, "up"), minval=-1.0)
         zero = jnp.zeros(3)
@@ -111,8 +111,7 @@ class AngularPush(BaseKick):
 
     def kick(self, key: jax.Array) -> jax.Array:
         """See `BaseKick`."""
-        low, high = self.speed
-        speed = low + (high - low) * jax.random.uniform(named_key(key, "speed"))
+        speed = uniform_between(named_key(key, "speed"), *self.speed)
         axis = jax.random.normal(named_key(key, "axis"), (3,))
         axis = axis / jnp.maximum(jnp.linalg.norm(axis), 1e-6)
         return jnp.concatenate([jnp.zeros(3), speed * axis])
@@ -133,8 +132,7 @@ class Jump(BaseKick):
 
     def kick(self, key: jax.Array) -> jax.Array:
         """See `BaseKick`."""
-        low, high = self.height
-        height = low + (high - low) * jax.random.uniform(key)
+        height = uniform_between(key, *self.height)
         return jnp.zeros(6).at[2].set(jnp.sqrt(2.0 * 9.81 * height))
 
 
@@ -149,7 +147,6 @@ class ForcePush(Recurring):
         duration: [low, high], s.
     """
 
-    forces: ClassVar[bool] = True
     body: str
     force: tuple[float, float]
     duration: tuple[float, float]
@@ -169,12 +166,11 @@ class ForcePush(Recurring):
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[Disturbance, Carry]:
         """See `Event`."""
         now, carry = self.due(step, carry, key)
-        uniform = {n: jax.random.uniform(named_key(key, n)) for n in ("force", "angle", "long")}
-        size = self.force[0] + (self.force[1] - self.force[0]) * uniform["force"]
-        angle = 2.0 * math.pi * uniform["angle"]
+        size = uniform_between(named_key(key, "force"), *self.force)
+        angle = uniform_between(named_key(key, "angle"), 0.0, 2.0 * math.pi)
         push = size * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
-        long = self.duration[0] + (self.duration[1] - self.duration[0]) * uniform["long"]
-        left = jnp.where(now, long, carry["left"])
+        duration = uniform_between(named_key(key, "long"), *self.duration)
+        left = jnp.where(now, duration, carry["left"])
         push = jnp.where(now, push, carry["push"])
         # Half a control step of margin: a duration of n steps acts during n of them.
         acting = jnp.where(left > 0.5 * step.ctrl_dt, scaled(self.scale, step.level), 0.0)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import mujoco
 
+from ksim_cli.mdp.frames import Frames, frames_of
 from ksim_cli.mdp.sensors import (
     FOUND,
     Contacts,
@@ -35,13 +36,13 @@ class FeetTerm(Term):
     motion: ClassVar[bool] = False
     feet: tuple[str, ...]
     contacts: Contacts = resolved(Contacts())
-    frames: tuple[tuple[str, int], ...] = resolved()
+    frames: Frames = resolved(Frames())
     velocities: tuple[int, ...] = resolved()
 
     @property
     def count(self) -> int:
         """F, how many feet there are."""
-        return len(self.frames)
+        return len(self.frames.ids)
 
     def edit(self, spec: mujoco.MjSpec) -> None:
         """See `Term.edit`."""
@@ -65,14 +66,13 @@ class FeetTerm(Term):
         return replace(
             super().bind(model),
             contacts=contacts,
-            frames=tuple((kind, int(getattr(model, kind)(name).id)) for kind, name in named),
+            frames=frames_of(model, named),
             velocities=velocities,
         )
 
     def position(self, view: View) -> jax.Array:
         """`[F, 3]` m of the feet's frames: bodies' origins and geoms' centres, world frame."""
-        where = {"body": "xpos", "geom": "geom_xpos"}
-        return jnp.stack([getattr(view, where[kind])[i] for kind, i in self.frames])
+        return self.frames.position(view)
 
     def velocity(self, view: View) -> jax.Array:
         """`[F, 3]` m/s of the feet's frames, world frame."""

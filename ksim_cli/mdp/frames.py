@@ -1,4 +1,4 @@
-"""Frames of a model that terms name: bodies and sites."""
+"""Frames of a model that terms name: bodies, geoms and sites."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from ksim_cli.physics.names import match_names, object_names
 
 @dataclass(frozen=True)
 class Frames:
-    """Indices of P bodies and sites.
+    """Indices of P frames.
 
     Attributes:
-        kinds: `body` or `site` of each.
+        kinds: `body`, `geom` or `site` of each.
         ids: index of each.
     """
 
@@ -24,13 +24,10 @@ class Frames:
     ids: tuple[int, ...] = ()
 
     def position(self, view: View) -> jax.Array:
-        """`[P, 3]` m, world frame: bodies' origins and sites' centres."""
-        return jnp.stack(
-            [
-                (view.xpos if kind == "body" else view.site_xpos)[i]
-                for kind, i in zip(self.kinds, self.ids, strict=True)
-            ]
-        )
+        """`[P, 3]` m, world frame: bodies' origins, geoms' and sites' centres."""
+        fields = {"body": "xpos", "geom": "geom_xpos", "site": "site_xpos"}
+        where = zip(self.kinds, self.ids, strict=True)
+        return jnp.stack([getattr(view, fields[kind])[i] for kind, i in where])
 
 
 def bind_frames(model: mujoco.MjModel, names: Iterable[str]) -> Frames:
@@ -40,11 +37,11 @@ def bind_frames(model: mujoco.MjModel, names: Iterable[str]) -> Frames:
         UserError: a name that is neither.
     """
     sites, bodies = object_names(model, "site"), object_names(model, "body")
-    kinds: list[str] = []
-    ids: list[int] = []
-    for pattern in names:
-        for name in match_names([pattern], [*sites, *bodies], "site or body"):
-            kind = "site" if name in sites else "body"
-            kinds.append(kind)
-            ids.append(int(getattr(model, kind)(name).id))
-    return Frames(tuple(kinds), tuple(ids))
+    found = [n for p in names for n in match_names([p], [*sites, *bodies], "site or body")]
+    return frames_of(model, [("site" if name in sites else "body", name) for name in found])
+
+
+def frames_of(model: mujoco.MjModel, named: Iterable[tuple[str, str]]) -> Frames:
+    """Frames by kind and name."""
+    found = [(kind, int(getattr(model, kind)(name).id)) for kind, name in named]
+    return Frames(tuple(kind for kind, _ in found), tuple(i for _, i in found))

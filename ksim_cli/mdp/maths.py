@@ -127,6 +127,13 @@ def quaternion_from_matrix(matrix: jax.Array) -> jax.Array:
     return positive(jnp.moveaxis(row / jnp.sqrt(jnp.square(row).sum(0)), 0, -1))
 
 
+def uniform_between(
+    key: jax.Array, low: float | jax.Array, high: float | jax.Array, shape: tuple[int, ...] = ()
+) -> jax.Array:
+    """Numbers drawn from U(low, high), of some shape."""
+    return low + (high - low) * jax.random.uniform(key, shape)
+
+
 def pick(values: jax.Array, addresses: Sequence[int]) -> jax.Array:
     """Elements `[J]` of a vector: a slice where they stand in a row, which is far cheaper."""
     if not addresses:

@@ -217,8 +217,7 @@ class RandomHeight(BaseReset):
 
     def __call__(self, pose: Pose, key: jax.Array, level: jax.Array) -> Pose:
         """See `Reset`."""
-        low, high = self.range
-        rise = low + (high - low) * jax.random.uniform(key)
+        rise = maths.uniform_between(key, *self.range)
         return self.moved(pose, jnp.zeros(3).at[2].set(rise))
 
 
@@ -281,4 +280,4 @@ class MotionState(Reset):
         frames = jnp.array(self.frames)
         row = frames[jax.random.randint(key, (), 0, len(self.frames))]
         size = pose.qpos.shape[0]
-        return Pose(qpos=row[:size], qvel=row[size:])
+        return pose.replace(qpos=row[:size], qvel=row[size:])

@@ -183,7 +183,7 @@ class PPO(PPOConfig):
         )
         state = state.replace(
             learner=learner,
-            env=setup.env.end_rollout(state.env, episodes),
+            env=setup.env.end_rollout(state.env, results, episodes),
             rewards=rewards,
             tracker=tracker,
             scale=scale,

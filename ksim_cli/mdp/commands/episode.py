@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from ksim_cli.mdp.commands.motion import BLUE, UPRIGHT
 from ksim_cli.mdp.commands.sampled import commanded
 from ksim_cli.mdp.floating_base import BaseTerm
+from ksim_cli.mdp.latch import Latch
 from ksim_cli.mdp.term import Carry, Command
 from ksim_cli.registry import COMMANDS
 from ksim_cli.types import Marker, Step
@@ -20,8 +21,7 @@ class Started(BaseTerm, Command):
 
     def init(self, key: jax.Array) -> Carry:
         """See `Term.init`."""
-        value = jnp.zeros(self.size)
-        return {"value": value, "started": jnp.zeros((), bool)}
+        return Latch.empty(self.size)
 
     @property
     def size(self) -> int:
@@ -34,8 +34,8 @@ class Started(BaseTerm, Command):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Command`."""
-        value = jnp.where(carry["started"], carry["value"], self.now(step))
-        return value, {"value": value, "started": jnp.ones((), bool)}
+        value = carry.get(self.now(step))
+        return value, Latch.holding(value)
 
 
 @COMMANDS.register("start_position")

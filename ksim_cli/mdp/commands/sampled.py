@@ -6,17 +6,20 @@ import jax
 import jax.numpy as jnp
 
 from ksim_cli.errors import UserError, listing, nearest
-from ksim_cli.mdp.term import Carry, Command, Scale
+from ksim_cli.mdp.latch import Latch
+from ksim_cli.mdp.level_schedules import Scale
+from ksim_cli.mdp.maths import uniform_between
+from ksim_cli.mdp.term import Carry, Command, Pose
 from ksim_cli.registry import COMMANDS
 from ksim_cli.rng import named_key
 from ksim_cli.types import Step
 
 
-def commanded(step: Step, name: str, size: int | None = None) -> jax.Array:
+def commanded(step: Step | Pose, name: str, size: int | None = None) -> jax.Array:
     """The value of a command by name.
 
     Args:
-        step: the step.
+        step: the step, or the pose that a reset is given.
         name: the command's name.
         size: elements it must have; None: any.
 
@@ -38,7 +41,7 @@ def commanded(step: Step, name: str, size: int | None = None) -> jax.Array:
 class Sampled(Command):
     """Base of commands that are drawn at the start of an episode and now and then again.
 
-    The carry holds the value in force and whether there is one yet.
+    The carry holds the value in force.
 
     Attributes:
         switch_seconds: mean time between two draws, s (each control step draws anew with
@@ -65,7 +68,7 @@ class Sampled(Command):
 
     def init(self, key: jax.Array) -> Carry:
         """See `Term.init`."""
-        return {"value": jnp.zeros(self.size), "started": jnp.zeros((), bool)}
+        return Latch.empty(self.size)
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Command`."""
@@ -75,12 +78,12 @@ class Sampled(Command):
         if self.zero_probability:
             zero = jax.random.bernoulli(named_key(key, "zero"), self.zero_probability)
             value = jnp.where(zero, 0.0, value)
-        anew = ~carry["started"]
+        anew = ~carry.is_set
         if self.switch_seconds is not None:
             probability = min(1.0, step.ctrl_dt / self.switch_seconds)
             anew |= jax.random.bernoulli(named_key(key, "switch"), probability)
-        value = jnp.where(anew, value, carry["value"])
-        return value, {"value": value, "started": jnp.ones((), bool)}
+        value = jnp.where(anew, value, carry.value)
+        return value, Latch.holding(value)
 
     def draw(self, key: jax.Array, step: Step) -> jax.Array:
         """A new value, `[size]`."""
@@ -90,7 +93,7 @@ class Sampled(Command):
 def in_ranges(key: jax.Array, ranges: tuple[tuple[float, float], ...]) -> jax.Array:
     """One uniform number in each range `[low, high]`."""
     low, high = (jnp.array([r[i] for r in ranges]) for i in (0, 1))
-    return low + (high - low) * jax.random.uniform(key, (len(ranges),))
+    return uniform_between(key, low, high, (len(ranges),))
 
 
 @COMMANDS.register("float_vector")

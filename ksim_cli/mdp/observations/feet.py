@@ -101,6 +101,6 @@ class FeetOrientation(FeetTerm, Observation):
             maths.positive(step.view.xquat[i])
             if kind == "body"
             else maths.quaternion_from_matrix(step.view.geom_xmat[i])
-            for kind, i in self.frames
+            for kind, i in zip(self.frames.kinds, self.frames.ids, strict=True)
         ]
         return jnp.concatenate(turned), carry

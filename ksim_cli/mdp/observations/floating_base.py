@@ -9,6 +9,7 @@ import mujoco
 
 from ksim_cli.mdp import maths
 from ksim_cli.mdp.floating_base import BaseTerm, base_body
+from ksim_cli.mdp.latch import Latch
 from ksim_cli.mdp.sensors import add_frame_sensor, sensor_address
 from ksim_cli.mdp.term import Carry, Observation, resolved
 from ksim_cli.registry import OBSERVATIONS
@@ -165,7 +166,7 @@ class ProjectedGravity(BaseTerm, Observation):
         low, high = self._lag_range()
         if high:
             share = jax.random.uniform(named_key(key, "lag"), minval=low, maxval=max(high, low))
-            carry |= {"lag": share, "last": jnp.zeros(3), "started": jnp.zeros((), bool)}
+            carry |= {"lag": share, "last": Latch.empty(3)}
         if self.tilt:
             carry["askew"] = jax.random.uniform(named_key(key, "tilt"), (2,), minval=-1.0)
         return carry or ()
@@ -178,9 +179,9 @@ class ProjectedGravity(BaseTerm, Observation):
             askew = maths.quaternion_from_euler(roll, pitch, jnp.zeros(()))
             gravity = maths.unrotate(gravity, askew)
         if self._lag_range()[1]:
-            last = jnp.where(carry["started"], carry["last"], gravity)
+            last = carry["last"].get(gravity)
             gravity = gravity + carry["lag"] * (last - gravity)
-            carry = {**carry, "last": gravity, "started": jnp.ones((), bool)}
+            carry = {**carry, "last": Latch.holding(gravity)}
         return gravity, carry
 
     def _lag_range(self) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.mdp.joints import JointTerm
+from ksim_cli.mdp.latch import Latch
 from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.term import Carry, Observation, resolved
 from ksim_cli.physics.model import home_pose
@@ -90,16 +91,14 @@ class Delayed(JointObservation):
             raise ValueError(f"delay_steps={self.delay_steps}: must be at least 0")
 
     def init(self, key: jax.Array) -> Carry:
-        """See `Term.init`: the last values, newest first, and whether there are any."""
-        size = len(self.qpos_addresses)
-        return {"past": jnp.zeros((self.delay_steps, size)), "started": jnp.zeros((), bool)}
+        """See `Term.init`: the last values, newest first."""
+        return Latch.empty(self.delay_steps, len(self.qpos_addresses))
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
         value, _ = super().__call__(step, (), key)
-        past = jnp.where(carry["started"], carry["past"], value)
-        values = jnp.concatenate([value[None], past])
-        return values[-1], {"past": values[:-1], "started": jnp.ones((), bool)}
+        values = jnp.concatenate([value[None], carry.get(value)])
+        return values[-1], Latch.holding(values[:-1])
 
 
 @OBSERVATIONS.register("delayed_joint_position")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ksim_cli.mdp import register_terms
-from ksim_cli.mdp.sensing import Channel
+from ksim_cli.mdp.observation_manager import Channel
 from ksim_cli.registry import OBSERVATIONS
 from tests.legged import bound, posed, step_of
 
@@ -27,7 +27,7 @@ def run(term, values, level=1.0, key=KEY, size=4, dt=0.02):
         step = step_of(data, level=jnp.float32(level))
         clean, noisy, carry = channel(step, carry, jax.random.fold_in(key, i))
         out.append((np.asarray(clean), np.asarray(noisy)))
-    assert channel.size == out[0][0].size
+    assert out[0][0].size == out[0][1].size == size * term.history
     return out
 
 

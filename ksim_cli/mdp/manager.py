@@ -1,0 +1,67 @@
+"""What the managers of terms share: carries and random keys of N environments."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from ksim_cli.rng import named_key
+
+
+class HasCarry(Protocol):
+    """A term, or what wraps one: it has a carry."""
+
+    def init(self, key: jax.Array) -> Any:
+        """The carry at the start of an episode."""
+        ...
+
+
+T = TypeVar("T", bound=HasCarry)
+
+
+class Manager(Generic[T]):
+    """The terms of one kind, each written for one environment, batched over N.
+
+    Args:
+        terms: name -> term, bound.
+        num_envs: N.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, terms: Mapping[str, T], num_envs: int) -> None:
+        self.terms = terms
+        self.num_envs = num_envs
+
+    def init(self, key: jax.Array, names: Iterable[str] | None = None) -> dict[str, Any]:
+        """name -> carry at the start of an episode, each leaf with a leading axis of N.
+
+        Args:
+            key: random key.
+            names: some of the terms; None: all.
+        """
+        return {
+            name: jax.vmap(self.terms[name].init)(
+                env_keys(key, self.num_envs, "init", self.kind, name)
+            )
+            for name in (self.terms if names is None else names)
+        }
+
+    def keys(self, key: jax.Array, name: str) -> jax.Array:
+        """`[N]` random keys that a term draws from, whatever stands beside it."""
+        return env_keys(key, self.num_envs, self.kind, name)
+
+
+def env_keys(key: jax.Array, num_envs: int, *names: str) -> jax.Array:
+    """`[N]` random keys, one per environment, of what the names say."""
+    return jax.random.split(named_key(key, *names), num_envs)
+
+
+def select_envs(mask: jax.Array, new: Any, old: Any) -> Any:
+    """A pytree whose environments of `mask` `[N]` are those of `new`, the others those of `old`."""
+
+    def select(a: jax.Array, b: jax.Array) -> jax.Array:
+        return jnp.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(select, new, old)
