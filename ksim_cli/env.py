@@ -29,7 +29,6 @@ from ksim_cli.rng import named_key
 from ksim_cli.types import (
     QUARANTINE_CAUSES,
     EpisodeStatistics,
-    Scores,
     Step,
     StepResult,
     per_env,
@@ -117,6 +116,8 @@ class Limits:
 class TaskEnv:
     """The environments of a task; see `ksim_cli.types.Env`.
 
+    `init_rewards` and `rewards` are those of its `RewardManager`.
+
     Args:
         engine: steps the physics; its view holds at least `layout.fields`.
         mdp: the terms, bound to the engine's model.
@@ -154,6 +155,8 @@ class TaskEnv:
         self.reset_manager = ResetManager(mdp.resets, model, n)
         self.reward_manager = RewardManager(mdp.rewards, mdp.commands, n, limits.reward_clip)
         self.termination_manager = TerminationManager(mdp.terminations, n)
+        self.init_rewards, self.rewards = self.reward_manager.init, self.reward_manager.__call__
+        self.command_error_names = tuple(self.reward_manager.measured)
         self.action_size = self.action_manager.action_size
         self.observation_layout = layout.groups
         self.observation_sizes: Mapping[str, int] = layout.group_sizes
@@ -258,19 +261,6 @@ class TaskEnv:
             lambda: {name: getattr(state, name) for name in fields},
         )
         return state.replace(**changed), result
-
-    def init_rewards(self) -> dict[str, Any]:
-        """The rewards' carries, each leaf with a leading axis of N."""
-        return self.reward_manager.init()
-
-    def rewards(
-        self,
-        carry: dict[str, Any],
-        results: StepResult,
-        learned: Mapping[str, jax.Array] | None = None,
-    ) -> tuple[dict[str, Any], Scores]:
-        """Weighted rewards of `[T, N]` steps, see `RewardManager`."""
-        return self.reward_manager(carry, results, learned)
 
     def _prepare(self, key: jax.Array, level: jax.Array, count: jax.Array) -> PreparedReset:
         """The start of episodes whose first step is `count` `[N]` control steps old."""

@@ -135,7 +135,10 @@ class EpisodeStatistics(struct.PyTreeNode):
 
 
 class Env(Protocol):
-    """N environments, as learning sees them. `state` is a pytree with an attribute `obs`."""
+    """N environments, as learning sees them.
+
+    `state` is a pytree with the attributes `obs`, group -> `[N, O]`, and `level`.
+    """
 
     num_envs: int
     action_size: int
@@ -154,7 +157,7 @@ class Env(Protocol):
         ...
 
     def end_rollout(self, state: Any, results: StepResult, statistics: EpisodeStatistics) -> Any:
-        """Called once after each rollout with its `[T, N]` results: the shared state moves."""
+        """Called once after each rollout `[T, N]`: what environments share is renewed."""
         ...
 
     def init_rewards(self) -> Any:
@@ -162,10 +165,13 @@ class Env(Protocol):
         ...
 
     def rewards(
-        self, carry: Any, results: StepResult, learned: Mapping[str, jax.Array] | None = None
+        self, carry: Any, results: StepResult, learned: Mapping[str, jax.Array]
     ) -> tuple[Any, Scores]:
         """Scores `[T, N]` steps; the carry goes from one rollout to the next.
 
-        `learned`: name -> `[T, N]` rewards made elsewhere, added to the components.
+        Args:
+            carry: the rewards' carry.
+            results: the steps.
+            learned: name -> `[T, N]` rewards made elsewhere, which count like its own.
         """
         ...

@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from ksim_cli.mdp.latch import Latch
-from ksim_cli.mdp.term import Carry
+from ksim_cli.mdp.term import Carry, Latch
 from ksim_cli.registry import FILTERS, Registry
 
 

@@ -17,10 +17,9 @@ import mujoco
 from ksim_cli.config.components import EngineConfig
 from ksim_cli.mdp.action_filters import ActionFilter
 from ksim_cli.mdp.actuators import Actuator
-from ksim_cli.mdp.latch import Latch
 from ksim_cli.mdp.manager import env_keys
 from ksim_cli.mdp.maths import pick, uniform_between
-from ksim_cli.mdp.term import JointState
+from ksim_cli.mdp.term import Carry, JointState, Latch
 from ksim_cli.physics.names import joint_addresses, scalar_joints
 from ksim_cli.rng import named_key
 
@@ -74,18 +73,13 @@ class ActionManager:
         renewed = self._past > 0 or any(a.feedback for a in actuators.values())
         self.num_updates = timing.num_updates if renewed else 1
 
-    def init(self, key: jax.Array) -> dict[str, Any]:
+    def init(self, key: jax.Array) -> Carry:
         """The carry at the start of an episode, each leaf with a leading axis of N."""
         return jax.vmap(self._init)(env_keys(key, self._num_envs, "init", "actuation", "all"))
 
     def receive(
-        self,
-        carry: dict[str, Any],
-        action: jax.Array,
-        qpos: jax.Array,
-        level: jax.Array,
-        key: jax.Array,
-    ) -> dict[str, Any]:
+        self, carry: Carry, action: jax.Array, qpos: jax.Array, level: jax.Array, key: jax.Array
+    ) -> Carry:
         """Filters, loses and remembers the actions of a control step.
 
         Args:
@@ -96,17 +90,12 @@ class ActionManager:
             key: random key.
         """
         keys = env_keys(key, self._num_envs, "actuation")
-        receive = jax.vmap(self._receive, in_axes=(0, 0, 0, None, 0))
-        return receive(carry, action, qpos, level, keys)
+        batched = jax.vmap(self._receive, in_axes=(0, 0, 0, None, 0))
+        return batched(carry, action, qpos, level, keys)
 
     def torques(
-        self,
-        carry: dict[str, Any],
-        update: jax.Array,
-        qpos: jax.Array,
-        qvel: jax.Array,
-        level: jax.Array,
-    ) -> tuple[jax.Array, dict[str, Any]]:
+        self, carry: Carry, update: jax.Array, qpos: jax.Array, qvel: jax.Array, level: jax.Array
+    ) -> tuple[jax.Array, Carry]:
         """`ctrl` `[N, nu]` from one update of the torques to the next, and the new carry.
 
         Args:
@@ -116,18 +105,18 @@ class ActionManager:
             qvel: `[N, nv]`.
             level: curriculum level.
         """
-        torques = jax.vmap(self._torques, in_axes=(0, None, 0, 0, None))
-        return torques(carry, update, qpos, qvel, level)
+        batched = jax.vmap(self._torques, in_axes=(0, None, 0, 0, None))
+        return batched(carry, update, qpos, qvel, level)
 
-    def finish(self, carry: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, carry: Carry) -> Carry:
         """The carry from one control step to the next."""
         return {name: value for name, value in carry.items() if name != "now"}
 
-    def zero_offset(self, carry: dict[str, Any], level: jax.Array) -> jax.Array | None:
+    def zero_offset(self, carry: Carry, level: jax.Array) -> jax.Array | None:
         """`[..., nq]` by how much encoders are off, rad or m; None where that is not simulated."""
         return level * carry["offset"] if self._offset else None
 
-    def _init(self, key: jax.Array) -> dict[str, Any]:
+    def _init(self, key: jax.Array) -> Carry:
         carry: dict[str, Any] = {
             "actuators": {
                 name: term.init(named_key(key, "actuators", name))
@@ -149,13 +138,8 @@ class ActionManager:
         return carry
 
     def _receive(
-        self,
-        carry: dict[str, Any],
-        action: jax.Array,
-        qpos: jax.Array,
-        level: jax.Array,
-        key: jax.Array,
-    ) -> dict[str, Any]:
+        self, carry: Carry, action: jax.Array, qpos: jax.Array, level: jax.Array, key: jax.Array
+    ) -> Carry:
         qpos = self._measured(carry, qpos, level)
         sent, rest, filters, start = [], [], {}, 0
         for name, term in self._actuators.items():
@@ -184,13 +168,8 @@ class ActionManager:
         return {**carry, "sent": Latch.holding(sent_now), "now": action}
 
     def _torques(
-        self,
-        carry: dict[str, Any],
-        update: jax.Array,
-        qpos: jax.Array,
-        qvel: jax.Array,
-        level: jax.Array,
-    ) -> tuple[jax.Array, dict[str, Any]]:
+        self, carry: Carry, update: jax.Array, qpos: jax.Array, qvel: jax.Array, level: jax.Array
+    ) -> tuple[jax.Array, Carry]:
         action = self._arrived(carry, update, level)
         qpos = self._measured(carry, qpos, level)
         torques, new, start = [jnp.zeros(1)], {}, 0
@@ -207,7 +186,7 @@ class ActionManager:
         # What no actuator drives takes the zero in front.
         return pick(jnp.concatenate(torques), self._order), {**carry, "actuators": new}
 
-    def _arrived(self, carry: dict[str, Any], update: jax.Array, level: jax.Array) -> jax.Array:
+    def _arrived(self, carry: Carry, update: jax.Array, level: jax.Array) -> jax.Array:
         """The action in force: each takes over from the one before within one update.
 
         With a latency of L updates an action sent k control steps ago has the weight
@@ -223,7 +202,7 @@ class ActionManager:
             action = action + weight * (carry["sent"].value[k] - action)
         return action
 
-    def _measured(self, carry: dict[str, Any], qpos: jax.Array, level: jax.Array) -> jax.Array:
+    def _measured(self, carry: Carry, qpos: jax.Array, level: jax.Array) -> jax.Array:
         offset = self.zero_offset(carry, level)
         return qpos if offset is None else qpos - offset
 

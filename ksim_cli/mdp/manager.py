@@ -1,23 +1,15 @@
 """What the managers of terms share: carries and random keys of N environments."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
 
+from ksim_cli.mdp.term import Term
 from ksim_cli.rng import named_key
 
-
-class HasCarry(Protocol):
-    """A term, or what wraps one: it has a carry."""
-
-    def init(self, key: jax.Array) -> Any:
-        """The carry at the start of an episode."""
-        ...
-
-
-T = TypeVar("T", bound=HasCarry)
+T = TypeVar("T", bound=Term)
 
 
 class Manager(Generic[T]):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -9,53 +10,56 @@ import jax.numpy as jnp
 
 from ksim_cli.errors import UserError, listing
 from ksim_cli.mdp.inspect_terms import Layout
-from ksim_cli.mdp.latch import Latch
 from ksim_cli.mdp.manager import Manager
 from ksim_cli.mdp.maths import uniform_between
 from ksim_cli.mdp.noise import disturbed
-from ksim_cli.mdp.term import Observation
+from ksim_cli.mdp.term import Latch, Observation, Term
 from ksim_cli.rng import named_key
 from ksim_cli.types import Step
 
 
-class Channel:
+@dataclass(frozen=True, kw_only=True)
+class Channel(Term):
     """One observation of one environment, with what a sensor does to it.
 
     The clean value has its history; the noisy one has bias, noise, then delay, then history. An
     episode begins with all of its past equal to the first value.
 
-    Args:
+    Attributes:
         term: the observation, bound.
         size: elements of its value, without history.
         ctrl_dt: s between two observations.
     """
 
-    def __init__(self, term: Observation, size: int, ctrl_dt: float) -> None:
-        self._term = term
-        self._size = size
-        self._dt = ctrl_dt
-        self._late = math.ceil(term.delay_range[1] / ctrl_dt - 0.5)
+    term: Observation
+    size: int
+    ctrl_dt: float
+
+    @property
+    def longest_delay(self) -> int:
+        """In control steps."""
+        return math.ceil(self.term.delay_range[1] / self.ctrl_dt - 0.5)
 
     def init(self, key: jax.Array) -> dict[str, Any]:
         """The carry at the start of an episode."""
-        term = self._term
+        term = self.term
         carry: dict[str, Any] = {"term": term.init(named_key(key, "term"))}
         if term.bias is not None:
             carry["bias"] = named_key(key, "bias")
-        if self._late or term.history > 1:
+        if self.longest_delay or term.history > 1:
             # Newest first.
-            carry["clean"] = Latch.empty(term.history, self._size)
-            carry["noisy"] = Latch.empty(term.history + self._late, self._size)
-        if self._late:
+            carry["clean"] = Latch.empty(term.history, self.size)
+            carry["noisy"] = Latch.empty(term.history + self.longest_delay, self.size)
+        if self.longest_delay:
             seconds = uniform_between(named_key(key, "delay"), *term.delay_range)
-            carry["delay"] = seconds / self._dt
+            carry["delay"] = seconds / self.ctrl_dt
         return carry
 
     def __call__(
         self, step: Step, carry: dict[str, Any], key: jax.Array
     ) -> tuple[jax.Array, jax.Array, dict[str, Any]]:
         """Clean and noisy value, `[size * history]` each, and the new carry."""
-        term = self._term
+        term = self.term
         value, inner = term(step, carry["term"], named_key(key, "term"))
         carry = {**carry, "term": inner}
         noisy = value
@@ -67,7 +71,7 @@ class Channel:
             return value, noisy, carry
         carry["clean"], carry["noisy"] = _push(carry["clean"], value), _push(carry["noisy"], noisy)
         start = 0
-        if self._late:
+        if self.longest_delay:
             start = jnp.round(step.level * carry["delay"]).astype(jnp.int32)
         seen = jax.lax.dynamic_slice_in_dim(carry["noisy"].value, start, term.history)
         return carry["clean"].value[::-1].reshape(-1), seen[::-1].reshape(-1), carry
@@ -103,7 +107,10 @@ class ObservationManager(Manager[Channel]):
         num_envs: int,
         noisy_groups: Collection[str],
     ) -> None:
-        channels = {n: Channel(term, layout.sizes[n], ctrl_dt) for n, term in terms.items()}
+        channels = {
+            n: Channel(term=term, size=layout.sizes[n], ctrl_dt=ctrl_dt)
+            for n, term in terms.items()
+        }
         super().__init__(channels, num_envs)
         self._groups = layout.groups
         self._noisy = noisy_groups

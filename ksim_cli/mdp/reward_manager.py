@@ -42,11 +42,8 @@ class RewardManager:
         return {name: self._fresh(name) for name in self.terms}
 
     def __call__(
-        self,
-        carry: dict[str, Any],
-        results: StepResult,
-        learned: Mapping[str, jax.Array] | None = None,
-    ) -> tuple[dict[str, Any], Scores]:
+        self, carry: Any, results: StepResult, learned: Mapping[str, jax.Array] | None = None
+    ) -> tuple[Any, Scores]:
         """Weighted rewards of `[T, N]` steps and the new carries.
 
         A reward with a carry is scanned over time, and its carry starts anew after each episode;

@@ -24,6 +24,33 @@ Carry = Any
 """State of a term within an episode: any pytree of arrays, `()` for none."""
 
 
+class Latch(struct.PyTreeNode):
+    """A value that a carry holds from the first step of an episode on; it is unknown before.
+
+    Attributes:
+        value: the value; zeros before it is known.
+        is_set: bool, whether it is known.
+    """
+
+    value: jax.Array
+    is_set: jax.Array
+
+    @classmethod
+    def empty(cls, *shape: int) -> "Latch":
+        """A latch for a value of some shape, unknown yet."""
+        return cls(jnp.zeros(shape), jnp.zeros((), bool))
+
+    @classmethod
+    def holding(cls, value: jax.Array) -> "Latch":
+        """A latch that holds a value."""
+        return cls(value, jnp.ones((), bool))
+
+    def get(self, otherwise: jax.Array) -> jax.Array:
+        """The value held, or `otherwise` (broadcast to its shape) before there is one."""
+        otherwise = jnp.broadcast_to(otherwise, self.value.shape)
+        return jnp.where(self.is_set, self.value, otherwise)
+
+
 def resolved(default: Any = ()) -> Any:
     """A field that `bind` fills in and YAML cannot set."""
     return dataclasses.field(default=default, repr=False, metadata={"resolved": True})

@@ -290,7 +290,7 @@ class PPO(PPOConfig):
 
     def _score(self, setup: Setup, carry: Any, rollout: Rollout) -> tuple[StepResult, Scores, Any]:
         """Rewards of a rollout; one that is not finite counts as zero and as quarantined."""
-        carry, scores = setup.env.rewards(carry, rollout.results)
+        carry, scores = setup.env.rewards(carry, rollout.results, {})
         sound = jnp.isfinite(scores.total)
         results = rollout.results
         bad = results.quarantined + jnp.where(sound, 0, QUARANTINE_CAUSES["reward"])

@@ -152,7 +152,7 @@ class Evaluator:
                 episode_return=jnp.zeros(n),
                 length=jnp.zeros(n, jnp.int32),
                 failed=jnp.zeros(n, bool),
-                command_errors={name: jnp.zeros(n) for name in env.reward_manager.measured},
+                command_errors={name: jnp.zeros(n) for name in env.command_error_names},
             ),
         )
         return jax.lax.while_loop(unfinished, step, start).totals

@@ -10,9 +10,8 @@ import pytest
 from ksim_cli.mdp.command_manager import CommandManager
 from ksim_cli.mdp.commands.episode import SinusoidalGait
 from ksim_cli.mdp.commands.sampled import FloatVector, commanded
-from ksim_cli.mdp.latch import Latch
 from ksim_cli.mdp.observations.task import CommandObservation
-from ksim_cli.mdp.term import Command, Observation, Reset
+from ksim_cli.mdp.term import Command, Latch, Observation, Reset
 from tests.point import DT, CutWhenTold, make, play, steps_of
 
 KEY = jax.random.key(0)

@@ -30,7 +30,7 @@ def build(kind, **changes):
 
 def run(term, values, level=1.0, key=KEY, size=4, dt=0.02):
     """Clean and noisy values of a channel over steps whose joints stand at some angles."""
-    channel = Channel(term, size, dt)
+    channel = Channel(term=term, size=size, ctrl_dt=dt)
     carry, out = channel.init(key), []
     _, model = build("joint_position")
     for i, angle in enumerate(values):
@@ -73,7 +73,7 @@ def test_delay_is_drawn_once_per_episode_from_its_range():
 def draws(level=1.0, **changes):
     """Noisy minus clean values of many channels `[episodes, steps, 4]`."""
     term, model = build("joint_position", **changes)
-    channel = Channel(term, 4, 0.02)
+    channel = Channel(term=term, size=4, ctrl_dt=0.02)
     step = step_of(posed(model), level=jnp.float32(level))
 
     def episode(key):

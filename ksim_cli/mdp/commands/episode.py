@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from ksim_cli.mdp.commands.motion import BLUE, UPRIGHT
 from ksim_cli.mdp.commands.sampled import commanded
 from ksim_cli.mdp.floating_base import BaseTerm
-from ksim_cli.mdp.latch import Latch
-from ksim_cli.mdp.term import Carry, Command
+from ksim_cli.mdp.term import Carry, Command, Latch
 from ksim_cli.registry import COMMANDS
 from ksim_cli.types import Marker, Step
 

@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from ksim_cli.errors import UserError, listing, nearest
-from ksim_cli.mdp.latch import Latch
 from ksim_cli.mdp.level_schedules import Scale
 from ksim_cli.mdp.maths import uniform_between
-from ksim_cli.mdp.term import Carry, Command, Pose
+from ksim_cli.mdp.term import Carry, Command, Latch, Pose
 from ksim_cli.registry import COMMANDS
 from ksim_cli.rng import named_key
 from ksim_cli.types import Step

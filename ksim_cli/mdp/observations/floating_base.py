@@ -9,9 +9,8 @@ import mujoco
 
 from ksim_cli.mdp import maths
 from ksim_cli.mdp.floating_base import BaseTerm, base_body
-from ksim_cli.mdp.latch import Latch
 from ksim_cli.mdp.sensors import add_frame_sensor, sensor_address
-from ksim_cli.mdp.term import Carry, Observation, resolved
+from ksim_cli.mdp.term import Carry, Latch, Observation, resolved
 from ksim_cli.registry import OBSERVATIONS
 from ksim_cli.rng import named_key
 from ksim_cli.types import Step

@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.mdp.joints import JointTerm
-from ksim_cli.mdp.latch import Latch
 from ksim_cli.mdp.maths import pick
-from ksim_cli.mdp.term import Carry, Observation, resolved
+from ksim_cli.mdp.term import Carry, Latch, Observation, resolved
 from ksim_cli.physics.model import home_pose
 from ksim_cli.registry import OBSERVATIONS
 from ksim_cli.types import Step

@@ -1,6 +1,6 @@
 import jax.numpy as jnp
 
-from ksim_cli.mdp.latch import Latch
+from ksim_cli.mdp.term import Latch
 
 
 def test_a_latch_gives_something_else_until_it_holds_a_value():
