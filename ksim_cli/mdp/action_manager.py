@@ -6,13 +6,14 @@ torques.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import mujoco
+import numpy as np
 
 from ksim_cli.config.components import EngineConfig
 from ksim_cli.mdp.action_filters import ActionFilter
@@ -141,10 +142,8 @@ class ActionManager:
         self, carry: Carry, action: jax.Array, qpos: jax.Array, level: jax.Array, key: jax.Array
     ) -> Carry:
         qpos = self._measured(carry, qpos, level)
-        sent, rest, filters, start = [], [], {}, 0
-        for name, term in self._actuators.items():
-            part = action[start : start + term.action_size]
-            start += term.action_size
+        sent, rest, filters = [], [], {}
+        for (name, term), part in self._parts(action):
             still = term.rest_action(pick(qpos, term.qpos_addresses))
             filters[name] = []
             for f, state in zip(_filters(term), carry["filters"][name], strict=True):
@@ -172,10 +171,8 @@ class ActionManager:
     ) -> tuple[jax.Array, Carry]:
         action = self._arrived(carry, update, level)
         qpos = self._measured(carry, qpos, level)
-        torques, new, start = [jnp.zeros(1)], {}, 0
-        for name, term in self._actuators.items():
-            part = action[start : start + term.action_size]
-            start += term.action_size
+        torques, new = [jnp.zeros(1)], {}
+        for (name, term), part in self._parts(action):
             joints = JointState(
                 position=pick(qpos, term.qpos_addresses),
                 velocity=pick(qvel, term.dof_addresses),
@@ -185,6 +182,12 @@ class ActionManager:
             torques.append(torque)
         # What no actuator drives takes the zero in front.
         return pick(jnp.concatenate(torques), self._order), {**carry, "actuators": new}
+
+    def _parts(self, action: jax.Array) -> Iterator[tuple[tuple[str, Actuator], jax.Array]]:
+        """Name, actuator, and the part of an action `[A]` that is its own."""
+        sizes = [actuator.action_size for actuator in self._actuators.values()]
+        parts = jnp.split(action, np.cumsum(sizes)[:-1])
+        return zip(self._actuators.items(), parts, strict=True)
 
     def _arrived(self, carry: Carry, update: jax.Array, level: jax.Array) -> jax.Array:
         """The action in force: each takes over from the one before within one update.

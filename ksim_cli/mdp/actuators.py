@@ -67,7 +67,8 @@ class Actuator(Term):
         return replace(self, joints=joints, metadata=known)
 
     def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
+        """See `Term.bind`; a table of torque limits that names a wrong joint is found here."""
+        self.torque_limits()
         qpos, dof = joint_addresses(model, self.joints)
         ctrl = tuple(int(model.actuator(joint).id) for joint in self.joints)
         home = tuple(float(x) for x in home_pose(model)[list(qpos)])
@@ -156,11 +157,6 @@ class Torque(Actuator):
 
     limit: PerJoint | None = None
 
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        self.torque_limits()
-        return super().bind(model)
-
     def torque_limits(self) -> tuple[float, ...]:
         """See `Actuator.torque_limits`."""
         if self.limit is None:
@@ -188,11 +184,6 @@ class ScaledTorque(Actuator):
 
     input_range: PerJointRange = (-1.0, 1.0)
     gear_ratio: PerJoint | None = None
-
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        self.torque_limits()
-        return super().bind(model)
 
     def torque_limits(self) -> tuple[float, ...]:
         """See `Actuator.torque_limits`."""
@@ -253,7 +244,6 @@ class Position(Actuator):
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
         self.gains()
-        self.torque_limits()
         self.per_joint(self.scale, 1.0, "scale")
         return super().bind(model)
 

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import mujoco
 
-from ksim_cli.errors import UserError
+from ksim_cli.mdp.floating_base import FreeBaseTerm
 from ksim_cli.mdp.level_schedules import scaled
 from ksim_cli.mdp.maths import uniform_between
 from ksim_cli.mdp.term import Carry, Disturbance, Event, resolved
-from ksim_cli.physics.names import free_joint, object_ids
+from ksim_cli.physics.names import object_ids
 from ksim_cli.registry import EVENTS
 from ksim_cli.rng import named_key
 from ksim_cli.types import Step
@@ -48,18 +48,8 @@ class Recurring(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaseKick(Recurring):
+class BaseKick(FreeBaseTerm, Recurring):
     """Base of events that change the velocity of the free base at once."""
-
-    num_dofs: int = resolved(0)
-    base_dof: int = resolved(0)
-
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        joint = free_joint(model)
-        if joint is None:
-            raise UserError("the model has no free joint: its base cannot be pushed")
-        return replace(self, num_dofs=int(model.nv), base_dof=int(model.jnt_dofadr[joint]))
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[Disturbance, Carry]:
         """See `Event`."""
@@ -67,7 +57,7 @@ class BaseKick(Recurring):
         size = jnp.where(now, scaled(self.scale, step.level), 0.0)
         kick = size * self.kick(named_key(key, "kick"))
         velocity = jnp.zeros(self.num_dofs)
-        velocity = velocity.at[self.base_dof : self.base_dof + 6].set(kick)
+        velocity = velocity.at[self.dof_address : self.dof_address + 6].set(kick)
         return Disturbance(velocity=velocity), carry
 
     def kick(self, key: jax.Array) -> jax.Array:

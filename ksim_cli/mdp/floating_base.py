@@ -105,6 +105,30 @@ class BaseTerm(Term):
         return replace(bound, base=base)
 
 
+@dataclass(frozen=True, kw_only=True)
+class FreeBaseTerm(Term):
+    """Mixin of terms that move a free base.
+
+    Attributes:
+        qpos_address: address in `qpos` of the free joint.
+        dof_address: address in `qvel` of it.
+        num_dofs: elements of `qvel`.
+    """
+
+    qpos_address: int = resolved(0)
+    dof_address: int = resolved(0)
+    num_dofs: int = resolved(0)
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        joint = free_joint(model)
+        if joint is None:
+            raise UserError("the model has no free joint: its base cannot be moved or pushed")
+        qpos, dof = int(model.jnt_qposadr[joint]), int(model.jnt_dofadr[joint])
+        bound = super().bind(model)
+        return replace(bound, qpos_address=qpos, dof_address=dof, num_dofs=int(model.nv))
+
+
 def base_body(spec: mujoco.MjSpec, name: str) -> Any:
     """The body of a spec that `BaseTerm.body` means.
 

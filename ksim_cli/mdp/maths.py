@@ -97,8 +97,12 @@ def euler(quaternion: jax.Array) -> jax.Array:
 
 def heading(quaternion: jax.Array) -> jax.Array:
     """`[..., 4]` the yaw part of an orientation: where the robot looks, without its tilt."""
-    yaw = euler(quaternion)[..., 2]
-    return quaternion_from_axis_angle(jnp.array([0.0, 0.0, 1.0]), yaw)
+    return about_z(euler(quaternion)[..., 2])
+
+
+def about_z(angle: jax.Array) -> jax.Array:
+    """`[..., 4]` the turn about the vertical by `[...]` rad."""
+    return quaternion_from_axis_angle(jnp.array([0.0, 0.0, 1.0]), angle)
 
 
 def positive(quaternion: jax.Array) -> jax.Array:

@@ -107,10 +107,8 @@ class ObservationManager(Manager[Channel]):
         num_envs: int,
         noisy_groups: Collection[str],
     ) -> None:
-        channels = {
-            n: Channel(term=term, size=layout.sizes[n], ctrl_dt=ctrl_dt)
-            for n, term in terms.items()
-        }
+        sizes = layout.sizes
+        channels = {n: Channel(term=t, size=sizes[n], ctrl_dt=ctrl_dt) for n, t in terms.items()}
         super().__init__(channels, num_envs)
         self._groups = layout.groups
         self._noisy = noisy_groups
@@ -127,13 +125,10 @@ class ObservationManager(Manager[Channel]):
         """group -> `[N, O]` what is seen after a step, and the new carries."""
         clean, noisy, carries = {}, {}, {}
         for name, channel in self.terms.items():
-            clean[name], noisy[name], carries[name] = jax.vmap(channel)(
-                steps, carry[name], self.keys(key, name)
-            )
-        obs = {
-            group: jnp.concatenate(
-                [(noisy if group in self._noisy else clean)[name] for name in names], axis=1
-            )
-            for group, names in self._groups.items()
-        }
+            keys = self.keys(key, name)
+            clean[name], noisy[name], carries[name] = jax.vmap(channel)(steps, carry[name], keys)
+        obs = {}
+        for group, names in self._groups.items():
+            seen = noisy if group in self._noisy else clean
+            obs[group] = jnp.concatenate([seen[name] for name in names], axis=1)
         return obs, carries

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,16 +17,17 @@ from ksim_cli.types import Marker, Step
 
 @dataclass(frozen=True, kw_only=True)
 class Started(BaseTerm, Command):
-    """Base of commands that hold on to what was at the start of the episode."""
+    """Base of commands that hold on to what was at the start of the episode.
+
+    Attributes:
+        size: elements of the value.
+    """
+
+    size: ClassVar[int]
 
     def init(self, key: jax.Array) -> Carry:
         """See `Term.init`."""
         return Latch.empty(self.size)
-
-    @property
-    def size(self) -> int:
-        """Elements of the value."""
-        raise NotImplementedError
 
     def now(self, step: Step) -> jax.Array:
         """What is held on to, as it is now, `[size]`."""
@@ -42,10 +44,7 @@ class Started(BaseTerm, Command):
 class StartPosition(Started):
     """Where the base was when the episode began, [x, y, z] m."""
 
-    @property
-    def size(self) -> int:
-        """See `Started`."""
-        return 3
+    size: ClassVar[int] = 3
 
     def now(self, step: Step) -> jax.Array:
         """See `Started`."""
@@ -61,10 +60,7 @@ class StartPosition(Started):
 class StartQuaternion(Started):
     """How the base was turned when the episode began: a unit quaternion, w first."""
 
-    @property
-    def size(self) -> int:
-        """See `Started`."""
-        return 4
+    size: ClassVar[int] = 4
 
     def now(self, step: Step) -> jax.Array:
         """See `Started`."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.mdp import maths
-from ksim_cli.mdp.commands.sampled import Sampled, in_ranges
+from ksim_cli.mdp.commands.sampled import Intervals, Sampled
 from ksim_cli.mdp.floating_base import BaseTerm
 from ksim_cli.mdp.term import resolved
 from ksim_cli.physics.model import home_pose
@@ -35,13 +35,9 @@ class LinearVelocity(BaseTerm, Sampled):
     y_range: tuple[float, float] = (0.0, 0.0)
 
     @property
-    def size(self) -> int:
+    def intervals(self) -> Intervals:
         """See `Sampled`."""
-        return 2
-
-    def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Sampled`."""
-        return in_ranges(key, (self.x_range, self.y_range))
+        return (self.x_range, self.y_range)
 
     def error(self, step: Step, value: jax.Array) -> jax.Array:
         """Speed between the velocity told and that of the base, m/s."""
@@ -50,9 +46,7 @@ class LinearVelocity(BaseTerm, Sampled):
     def markers(self, step: Step, value: jax.Array) -> tuple[Marker, ...]:
         """An arrow above the base, one metre per m/s."""
         ahead = maths.heading(self.base.quaternion(step.view))
-        along = maths.quaternion_from_axis_angle(
-            jnp.array([0.0, 0.0, 1.0]), jnp.arctan2(value[1], value[0])
-        )
+        along = maths.about_z(jnp.arctan2(value[1], value[0]))
         foot = self.base.position(step.view) + jnp.array([0.0, 0.0, 0.5])
         size = jnp.array([jnp.linalg.norm(value), 0.02, 0.02])
         return (Marker("arrow", foot, maths.multiply(ahead, along), size, BLUE),)
@@ -70,13 +64,9 @@ class AngularVelocity(BaseTerm, Sampled):
     range: tuple[float, float]
 
     @property
-    def size(self) -> int:
+    def intervals(self) -> Intervals:
         """See `Sampled`."""
-        return 1
-
-    def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Sampled`."""
-        return in_ranges(key, (self.range,))
+        return (self.range,)
 
     def error(self, step: Step, value: jax.Array) -> jax.Array:
         """Difference of the yaw rates, rad/s."""
@@ -103,13 +93,9 @@ class BaseHeight(BaseTerm, Sampled):
     range: tuple[float, float]
 
     @property
-    def size(self) -> int:
+    def intervals(self) -> Intervals:
         """See `Sampled`."""
-        return 1
-
-    def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Sampled`."""
-        return in_ranges(key, (self.range,))
+        return (self.range,)
 
     def error(self, step: Step, value: jax.Array) -> jax.Array:
         """Difference of the heights, m."""
@@ -138,13 +124,9 @@ class CartesianCoordinate(BaseTerm, Sampled):
     z_range: tuple[float, float]
 
     @property
-    def size(self) -> int:
+    def intervals(self) -> Intervals:
         """See `Sampled`."""
-        return 3
-
-    def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Sampled`."""
-        return in_ranges(key, (self.x_range, self.y_range, self.z_range))
+        return (self.x_range, self.y_range, self.z_range)
 
     def markers(self, step: Step, value: jax.Array) -> tuple[Marker, ...]:
         """A sphere at the point."""
@@ -166,27 +148,22 @@ class JointPositions(Sampled):
 
     joints: tuple[str, ...] = ()
     share: float = 1.0
-    low: tuple[float, ...] = resolved()
-    high: tuple[float, ...] = resolved()
+    around_home: Intervals = resolved()
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
         ids, home = joint_ids(model, self.joints), home_pose(model)
-        low, high = [], []
+        intervals: list[tuple[float, float]] = []
         for i in ids:
             slide = model.jnt_type[i] == mujoco.mjtJoint.mjJNT_SLIDE
             own = float(home[model.jnt_qposadr[i]])
             reach = 1.0 if slide else math.pi
             limits = model.jnt_range[i] if model.jnt_limited[i] else (own - reach, own + reach)
-            low.append(own + self.share * (float(limits[0]) - own))
-            high.append(own + self.share * (float(limits[1]) - own))
-        return replace(self, low=tuple(low), high=tuple(high))
+            low, high = (own + self.share * (float(limit) - own) for limit in limits)
+            intervals.append((low, high))
+        return replace(self, around_home=tuple(intervals))
 
     @property
-    def size(self) -> int:
+    def intervals(self) -> Intervals:
         """See `Sampled`."""
-        return len(self.low)
-
-    def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Sampled`."""
-        return in_ranges(key, tuple(zip(self.low, self.high, strict=True)))
+        return self.around_home

@@ -13,6 +13,9 @@ from ksim_cli.registry import COMMANDS
 from ksim_cli.rng import named_key
 from ksim_cli.types import Step
 
+Intervals = tuple[tuple[float, float], ...]
+"""[low, high] of every element of a command."""
+
 
 def commanded(step: Step | Pose, name: str, size: int | None = None) -> jax.Array:
     """The value of a command by name.
@@ -61,13 +64,13 @@ class Sampled(Command):
             raise ValueError(f"zero_probability={self.zero_probability}: must be in [0, 1]")
 
     @property
-    def size(self) -> int:
-        """Elements of the value."""
+    def intervals(self) -> Intervals:
+        """[low, high] of every element of the value."""
         raise NotImplementedError
 
     def init(self, key: jax.Array) -> Carry:
         """See `Term.init`."""
-        return Latch.empty(self.size)
+        return Latch.empty(len(self.intervals))
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Command`."""
@@ -85,14 +88,9 @@ class Sampled(Command):
         return value, Latch.holding(value)
 
     def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """A new value, `[size]`."""
-        raise NotImplementedError
-
-
-def in_ranges(key: jax.Array, ranges: tuple[tuple[float, float], ...]) -> jax.Array:
-    """One uniform number in each range `[low, high]`."""
-    low, high = (jnp.array([r[i] for r in ranges]) for i in (0, 1))
-    return uniform_between(key, low, high, (len(ranges),))
+        """A new value: every element uniform in its interval."""
+        low, high = jnp.array(self.intervals, float).T
+        return uniform_between(key, low, high, low.shape)
 
 
 @COMMANDS.register("float_vector")
@@ -104,16 +102,12 @@ class FloatVector(Sampled):
         ranges: [low, high] of each number.
     """
 
-    ranges: tuple[tuple[float, float], ...]
+    ranges: Intervals
 
     @property
-    def size(self) -> int:
+    def intervals(self) -> Intervals:
         """See `Sampled`."""
-        return len(self.ranges)
-
-    def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Sampled`."""
-        return in_ranges(key, self.ranges)
+        return self.ranges
 
 
 @COMMANDS.register("int_vector")
@@ -128,11 +122,11 @@ class IntVector(Sampled):
     ranges: tuple[tuple[int, int], ...]
 
     @property
-    def size(self) -> int:
+    def intervals(self) -> Intervals:
         """See `Sampled`."""
-        return len(self.ranges)
+        return self.ranges
 
     def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Sampled`."""
-        low, high = (jnp.array([r[i] for r in self.ranges]) for i in (0, 1))
+        """See `Sampled`: an integer."""
+        low, high = jnp.array(self.ranges).T
         return jax.random.randint(key, low.shape, low, high + 1).astype(jnp.float32)

@@ -1,7 +1,7 @@
 """Observations of the base."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -57,7 +57,7 @@ class BaseVector(BaseTerm, Observation):
     in_robot_frame: bool = True
 
     def turned(self, step: Step, world: jax.Array) -> jax.Array:
-        """A vector of the world's frame `[3]` in the frame asked for."""
+        """Vectors of the world's frame `[..., 3]` in the frame asked for."""
         if not self.in_robot_frame:
             return world
         return maths.unrotate(world, self.base.quaternion(step.view))
@@ -88,14 +88,14 @@ class BaseAngularVelocity(BaseVector):
 
 @dataclass(frozen=True, kw_only=True)
 class BaseAcceleration(BaseVector):
-    """Base of accelerations, from a sensor of the body's frame in the world."""
+    """Base of accelerations, from a sensor of the body's frame in the world.
 
+    Attributes:
+        kind: the sensor that tells it.
+    """
+
+    kind: ClassVar[str]
     sensor: int = resolved(0)
-
-    @property
-    def kind(self) -> str:
-        """The sensor that tells it."""
-        raise NotImplementedError
 
     def edit(self, spec: mujoco.MjSpec) -> None:
         """See `Term.edit`."""
@@ -118,10 +118,7 @@ class BaseAcceleration(BaseVector):
 class BaseLinearAcceleration(BaseAcceleration):
     """Acceleration of the base's origin, [x, y, z] m/s^2, gravity included as an IMU has it."""
 
-    @property
-    def kind(self) -> str:
-        """See `BaseAcceleration`."""
-        return "framelinacc"
+    kind: ClassVar[str] = "framelinacc"
 
 
 @OBSERVATIONS.register("base_angular_acceleration")
@@ -129,10 +126,7 @@ class BaseLinearAcceleration(BaseAcceleration):
 class BaseAngularAcceleration(BaseAcceleration):
     """Angular acceleration of the base, [x, y, z] rad/s^2."""
 
-    @property
-    def kind(self) -> str:
-        """See `BaseAcceleration`."""
-        return "frameangacc"
+    kind: ClassVar[str] = "frameangacc"
 
 
 @OBSERVATIONS.register("projected_gravity")

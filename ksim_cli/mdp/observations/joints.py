@@ -1,16 +1,13 @@
 """Observations of joints."""
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-import mujoco
 
 from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.maths import pick
-from ksim_cli.mdp.term import Carry, Latch, Observation, resolved
-from ksim_cli.physics.model import home_pose
+from ksim_cli.mdp.term import Carry, Latch, Observation
 from ksim_cli.registry import OBSERVATIONS
 from ksim_cli.types import Step
 
@@ -37,14 +34,6 @@ class JointPosition(JointObservation):
     """
 
     relative: bool = False
-    home: tuple[float, ...] = resolved()
-
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        bound = super().bind(model)
-        return replace(
-            bound, home=tuple(float(x) for x in home_pose(model)[list(bound.qpos_addresses)])
-        )
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""

@@ -67,18 +67,15 @@ class JointDeviation(JointReward):
     """
 
     joint_weights: dict[str, float] | None = None
-    home: tuple[float, ...] = resolved()
     weights: tuple[float, ...] = resolved()
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
-        bound = super().bind(model)
         names = [model.joint(i).name for i in joint_ids(model, self.joints)]
         weights = dict.fromkeys(names, 1.0)
         for pattern, weight in (self.joint_weights or {}).items():
             weights |= dict.fromkeys(match_names([pattern], names, "joint of this reward"), weight)
-        home = tuple(float(x) for x in home_pose(model)[list(bound.qpos_addresses)])
-        return replace(bound, home=home, weights=tuple(weights[n] for n in names))
+        return replace(super().bind(model), weights=tuple(weights[n] for n in names))
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""

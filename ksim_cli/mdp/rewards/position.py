@@ -17,36 +17,21 @@ from ksim_cli.registry import REWARDS
 from ksim_cli.types import Marker, Step
 
 
-@REWARDS.register("position_tracking")
 @dataclass(frozen=True, kw_only=True)
-class PositionTracking(BaseTerm, Tracking):
-    """exp(-|p - command|^2 / sigma^2), p a body's or site's position, m. Range (0, 1].
+class PointReward(BaseTerm, Reward):
+    """Base of rewards of a commanded point.
 
     Attributes:
-        target: name of the body or site.
         command: name of a command [x, y, z], m.
         in_robot_frame: whether the command counts from the base and turns with it.
     """
 
-    target: str
     command: str
     in_robot_frame: bool = True
     frames: Frames = resolved(Frames())
 
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        return replace(super().bind(model), frames=bind_frames(model, (self.target,)))
-
-    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
-        """See `Reward`."""
-        return self.kernel(self.frames.position(step.view)[0] - self._wanted(step)), carry
-
-    def markers(self, step: Step) -> tuple[Marker, ...]:
-        """A sphere where the point shall be."""
-        upright = jnp.array([1.0, 0.0, 0.0, 0.0])
-        return (Marker("sphere", self._wanted(step), upright, jnp.full(3, 0.04), GREEN),)
-
-    def _wanted(self, step: Step) -> jax.Array:
+    def wanted(self, step: Step) -> jax.Array:
+        """`[3]` the point in the world, m."""
         wanted = commanded(step, self.command, 3)
         if not self.in_robot_frame:
             return wanted
@@ -54,25 +39,45 @@ class PositionTracking(BaseTerm, Tracking):
         return self.base.position(step.view) + turned
 
 
+@REWARDS.register("position_tracking")
+@dataclass(frozen=True, kw_only=True)
+class PositionTracking(PointReward, Tracking):
+    """exp(-|p - command|^2 / sigma^2), p a body's or site's position, m. Range (0, 1].
+
+    Attributes:
+        target: name of the body or site.
+    """
+
+    target: str
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        return replace(super().bind(model), frames=bind_frames(model, (self.target,)))
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Reward`."""
+        return self.kernel(self.frames.position(step.view)[0] - self.wanted(step)), carry
+
+    def markers(self, step: Step) -> tuple[Marker, ...]:
+        """A sphere where the point shall be."""
+        upright = jnp.array([1.0, 0.0, 0.0, 0.0])
+        return (Marker("sphere", self.wanted(step), upright, jnp.full(3, 0.04), GREEN),)
+
+
 @REWARDS.register("reachability")
 @dataclass(frozen=True, kw_only=True)
-class Reachability(BaseTerm, Reward):
+class Reachability(PointReward):
     """How far a commanded point is out of reach of a body or site, m. From 0 up, a penalty.
 
     max(0, |command - p| - radius), both in the frame of the base: stand so that it can be reached.
 
     Attributes:
         origin: name of the body or site that reaches, e.g. a shoulder.
-        command: name of a command [x, y, z], m.
         radius: reach, m.
-        in_robot_frame: whether the command counts from the base and turns with it.
     """
 
     origin: str
-    command: str
     radius: float
-    in_robot_frame: bool = True
-    frames: Frames = resolved(Frames())
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
@@ -80,11 +85,7 @@ class Reachability(BaseTerm, Reward):
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
-        wanted = commanded(step, self.command, 3)
-        if self.in_robot_frame:
-            turned = maths.rotate(wanted, self.base.quaternion(step.view))
-            wanted = self.base.position(step.view) + turned
-        distance = jnp.linalg.norm(wanted - self.frames.position(step.view)[0])
+        distance = jnp.linalg.norm(self.wanted(step) - self.frames.position(step.view)[0])
         return jnp.maximum(distance - self.radius, 0.0), carry
 
 
