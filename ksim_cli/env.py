@@ -313,7 +313,9 @@ class TaskEnv:
         if not self.mdp.events:
             return state
         effect, carry = self.event_manager(self._steps(state, action), state.carries["events"], key)
-        physics = self.engine.push(state.physics, effect.velocity)
+        physics = state.physics
+        if effect.velocity is not None:
+            physics = self.engine.push(physics, effect.velocity)
         if effect.force is not None:
             physics = self.engine.apply_force(physics, effect.force)
         return state.replace(physics=physics, carries={**state.carries, "events": carry})

@@ -24,6 +24,9 @@ PerJoint = float | dict[str, float]
 PerJointRange = tuple[float, float] | dict[str, tuple[float, float]]
 """One range for all joints, or joint name or pattern -> range."""
 
+Torques = tuple[jax.Array, Carry]
+"""Torques of J joints `[J]`, N m or N, and the new carry."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Actuator(Term):
@@ -79,18 +82,13 @@ class Actuator(Term):
         del position
         return jnp.zeros(self.action_size)
 
-    def __call__(
-        self, action: jax.Array, joints: JointState, carry: Carry
-    ) -> tuple[jax.Array, Carry]:
+    def __call__(self, action: jax.Array, joints: JointState, carry: Carry) -> Torques:
         """Torques of this actuator's joints.
 
         Args:
             action: `[A]` this actuator's part of the action.
             joints: state of its J joints.
             carry: the carry.
-
-        Returns:
-            `[J]` torques, N m or N, and the new carry.
         """
         raise NotImplementedError
 
@@ -163,9 +161,7 @@ class Torque(Actuator):
             return super().torque_limits()
         return tuple(self.per_joint(self.limit, float("inf"), "limit").tolist())
 
-    def __call__(
-        self, action: jax.Array, joints: JointState, carry: Carry
-    ) -> tuple[jax.Array, Carry]:
+    def __call__(self, action: jax.Array, joints: JointState, carry: Carry) -> Torques:
         """See `Actuator`."""
         limit = jnp.array(self.torque_limits())
         return jnp.clip(action, -limit, limit), carry
@@ -191,9 +187,7 @@ class ScaledTorque(Actuator):
         reach = jnp.maximum(jnp.abs(low), jnp.abs(high)) * jnp.abs(self._gear())
         return tuple(reach.tolist())
 
-    def __call__(
-        self, action: jax.Array, joints: JointState, carry: Carry
-    ) -> tuple[jax.Array, Carry]:
+    def __call__(self, action: jax.Array, joints: JointState, carry: Carry) -> Torques:
         """See `Actuator`."""
         low, high = self.per_joint_range(self.input_range, (-1.0, 1.0), "input_range")
         return jnp.clip(action, low, high) * self._gear(), carry
@@ -276,15 +270,13 @@ class Position(Actuator):
         """`[J]` target positions of an action `[J]`, rad or m."""
         return self._origin() + self.per_joint(self.scale, 1.0, "scale") * action
 
-    def __call__(
-        self, action: jax.Array, joints: JointState, carry: Carry
-    ) -> tuple[jax.Array, Carry]:
+    def __call__(self, action: jax.Array, joints: JointState, carry: Carry) -> Torques:
         """See `Actuator`."""
         return self._torque(self.target(action), jnp.zeros(len(self.joints)), joints, carry)
 
     def _torque(
         self, position: jax.Array, velocity: jax.Array, joints: JointState, carry: Carry
-    ) -> tuple[jax.Array, Carry]:
+    ) -> Torques:
         """Torque towards target positions and velocities `[J]`."""
         kp, kd = self.gains()
         limit = jnp.array(self.torque_limits())
@@ -357,9 +349,7 @@ class PositionVelocity(Position):
         """See `Actuator`: the joints' own positions, no velocity."""
         return jnp.concatenate([super().rest_action(position), jnp.zeros(len(self.joints))])
 
-    def __call__(
-        self, action: jax.Array, joints: JointState, carry: Carry
-    ) -> tuple[jax.Array, Carry]:
+    def __call__(self, action: jax.Array, joints: JointState, carry: Carry) -> Torques:
         """See `Actuator`."""
         position, velocity = jnp.split(action, 2)
         velocity = self.per_joint(self.velocity_scale, 1.0, "velocity_scale") * velocity

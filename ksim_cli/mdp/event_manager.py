@@ -19,15 +19,16 @@ class EventManager(Manager[Event]):
     def __call__(
         self, steps: Step, carry: dict[str, Any], key: jax.Array
     ) -> tuple[Disturbance, dict[str, Any]]:
-        """The sum of what all events do, with a leading axis of N, and the new carries.
-
-        There must be at least one event; the force is None where none has a force.
-        """
+        """The sum of what all events do, with a leading axis of N, and the new carries."""
         effects, carries = [], {}
         for name, term in self.terms.items():
             effect, carries[name] = jax.vmap(term)(steps, carry[name], self.keys(key, name))
             effects.append(effect)
-        forces = [effect.force for effect in effects if effect.force is not None]
-        force = reduce(jnp.add, forces) if forces else None
-        velocity = reduce(jnp.add, [effect.velocity for effect in effects])
-        return Disturbance(velocity=velocity, force=force), carries
+        velocity = _total([effect.velocity for effect in effects])
+        return Disturbance(velocity, _total([effect.force for effect in effects])), carries
+
+
+def _total(parts: list[jax.Array | None]) -> jax.Array | None:
+    """The sum of what is there; None where nothing is."""
+    there = [part for part in parts if part is not None]
+    return reduce(jnp.add, there) if there else None

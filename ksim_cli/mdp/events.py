@@ -141,13 +141,12 @@ class ForcePush(Recurring):
     force: tuple[float, float]
     duration: tuple[float, float]
     body_id: int = resolved(0)
-    num_dofs: int = resolved(0)
     num_bodies: int = resolved(0)
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
         (body,) = object_ids(model, "body", (self.body,))
-        return replace(self, body_id=body, num_dofs=int(model.nv), num_bodies=int(model.nbody))
+        return replace(self, body_id=body, num_bodies=int(model.nbody))
 
     def init(self, key: jax.Array) -> Carry:
         """See `Term.init`."""
@@ -166,4 +165,4 @@ class ForcePush(Recurring):
         acting = jnp.where(left > 0.5 * step.ctrl_dt, scaled(self.scale, step.level), 0.0)
         force = jnp.zeros((self.num_bodies, 6)).at[self.body_id, :2].set(acting * push)
         carry = {**carry, "left": jnp.maximum(left - step.ctrl_dt, 0.0), "push": push}
-        return Disturbance(velocity=jnp.zeros(self.num_dofs), force=force), carry
+        return Disturbance(force=force), carry

@@ -1,8 +1,9 @@
 """What bound terms read and give, found by calling each once under abstract evaluation."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections import UserDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,8 @@ from ksim_cli.mdp.mdp import Mdp, error_context
 from ksim_cli.mdp.term import Command, Pose
 from ksim_cli.physics.engine import View, fields_read
 from ksim_cli.types import Step
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ def inspect_terms(
     """
     if not mdp.observations:
         raise UserError("observations: none; a task needs at least one")
+    key = jax.random.key(0)
     sizes: dict[str, int] = {}
     reads_view: dict[str, bool] = {}
     commands: dict[str, Any] = {}
@@ -66,11 +70,18 @@ def inspect_terms(
         step = _step(model, mdp, view)
         trace = _CommandTrace(mdp.commands, step)
         values = {name: trace[name] for name in mdp.commands}
-        reads_view.update((name, name in trace.viewers) for name in trace.values_now)
+        reads_view.update((name, name in trace.viewers) for name in trace.evaluated)
         commands.update((name, jax.typeof(value)) for name, value in values.items())
+        early = {name: value for name, value in values.items() if not reads_view[name]}
         step = step.replace(commands=values)
-        sizes.update(_observation_sizes(mdp, step))
-        _call_others(model, mdp, step, {n: v for n, v in values.items() if not reads_view[n]})
+        pose = Pose(qpos=jnp.zeros(model.nq), qvel=jnp.zeros(model.nv), commands=early)
+        _call("terminations", mdp.terminations, lambda t: t(step, t.init(key)))
+        _call("events", mdp.events, lambda t: t(step, t.init(key), key))
+        _call("resets", mdp.resets, lambda t: t(pose, key, step.level))
+        shapes = _call(
+            "observations", mdp.observations, lambda t: _vector(t(step, t.init(key), key)[0])
+        )
+        sizes.update({name: shape[0] for name, shape in shapes.items()})
 
     fields = fields_read(model, look)
     groups: dict[str, dict[str, int]] = {}
@@ -83,54 +94,46 @@ def inspect_terms(
     def score(view: View) -> None:
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (commands, extra))
         step = _step(model, mdp, view).replace(commands=zeros[0], aux=zeros[1], zero_offset=None)
-        _call_rewards(mdp, step)
+        _call("rewards", mdp.rewards, lambda t: _scalar(t(step, t.init(key))[0]))
+        for name, term in mdp.commands.items():
+            term.error(step, step.commands[name])
 
     reward_fields = fields_read(model, score)
-    return Layout(fields | reward_fields, reward_fields, sizes, groups, reads_view)
+    return replace(layout, fields=fields | reward_fields, reward_fields=reward_fields)
 
 
-class _CommandTrace(Mapping[str, jax.Array]):
+class _CommandTrace(UserDict[str, Any]):
     """The commands as commands see them here: each is evaluated when it is first read.
 
     Attributes:
-        values_now: command -> value, in the order in which they were evaluated.
+        evaluated: command -> value, in the order of evaluation.
         viewers: commands that read the view, themselves or through those they read.
     """
 
     def __init__(self, terms: Mapping[str, Command], step: Step) -> None:
-        self._terms = terms
+        super().__init__(terms)
         self._step = step
         self._path: list[str] = []
-        self.values_now: dict[str, jax.Array] = {}
+        self.evaluated: dict[str, jax.Array] = {}
         self.viewers: set[str] = set()
 
-    def __getitem__(self, name: str) -> jax.Array:
-        term = self._terms[name]
-        if name in self._path:
-            circle = " > ".join([*self._path[self._path.index(name) :], name])
+    def __getitem__(self, key: str) -> jax.Array:
+        if key in self._path:
+            circle = " > ".join([*self._path[self._path.index(key) :], key])
             raise UserError(f"commands read each other in a circle: {circle}")
-        if name not in self.values_now:
-            self._path.append(name)
-            view, key = _RecordingView(self._step.view), jax.random.key(0)
-            step = self._step.replace(view=view, commands=self)
-            with error_context(f"commands.{name}"):
-                value, _ = term(step, term.init(key), key)
-            self._path.pop()
-            self.values_now[name] = value
+        if key not in self.evaluated:
+            self._path.append(key)
+            view = _RecordingView(self._step.view)
+            step, term = self._step.replace(view=view, commands=self), self.data[key]
+            seed = jax.random.key(0)
+            with error_context(f"commands.{key}"):
+                value = term(step, term.init(seed), seed)[0]
+            self.evaluated[self._path.pop()] = value
             if view.read:
-                self.viewers.add(name)
-        if self._path and name in self.viewers:
+                self.viewers.add(key)
+        if self._path and key in self.viewers:
             self.viewers.add(self._path[-1])
-        return self.values_now[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._terms)
-
-    def __len__(self) -> int:
-        return len(self._terms)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._terms
+        return self.evaluated[key]
 
 
 class _RecordingView(View):
@@ -162,39 +165,21 @@ def _step(model: mujoco.MjModel, mdp: Mdp, view: View) -> Step:
     )
 
 
-def _observation_sizes(mdp: Mdp, step: Step) -> dict[str, int]:
-    key, sizes = jax.random.key(0), {}
-    for name, term in mdp.observations.items():
-        with error_context(f"observations.{name}"):
-            shape = jnp.shape(term(step, term.init(key), key)[0])
-            if len(shape) != 1:
-                raise UserError(f"not a vector but of shape {shape}")
-        sizes[name] = shape[0]
-    return sizes
+def _call(kind: str, terms: Mapping[str, T], call: Callable[[T], Any]) -> dict[str, Any]:
+    """name -> what `call` gives for each term; a complaint is led by the term's config path."""
+    given = {}
+    for name, term in terms.items():
+        with error_context(f"{kind}.{name}"):
+            given[name] = call(term)
+    return given
 
 
-def _call_others(
-    model: mujoco.MjModel, mdp: Mdp, step: Step, before_reset: dict[str, jax.Array]
-) -> None:
-    key = jax.random.key(0)
-    for name, termination in mdp.terminations.items():
-        with error_context(f"terminations.{name}"):
-            termination(step, termination.init(key))
-    for name, event in mdp.events.items():
-        with error_context(f"events.{name}"):
-            event(step, event.init(key), key)
-    pose = Pose(qpos=jnp.zeros(model.nq), qvel=jnp.zeros(model.nv), commands=before_reset)
-    for name, reset in mdp.resets.items():
-        with error_context(f"resets.{name}"):
-            reset(pose, key, step.level)
+def _vector(value: jax.Array) -> tuple[int, ...]:
+    if jnp.ndim(value) != 1:
+        raise UserError(f"not a vector but of shape {jnp.shape(value)}")
+    return jnp.shape(value)
 
 
-def _call_rewards(mdp: Mdp, step: Step) -> None:
-    for name, term in mdp.rewards.items():
-        with error_context(f"rewards.{name}"):
-            shape = jnp.shape(term(step, term.init(jax.random.key(0)))[0])
-            if shape:
-                raise UserError(f"not a scalar but {shape}")
-    for name, term in mdp.commands.items():
-        with error_context(f"commands.{name}"):
-            term.error(step, step.commands[name])
+def _scalar(value: jax.Array) -> None:
+    if jnp.ndim(value):
+        raise UserError(f"not a scalar but {jnp.shape(value)}")

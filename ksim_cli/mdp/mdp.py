@@ -78,18 +78,17 @@ class Mdp:
             UserError: a name that the model does not have, under the config path of its term.
         """
         bound: dict[str, Any] = {}
+        size = sum(actuator.action_size for actuator in self.actuators.values())
         for where, term in self.each():
             kind, _, name = where.partition(".")
             with error_context(where):
-                if name:
-                    bound.setdefault(kind, {})[name] = term.bind(model)
-                else:
-                    bound[kind] = term.bind(model)
-        size = sum(actuator.action_size for actuator in bound.get("actuators", {}).values())
-        for kind in bound.keys() - {"curriculum"}:
-            for name, term in bound[kind].items():
-                if isinstance(term, ActionTerm):
-                    bound[kind][name] = replace(term, action_size=size)
+                term = term.bind(model)
+            if isinstance(term, ActionTerm):
+                term = replace(term, action_size=size)
+            if name:
+                bound.setdefault(kind, {})[name] = term
+            else:
+                bound[kind] = term
         return replace(self, **bound)
 
     def each(self) -> list[tuple[str, Term]]:

@@ -224,12 +224,12 @@ class Disturbance(struct.PyTreeNode):
     """What an event does to an environment.
 
     Attributes:
-        velocity: `[nv]` change of `qvel`.
+        velocity: `[nv]` change of `qvel`; None for an event without any.
         force: `[nbody, 6]` force (N) and torque (N m) on each body during the next control step,
             in the world frame, at the bodies' centres of mass; None for an event without forces.
     """
 
-    velocity: jax.Array
+    velocity: jax.Array | None = None
     force: jax.Array | None = None
 
 
@@ -244,7 +244,7 @@ class Event(Term):
     scale: Scale | None = None
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[Disturbance, Carry]:
-        """The disturbance and the new carry. It has a force at every step or at none."""
+        """The disturbance and the new carry. What it has, it has at every step."""
         raise NotImplementedError
 
 
