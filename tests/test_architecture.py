@@ -306,7 +306,6 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "ksim_cli/commands.py": "run by tests/test_cli.py and tests/run",
     "ksim_cli/mdp/feet.py": "covered by tests/mdp/rewards/test_feet.py",
     "ksim_cli/mdp/joints.py": "covered by tests/mdp/rewards/test_joints.py",
-    "ksim_cli/mdp/bodies.py": "covered by tests/mdp/observations/test_values.py",
     "ksim_cli/mdp/commands/motion.py": "covered by tests/mdp/commands/test_sampled.py",
     **{
         f"ksim_cli/mdp/observations/{name}.py": "covered by tests/mdp/observations"

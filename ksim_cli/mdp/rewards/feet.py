@@ -48,17 +48,12 @@ class FeetAirTime(FeetTerm, Reward):
         return value, {"air": air, "touched": touching}
 
 
-@dataclass(frozen=True, kw_only=True)
-class FeetMotion(FeetTerm, Reward):
-    """Base of rewards of how feet move; the speed is that of the foot's own frame."""
-
-    motion: ClassVar[bool] = True
-
-
 @REWARDS.register("feet_slip")
 @dataclass(frozen=True, kw_only=True)
-class FeetSlip(FeetMotion):
-    """Sum over touching feet of their squared horizontal speed, (m/s)^2. A penalty."""
+class FeetSlip(FeetTerm, Reward):
+    """Sum over touching feet of their frames' squared horizontal speed, (m/s)^2. A penalty."""
+
+    motion: ClassVar[bool] = True
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
@@ -69,13 +64,14 @@ class FeetSlip(FeetMotion):
 
 @REWARDS.register("feet_clearance")
 @dataclass(frozen=True, kw_only=True)
-class FeetClearance(FeetMotion):
-    """Sum over feet of (z - height)^2 times their horizontal speed: swing high. A penalty.
+class FeetClearance(FeetTerm, Reward):
+    """Sum over feet of (z - height)^2 times their frames' horizontal speed: swing high. A penalty.
 
     Attributes:
         height: of the foot's frame while it swings, m.
     """
 
+    motion: ClassVar[bool] = True
     height: float = 0.1
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ksim_cli.mdp.bodies import MovingBodies
+from ksim_cli.mdp.frames import MovingBodies
 from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.term import ActionTerm, Carry, Reward
