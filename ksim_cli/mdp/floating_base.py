@@ -58,10 +58,6 @@ class Base:
             return maths.unrotate(world, self.quaternion(view))
         return view.qvel[self.dof + 3 : self.dof + 6]
 
-    def local_velocity(self, view: View) -> jax.Array:
-        """`[3]` m/s of the body's origin, the body's own frame."""
-        return maths.unrotate(self.linear_velocity(view), self.quaternion(view))
-
     def heading_velocity(self, view: View) -> jax.Array:
         """`[3]` m/s of the body's origin, in the frame that only follows its yaw."""
         return maths.unrotate(self.linear_velocity(view), maths.heading(self.quaternion(view)))

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import mujoco
 
-from ksim_cli.errors import UserError
-from ksim_cli.mdp.mdp import Mdp, error_context
+from ksim_cli.errors import UserError, error_context
+from ksim_cli.mdp.manager import blank_step
+from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.mdp.term import Command, Pose
 from ksim_cli.physics.engine import View, fields_read
 from ksim_cli.types import Step
@@ -152,17 +153,8 @@ class _RecordingView(View):
 
 
 def _step(model: mujoco.MjModel, mdp: Mdp, view: View) -> Step:
-    zero = jnp.zeros((), jnp.float32)
-    return Step(
-        view=view,
-        action=jnp.zeros(sum(a.action_size for a in mdp.actuators.values())),
-        commands={},
-        time=zero,
-        termination=jnp.zeros((), jnp.int32),
-        truncated=jnp.zeros((), bool),
-        level=zero,
-        zero_offset=jnp.zeros(model.nq),
-    )
+    step = blank_step(sum(a.action_size for a in mdp.actuators.values()), *jnp.zeros(2))
+    return step.replace(view=view, zero_offset=jnp.zeros(model.nq))
 
 
 def _call(kind: str, terms: Mapping[str, T], call: Callable[[T], Any]) -> dict[str, Any]:
