@@ -1,7 +1,7 @@
-"""N environments from an engine and the terms of a task.
+"""N environments: the physics of an engine, the order of a step, and the reset.
 
-The one place that batches terms: they are written for one environment and one step. Everything
-here is traced by `jax.jit`; arrays have a leading axis of N, rollouts of `[T, N]`.
+The managers of `ksim_cli.mdp` batch the terms, which are written for one environment and one step.
+Everything here is traced by `jax.jit`; arrays have a leading axis of N, rollouts of `[T, N]`.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,20 +13,22 @@ import jax.numpy as jnp
 from flax import struct
 
 from ksim_cli.config.components import EngineConfig
-from ksim_cli.mdp.actuation import Actuation, Timing
+from ksim_cli.mdp.action_manager import ActionManager, Timing
+from ksim_cli.mdp.command_manager import CommandManager
+from ksim_cli.mdp.event_manager import EventManager
+from ksim_cli.mdp.inspect_terms import Layout
+from ksim_cli.mdp.manager import blank_step, select_envs
 from ksim_cli.mdp.mdp import Mdp
-from ksim_cli.mdp.probe import fields_scored, observation_layout, observation_sizes
-from ksim_cli.mdp.sensing import Channel
-from ksim_cli.mdp.term import Pose
+from ksim_cli.mdp.observation_manager import ObservationManager
+from ksim_cli.mdp.reset_manager import ResetManager
+from ksim_cli.mdp.reward_manager import RewardManager
+from ksim_cli.mdp.termination_manager import TerminationManager
 from ksim_cli.physics.engine import Engine, View
-from ksim_cli.physics.model import home_pose
 from ksim_cli.physics.names import free_joint
 from ksim_cli.rng import named_key
-from ksim_cli.scoring import Scorer, where
 from ksim_cli.types import (
     QUARANTINE_CAUSES,
     EpisodeStatistics,
-    Scores,
     Step,
     StepResult,
     per_env,
@@ -34,36 +36,65 @@ from ksim_cli.types import (
 )
 
 
+class PreparedReset(struct.PyTreeNode):
+    """The next episode's start of every environment.
+
+    Attributes:
+        physics: the engine's prepared reset.
+        commands: command name -> `[N, ...]` values, of the commands that do not read the view.
+        carries: command name -> carry of those.
+    """
+
+    physics: Any
+    commands: dict[str, jax.Array]
+    carries: dict[str, Any]
+
+
+class SharedState(struct.PyTreeNode):
+    """What all environments share; it moves between rollouts, from their outcomes.
+
+    Attributes:
+        level: curriculum level in [0, 1].
+        curriculum: the curriculum's carry.
+    """
+
+    level: jax.Array
+    curriculum: Any
+
+
 class EnvState(struct.PyTreeNode):
     """State of N environments between two control steps.
 
     Attributes:
         physics: the engine's state.
-        prepared: the engine's next reset of every environment.
+        prepared: the next reset of every environment.
         obs: group -> `[N, O]` what the networks see now.
         commands: command name -> `[N, ...]` values in force.
-        carries: kind -> term name -> carry, each leaf with a leading axis of N.
-        curriculum: the curriculum's carry.
+        carries: kind of term -> carries, each leaf with a leading axis of N.
         count: `[N]` int32 control steps since the episode began.
         start: `[N, 2]` horizontal position of the base when it began, m; 0 without a free base.
-        level: curriculum level in [0, 1].
         key: random key of the next step.
+        shared: what all environments share.
     """
 
     physics: Any = per_env()
-    prepared: Any = per_env()
+    prepared: PreparedReset = per_env()
     obs: dict[str, jax.Array] = per_env()
     commands: dict[str, jax.Array] = per_env()
-    carries: dict[str, dict[str, Any]] = per_env()
-    curriculum: Any = shared()
+    carries: dict[str, Any] = per_env()
     count: jax.Array = per_env()
     start: jax.Array = per_env()
-    level: jax.Array = shared()
     key: jax.Array = shared()
+    shared: SharedState = shared()
+
+    @property
+    def level(self) -> jax.Array:
+        """Curriculum level in [0, 1]."""
+        return self.shared.level
 
 
-RESET_FIELDS = ("physics", "carries", "obs", "commands", "count", "start")
-"""Fields of `EnvState` that a reset changes."""
+EPISODE_FIELDS = ("carries", "obs", "commands", "count", "start")
+"""Fields of `EnvState`, besides `physics`, that a reset changes."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +116,16 @@ class Limits:
 class TaskEnv:
     """The environments of a task; see `ksim_cli.types.Env`.
 
+    `init_rewards` and `rewards` are those of its `RewardManager`.
+
     Args:
-        engine: steps the physics; its view holds at least `fields_needed(...)`.
+        engine: steps the physics; its view holds at least `layout.fields`.
         mdp: the terms, bound to the engine's model.
+        layout: what they read and give.
         timing: control and physics steps.
         config: latency, loss of actions, zero offset.
         limits: clips.
+        noisy_groups: groups of observations that see bias, noise and delay.
         recorded: fields of the view that results hold besides those that rewards read.
     """
 
@@ -98,33 +133,36 @@ class TaskEnv:
         self,
         engine: Engine,
         mdp: Mdp,
+        layout: Layout,
         timing: Timing,
         config: EngineConfig,
         limits: Limits,
+        noisy_groups: Collection[str] = (),
         recorded: Collection[str] = (),
     ) -> None:
+        model, n = engine.spec.model, engine.spec.num_envs
         self.engine = engine
         self.mdp = mdp
         self.timing = timing
         self.limits = limits
-        self.model = engine.spec.model
-        self.num_envs = engine.spec.num_envs
-        self.actuation = Actuation(mdp.actuators, self.model, timing, config)
-        self.action_size = self.actuation.action_size
-        sizes = observation_sizes(self.model, mdp)
-        self.channels = {
-            name: Channel(term, sizes[name], timing.ctrl_dt)
-            for name, term in mdp.observations.items()
-        }
-        self.scorer = Scorer(mdp, self.num_envs, limits.reward_clip)
-        self._home = jnp.asarray(home_pose(self.model), jnp.float32)
-        joint = free_joint(self.model)
-        self._base = None if joint is None else int(self.model.jnt_qposadr[joint])
-        self.observation_layout = observation_layout(self.model, mdp)
-        self.observation_sizes: Mapping[str, int] = {
-            group: sum(sizes.values()) for group, sizes in self.observation_layout.items()
-        }
-        self._scored = {"qpos", "qvel", *fields_scored(self.model, mdp), *recorded}
+        self.num_envs = n
+        self.action_manager = ActionManager(mdp.actuators, model, timing, config, n)
+        self.command_manager = CommandManager(mdp.commands, layout.commands, n)
+        self.event_manager = EventManager(mdp.events, n)
+        self.observation_manager = ObservationManager(
+            mdp.observations, layout, timing.ctrl_dt, n, noisy_groups
+        )
+        self.reset_manager = ResetManager(mdp.resets, model, n)
+        self.reward_manager = RewardManager(mdp.rewards, mdp.commands, n, limits.reward_clip)
+        self.termination_manager = TerminationManager(mdp.terminations, n)
+        self.init_rewards, self.rewards = self.reward_manager.init, self.reward_manager.__call__
+        self.command_error_names = tuple(self.reward_manager.measured)
+        self.action_size = self.action_manager.action_size
+        self.observation_layout = layout.groups
+        self.observation_sizes: Mapping[str, int] = layout.group_sizes
+        self._scored = {"qpos", "qvel", *layout.reward_fields, *recorded}
+        joint = free_joint(model)
+        self._base = None if joint is None else int(model.jnt_qposadr[joint])
 
     def init(self, key: jax.Array, level: jax.Array | None = None) -> EnvState:
         """Fresh environments, each in a pose drawn from the resets.
@@ -134,45 +172,48 @@ class TaskEnv:
             level: curriculum level; None: the one training starts at.
         """
         key, key_reset, key_carry, key_step = jax.random.split(key, 4)
-        n = self.num_envs
-        if level is None:
-            level = jnp.asarray(self.mdp.curriculum.initial_level(), jnp.float32)
-        physics = self.engine.init()
-        prepared = self._prepare(key_reset, level)
-        physics = self.engine.reset(physics, jnp.ones(n, bool), prepared)
+        n, curriculum = self.num_envs, self.mdp.curriculum
+        level = jnp.float32(curriculum.initial_level()) if level is None else level
+        steps = max(1, self.limits.stagger_steps)
+        count = jax.random.randint(named_key(key_carry, "stagger"), (n,), 0, steps)
+        prepared = self._prepare(key_reset, level, count)
         state = EnvState(
-            physics=physics,
+            physics=self.engine.reset(self.engine.init(), jnp.ones(n, bool), prepared.physics),
             prepared=prepared,
             obs={},
             commands={},
-            carries=_init_carries(self, key_carry),
-            curriculum=self.mdp.curriculum.init(named_key(key_carry, "curriculum")),
-            count=jax.random.randint(
-                named_key(key_carry, "stagger"), (n,), 0, max(1, self.limits.stagger_steps)
-            ),
-            start=self._horizontal(physics),
-            level=level,
+            carries={},
+            count=count,
+            start=jnp.zeros((n, 2)),
+            shared=SharedState(level, curriculum.init(named_key(key_carry, "curriculum"))),
             key=key,
         )
-        return self._observe(state, jnp.zeros((n, self.action_size)), key_step)
+        return self._begin_episodes(state, key_carry, key_step)
 
     def begin_rollout(self, state: EnvState) -> EnvState:
-        """Prepares one reset for every environment."""
+        """Prepare one reset for every environment."""
         key, key_reset = jax.random.split(state.key)
-        prepared = self._prepare(key_reset, state.level)
+        prepared = self._prepare(key_reset, state.level, jnp.zeros_like(state.count))
         return state.replace(prepared=prepared, key=key)
 
     def end_rollout(
         self, state: EnvState, results: StepResult, statistics: EpisodeStatistics
     ) -> EnvState:
-        """Moves the curriculum."""
-        level, carry = self.mdp.curriculum(state.level, statistics, state.curriculum)
-        return state.replace(level=level, curriculum=carry)
+        """Update the shared state from the outcomes of a rollout: the curriculum moves.
+
+        Args:
+            state: state after the rollout.
+            results: what its steps left, `[T, N]`.
+            statistics: means over the episodes that ended in it.
+        """
+        del results
+        level, carry = self.mdp.curriculum(state.level, statistics, state.shared.curriculum)
+        return state.replace(shared=SharedState(level, carry))
 
     def step(self, state: EnvState, action: jax.Array) -> tuple[EnvState, StepResult]:
         """One control step.
 
-        Order: events, actuators and physics, terminations, commands, observation, quarantine,
+        Order: events, actuators and physics, terminations, commands, observations, quarantine,
         reset. An environment that ends is reset at once: the new state is that of its next
         episode, while the result describes the step that ended it.
 
@@ -189,55 +230,77 @@ class TaskEnv:
         action = jnp.clip(jnp.where(bad_action[:, None], 0.0, action), -limit, limit)
         state = state.replace(key=key, count=state.count + 1)
         state, overflow = self._actuate(self._disturb(state, action, key_step), action, key_step)
-        state, steps, causes = self._terminations(state, action)
-        state = self._observe(state, action, key_step)
+        steps, carries = self._steps(state, action), dict(state.carries)
+        ended, causes, carries["terminations"] = self.termination_manager(
+            steps, carries["terminations"]
+        )
+        commands, carries["commands"] = self.command_manager(steps, carries["commands"], key_step)
+        obs, carries["observations"] = self.observation_manager(
+            steps.replace(commands=commands), carries["observations"], key_step
+        )
+        state = state.replace(obs=obs, commands=commands, carries=carries)
         quarantined = self._quarantine(state, bad_action)
         view = View({k: v for k, v in steps.view.fields().items() if k in self._scored})
-        terminated = (steps.termination != 0) & (quarantined == 0)
+        terminated = (ended.termination != 0) & (quarantined == 0)
         result = StepResult(
-            steps=steps.replace(view=view, zero_offset=None),
+            steps=ended.replace(view=view, zero_offset=None),
             terminated=terminated,
-            truncated=steps.truncated & ~terminated & (quarantined == 0),
+            truncated=ended.truncated & ~terminated & (quarantined == 0),
             quarantined=quarantined,
             causes=causes,
             distance=jnp.linalg.norm(self._horizontal(state.physics) - state.start, axis=1),
-            final_obs=state.obs,
+            final_obs=obs,
             overflow=overflow,
         )
         # Only what a reset changes goes through the branch: it would copy the rest.
+        fields = ("physics", *EPISODE_FIELDS)
         changed = jax.lax.cond(
             result.done.any(),
-            lambda: self._reset(state, result.done, action, key_reset),
-            lambda: {name: getattr(state, name) for name in RESET_FIELDS},
+            lambda: self._reset(state, result.done, key_reset),
+            lambda: {name: getattr(state, name) for name in fields},
         )
         return state.replace(**changed), result
 
-    def init_rewards(self) -> dict[str, Any]:
-        """The rewards' carries, each leaf with a leading axis of N."""
-        return self.scorer.init()
-
-    def rewards(
-        self, carry: dict[str, Any], results: StepResult, learned: Mapping[str, Any] = {}
-    ) -> tuple[dict[str, Any], Scores]:
-        """Weighted rewards of `[T, N]` steps, see `ksim_cli.scoring`."""
-        return self.scorer(carry, results, learned)
-
-    @property
-    def command_error_names(self):
-        return tuple(self.scorer.measured)
-
-    def _prepare(self, key: jax.Array, level: jax.Array) -> Any:
-        n = self.num_envs
-        pose = Pose(qpos=self._home, qvel=jnp.zeros(self.model.nv, jnp.float32))
-        pose = jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *x.shape)), pose)
-        for name, term in self.mdp.resets.items():
-            keys = jax.random.split(named_key(key, "resets", name), n)
-            pose = jax.vmap(term, in_axes=(0, 0, None))(pose, keys, level)
+    def _prepare(self, key: jax.Array, level: jax.Array, count: jax.Array) -> PreparedReset:
+        """The start of episodes whose first step is `count` `[N]` control steps old."""
+        steps = self._blank_steps(count, level)
+        commands, carries = self.command_manager.before_reset(steps, key)
+        pose = self.reset_manager(key, level, commands)
         variants = self.engine.spec.variants
-        variant = jnp.zeros(n, jnp.int32)
+        variant = jnp.zeros(self.num_envs, jnp.int32)
         if variants is not None:
-            variant = variants.draw(named_key(key, "variants"), n)
-        return self.engine.prepare(pose.qpos, pose.qvel, variant)
+            variant = variants.draw(named_key(key, "variants"), self.num_envs)
+        physics = self.engine.prepare(pose.qpos, pose.qvel, variant)
+        return PreparedReset(physics, commands, carries)
+
+    def _begin_episodes(
+        self, state: EnvState, key_carry: jax.Array, key_step: jax.Array
+    ) -> EnvState:
+        """All environments at an episode's start, in the physics that `state` is in."""
+        prepared = state.prepared
+        carries = {
+            "actuation": self.action_manager.init(key_carry),
+            "events": self.event_manager.init(key_carry),
+            "terminations": self.termination_manager.init(key_carry),
+        }
+        start = self._horizontal(state.physics)
+        state = state.replace(commands=prepared.commands, carries=carries, start=start)
+        steps = self._steps(state, jnp.zeros((self.num_envs, self.action_size)))
+        commands, carries["commands"] = self.command_manager.after_reset(
+            steps, prepared.carries, key_carry, key_step
+        )
+        obs, carries["observations"] = self.observation_manager(
+            steps.replace(commands=commands), self.observation_manager.init(key_carry), key_step
+        )
+        return state.replace(obs=obs, commands=commands, carries=carries)
+
+    def _reset(self, state: EnvState, mask: jax.Array, key: jax.Array) -> dict[str, Any]:
+        """What a reset of the environments of `mask` changes in the state."""
+        physics = self.engine.reset(state.physics, mask, state.prepared.physics)
+        fresh = state.replace(physics=physics, count=jnp.zeros_like(state.count))
+        fresh = self._begin_episodes(fresh, key, key)
+        old, new = ({n: getattr(s, n) for n in EPISODE_FIELDS} for s in (state, fresh))
+        return {"physics": physics, **select_envs(mask, new, old)}
 
     def _horizontal(self, physics: Any) -> jax.Array:
         """`[N, 2]` where the free base is; zeros where there is none."""
@@ -248,98 +311,43 @@ class TaskEnv:
     def _disturb(self, state: EnvState, action: jax.Array, key: jax.Array) -> EnvState:
         if not self.mdp.events:
             return state
-        steps = _steps(self, state, action)
-        velocity = jnp.zeros((self.num_envs, self.model.nv))
-        force = jnp.zeros((self.num_envs, self.model.nbody, 6))
-        carries, physics = {}, state.physics
-        for name, term in self.mdp.events.items():
-            keys = _keys(self.num_envs, key, "events", name)
-            effect, carries[name] = jax.vmap(term)(steps, state.carries["events"][name], keys)
-            velocity += effect.velocity
-            force = force if effect.force is None else force + effect.force
-        physics = self.engine.push(physics, velocity)
-        if any(term.forces for term in self.mdp.events.values()):
-            physics = self.engine.apply_force(physics, force)
-        return state.replace(physics=physics, carries={**state.carries, "events": carries})
+        effect, carry = self.event_manager(self._steps(state, action), state.carries["events"], key)
+        physics = state.physics
+        if effect.velocity is not None:
+            physics = self.engine.push(physics, effect.velocity)
+        if effect.force is not None:
+            physics = self.engine.apply_force(physics, effect.force)
+        return state.replace(physics=physics, carries={**state.carries, "events": carry})
 
     def _actuate(
         self, state: EnvState, action: jax.Array, key: jax.Array
     ) -> tuple[EnvState, jax.Array]:
         """Physics over one control step; and `[N]` bool where contacts did not fit."""
-        n, level, physics = self.num_envs, state.level, state.physics
-        updates = self.timing.num_updates if self.actuation.renewed else 1
+        manager, level, physics = self.action_manager, state.level, state.physics
+        updates = manager.num_updates
         each = self.timing.num_substeps // updates
-        receive = jax.vmap(self.actuation.receive, in_axes=(0, 0, 0, None, 0))
-        torques = jax.vmap(self.actuation.torques, in_axes=(0, None, 0, 0, None))
         qpos = self.engine.view(physics).qpos
-        keys = _keys(n, key, "actuation")
-        carry = receive(state.carries["actuation"]["all"], action, qpos, level, keys)
+        carry = manager.receive(state.carries["actuation"], action, qpos, level, key)
 
         def update(loop: tuple[Any, Any], i: jax.Array) -> tuple[tuple[Any, Any], jax.Array]:
             physics, carry = loop
             view = self.engine.view(physics)
-            ctrl, carry = torques(carry, i, view.qpos, view.qvel, level)
+            ctrl, carry = manager.torques(carry, i, view.qpos, view.qvel, level)
             physics = self.engine.advance(physics, ctrl, each)
             return (physics, carry), self.engine.overflows(physics)
 
-        overflow = jnp.zeros(n, bool)
+        overflow = jnp.zeros(self.num_envs, bool)
         if updates > 1:
             (physics, carry), each_overflow = jax.lax.scan(
                 update, (physics, carry), jnp.arange(updates - 1)
             )
             overflow = each_overflow.any(axis=0)
         view = self.engine.view(physics)
-        ctrl, carry = torques(carry, jnp.int32(updates - 1), view.qpos, view.qvel, level)
+        ctrl, carry = manager.torques(carry, jnp.int32(updates - 1), view.qpos, view.qvel, level)
         physics = self.engine.step(physics, ctrl, each)
-        carries = {**state.carries, "actuation": {"all": self.actuation.finish(carry)}}
+        carries = {**state.carries, "actuation": manager.finish(carry)}
         state = state.replace(physics=physics, carries=carries)
         return state, overflow | self.engine.overflows(physics)
-
-    def _terminations(
-        self, state: EnvState, action: jax.Array
-    ) -> tuple[EnvState, Step, dict[str, jax.Array]]:
-        steps = _steps(self, state, action)
-        code = jnp.zeros(self.num_envs, jnp.int32)
-        truncated = jnp.zeros(self.num_envs, bool)
-        causes, carries = {}, {}
-        for name, term in self.mdp.terminations.items():
-            value, carries[name] = jax.vmap(term)(steps, state.carries["terminations"][name])
-            off = term.disable_at_curriculum_level
-            if off is not None:
-                value = jnp.where(state.level >= off, 0, value)
-            causes[name] = value != 0
-            if term.truncates:
-                truncated |= causes[name]
-            else:
-                # Failure wins over success, whatever the order of the terms.
-                value = value.astype(jnp.int32)
-                code = jnp.where((code < 0) | (value < 0), -1, jnp.maximum(code, value))
-        state = state.replace(carries={**state.carries, "terminations": carries})
-        return state, steps.replace(termination=code, truncated=truncated), causes
-
-    def _observe(self, state: EnvState, action: jax.Array, key: jax.Array) -> EnvState:
-        """Renews commands and observations for the state's view."""
-        steps = _steps(self, state, action)
-        commands, carries = {}, dict(state.carries)
-        carries["commands"], carries["observations"] = {}, {}
-        for name, term in self.mdp.commands.items():
-            keys = _keys(self.num_envs, key, "commands", name)
-            carry = state.carries["commands"][name]
-            commands[name], carries["commands"][name] = jax.vmap(term)(steps, carry, keys)
-        steps = steps.replace(commands=commands)
-        clean, noisy = {}, {}
-        for name, channel in self.channels.items():
-            carry = state.carries["observations"][name]
-            keys = _keys(self.num_envs, key, "observations", name)
-            clean[name], noisy[name], carry = jax.vmap(channel)(steps, carry, keys)
-            carries["observations"][name] = carry
-        obs = {
-            group: jnp.concatenate(
-                [(noisy if group == "actor" else clean)[name] for name in sizes], axis=1
-            )
-            for group, sizes in self.observation_layout.items()
-        }
-        return state.replace(obs=obs, commands=commands, carries=carries)
 
     def _quarantine(self, state: EnvState, bad_action: jax.Array) -> jax.Array:
         view = self.engine.view(state.physics)
@@ -352,60 +360,19 @@ class TaskEnv:
         bits = [jnp.where(where, QUARANTINE_CAUSES[cause], 0) for cause, where in bad.items()]
         return jnp.stack(bits).sum(axis=0, dtype=jnp.int32)
 
-    def _reset(
-        self, state: EnvState, mask: jax.Array, action: jax.Array, key: jax.Array
-    ) -> dict[str, Any]:
-        """`RESET_FIELDS` of the state with the environments of `mask` at an episode's start."""
-        fresh = state.replace(
-            physics=self.engine.reset(state.physics, mask, state.prepared),
-            carries=where(mask, _init_carries(self, key), state.carries),
-            count=jnp.where(mask, 0, state.count),
+    def _steps(self, state: EnvState, action: jax.Array) -> Step:
+        """The state as terms see it, leading axis N."""
+        return self._blank_steps(state.count, state.level).replace(
+            view=self.engine.view(state.physics),
+            action=action,
+            commands=state.commands,
+            zero_offset=self.action_manager.zero_offset(state.carries["actuation"], state.level),
         )
-        fresh = fresh.replace(
-            start=jnp.where(mask[:, None], self._horizontal(fresh.physics), state.start)
-        )
-        action = jnp.where(mask[:, None], 0.0, action)
-        observed = self._observe(fresh, action, key)
-        fresh = fresh.replace(
-            carries=where(mask, observed.carries, state.carries),
-            obs=where(mask, observed.obs, state.obs),
-            commands=where(mask, observed.commands, state.commands),
-        )
-        return {name: getattr(fresh, name) for name in RESET_FIELDS}
 
-
-def _steps(env: TaskEnv, state: EnvState, action: jax.Array) -> Step:
-    n = env.num_envs
-    return Step(
-        view=env.engine.view(state.physics),
-        action=action,
-        commands=state.commands,
-        time=state.count * jnp.float32(env.timing.ctrl_dt),
-        termination=jnp.zeros(n, jnp.int32),
-        truncated=jnp.zeros(n, bool),
-        level=jnp.broadcast_to(state.level, (n,)),
-        ctrl_dt=env.timing.ctrl_dt,
-        zero_offset=env.actuation.zero_offset(state.carries["actuation"]["all"], state.level),
-    )
-
-
-def _keys(n: int, key: jax.Array, *names: str) -> jax.Array:
-    return jax.random.split(named_key(key, *names), n)
-
-
-def _init_kind(env: TaskEnv, kind: str, key: jax.Array) -> dict[str, Any]:
-    """Fresh carries of one kind of term; observations and actuation have more than their terms'."""
-    own = {"observations": env.channels, "actuation": {"all": env.actuation}}
-    terms = own[kind] if kind in own else getattr(env.mdp, kind)
-    return {
-        name: jax.vmap(term.init)(_keys(env.num_envs, key, "init", kind, name))
-        for name, term in terms.items()
-    }
-
-
-def _init_carries(env: TaskEnv, key: jax.Array) -> dict[str, dict[str, Any]]:
-    kinds = ("actuation", "observations", "terminations", "commands", "events")
-    return {kind: _init_kind(env, kind, key) for kind in kinds}
+    def _blank_steps(self, count: jax.Array, level: jax.Array) -> Step:
+        """Steps without a view, before any action."""
+        dt = self.timing.ctrl_dt
+        return blank_step(self.action_size, count * jnp.float32(dt), level, dt)
 
 
 def _finite(tree: Any, n: int) -> jax.Array:

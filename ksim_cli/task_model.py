@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable, Collection, Mapping
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,9 +13,9 @@ from jax.sharding import Mesh
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import Limits, TaskEnv
 from ksim_cli.errors import UserError
-from ksim_cli.mdp.actuation import Timing
+from ksim_cli.mdp.action_manager import Timing
+from ksim_cli.mdp.inspect_terms import inspect_terms
 from ksim_cli.mdp.mdp import Mdp
-from ksim_cli.mdp.probe import fields_needed, observation_layout
 from ksim_cli.models.adapters import adapt
 from ksim_cli.models.policy import Policy, Variables, initial_carry, ppo_variables, sample_action
 from ksim_cli.physics.engine import EngineSpec, make_engine
@@ -32,6 +32,16 @@ class TaskModel:
 
     Args:
         task: the task.
+
+    Attributes:
+        model: the compiled model.
+        mdp: the terms, bound to it.
+        layout: what they read and give.
+        observation_sizes: observation group -> size.
+        action_size: elements of an action.
+        algorithm: the chosen algorithm.
+        policy: what acts.
+        aux: shapes of one environment's auxiliary outputs.
     """
 
     def __init__(self, task: Task) -> None:
@@ -57,7 +67,7 @@ class TaskModel:
         self.mdp = terms.bind(self.model)
         if not self.mdp.actuators:
             raise UserError("actuators: none; a task needs at least one. Try actuators=torque")
-        self._groups = observation_layout(self.model, self.mdp)
+        self.layout = inspect_terms(self.model, self.mdp, self._aux)
         substeps = round(config.ctrl_dt / config.dt)
         update_dt = config.engine.actuator_update_dt
         self.timing = Timing(
@@ -96,7 +106,7 @@ class TaskModel:
         spec = EngineSpec(
             model=self.model,
             num_envs=num_envs,
-            fields=fields_needed(self.model, self.mdp).union(recorded),
+            fields=self.layout.fields.union(recorded),
             variants=variants,
             num_threads=config.engine.num_threads,
             mesh=mesh,
@@ -107,10 +117,33 @@ class TaskModel:
             njmax=config.engine.njmax,
         )
         engine = make_engine(config.engine.type, spec)
-        return TaskEnv(engine, self.mdp, self.timing, config.engine, limits, recorded)
+        return TaskEnv(
+            engine,
+            self.mdp,
+            self.layout,
+            self.timing,
+            config.engine,
+            limits,
+            noisy_groups=config.noisy_groups,
+            recorded=recorded,
+        )
 
-    @cached_property
-    def policy(self) -> Policy:
+    def _aux(self, observation_sizes: Mapping[str, int]) -> Any:
+        """Make the policy; the shapes of one environment's auxiliary outputs."""
+        self.observation_sizes = observation_sizes
+        self.action_size = sum(a.action_size for a in self.mdp.actuators.values())
+        self.policy = self._make_policy()
+
+        def sample(key: jax.Array) -> Any:
+            obs = {group: jnp.zeros((1, size)) for group, size in observation_sizes.items()}
+            variables, carry = self.policy.init(key), self.policy.initial_carry(1)
+            return self.policy.sample(variables, obs, carry, key).aux
+
+        shapes = jax.eval_shape(sample, jax.random.key(0))
+        self.aux = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes)
+        return self.aux
+
+    def _make_policy(self) -> Policy:
         """What acts; of the task's methods only those that it overrides are called.
 
         Raises:
@@ -128,18 +161,6 @@ class TaskModel:
             evaluates = ppo_variables
         start = self._overridden("get_initial_model_carry") or initial_carry
         return Policy(adapter, acts, evaluates, start)
-
-    @cached_property
-    def aux(self) -> Any:
-        """Shapes of one environment's auxiliary outputs."""
-
-        def sample(key: jax.Array) -> Any:
-            obs = {group: jnp.zeros((1, size)) for group, size in self.observation_sizes.items()}
-            variables, carry = self.policy.init(key), self.policy.initial_carry(1)
-            return self.policy.sample(variables, obs, carry, key).aux
-
-        shapes = jax.eval_shape(sample, jax.random.key(0))
-        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes)
 
     def make_context(self, env: TaskEnv, num_steps: int) -> Context:
         """What is trained, or played, in some environments of this task."""
@@ -202,16 +223,6 @@ class TaskModel:
                 f"get_model gives a {type(model).__name__} without {' and '.join(lacking)}."
                 f" Override {method}({parameters}) in class {type(self.task).__name__}"
             )
-
-    @property
-    def observation_sizes(self) -> Mapping[str, int]:
-        """Observation group -> size."""
-        return {group: sum(parts.values()) for group, parts in self._groups.items()}
-
-    @property
-    def action_size(self) -> int:
-        """Elements of an action."""
-        return sum(actuator.action_size for actuator in self.mdp.actuators.values())
 
     def episode_steps(self) -> int:
         """Control steps of the longest episode: the first time limit, else the config's."""

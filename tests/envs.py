@@ -44,7 +44,7 @@ class Probe:
     def begin_rollout(self, state):
         return state
 
-    def end_rollout(self, state, statistics):
+    def end_rollout(self, state, results, statistics):
         return state
 
     def step(self, state, action):
@@ -84,7 +84,7 @@ class Probe:
     def init_rewards(self):
         return ()
 
-    def rewards(self, carry, results):
+    def rewards(self, carry, results, learned=None):
         # The probe leaves each reward where other environments leave their view.
         reward = results.steps.view
         return carry, Scores(total=reward, components={"probe": reward})

@@ -14,13 +14,13 @@ import mujoco
 from ksim_cli.config.components import EngineConfig
 from ksim_cli.env import Limits, TaskEnv
 from ksim_cli.mdp import register_terms
-from ksim_cli.mdp.actuation import Timing
+from ksim_cli.mdp.action_manager import Timing
 from ksim_cli.mdp.actuators import Actuator, Torque
 from ksim_cli.mdp.curricula import Constant
+from ksim_cli.mdp.inspect_terms import inspect_terms
 from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.mdp.noise import AdditiveGaussian
-from ksim_cli.mdp.observations import JointPosition
-from ksim_cli.mdp.probe import fields_needed
+from ksim_cli.mdp.observations.joints import JointPosition
 from ksim_cli.mdp.term import (
     Command,
     Curriculum,
@@ -31,8 +31,8 @@ from ksim_cli.mdp.term import (
     Reward,
     Termination,
 )
-from ksim_cli.physics.engine import EngineSpec
-from ksim_cli.physics.mujoco_engine import MujocoEngine
+from ksim_cli.physics.engine import EngineSpec, View, make_engine
+from ksim_cli.types import Step
 
 register_terms()
 DT = 0.5
@@ -200,7 +200,31 @@ class Height(Reward):
         return step.view.xpos[1, 2] + step.level, carry
 
 
-def make(num_envs=1, substeps=1, engine=None, limits=None, **terms):
+def steps_of(num_envs, **changes):
+    """Steps of N points at rest at zero, as the managers see them."""
+    n = num_envs
+    steps = Step(
+        view=View({"qpos": jnp.zeros((n, 2)), "qvel": jnp.zeros((n, 2))}),
+        action=jnp.zeros((n, 2)),
+        commands={},
+        time=jnp.full(n, DT),
+        termination=jnp.zeros(n, jnp.int32),
+        truncated=jnp.zeros(n, bool),
+        level=jnp.ones(n),
+        ctrl_dt=DT,
+    )
+    return steps.replace(**changes)
+
+
+def make(
+    num_envs=1,
+    substeps=1,
+    engine=None,
+    limits=None,
+    noisy_groups=("actor",),
+    physics="mujoco",
+    **terms,
+):
     """The point with some terms; `engine` and `limits` are keys of EngineConfig and Limits."""
     spec = mujoco.MjSpec.from_string(POINT)
     defaults = {
@@ -211,13 +235,16 @@ def make(num_envs=1, substeps=1, engine=None, limits=None, **terms):
     mdp = Mdp(**{**defaults, **terms}).edit(spec, {})
     model = spec.compile()
     mdp = mdp.bind(model)
-    physics = MujocoEngine(EngineSpec(model, num_envs, fields_needed(model, mdp), num_threads=1))
+    layout = inspect_terms(model, mdp)
+    spec = EngineSpec(model, num_envs, layout.fields, num_threads=1, impl="jax")
+    physics = make_engine(physics, spec)
     config = EngineConfig(**(engine or {}))
     updates = substeps
     if config.actuator_update_dt is not None:
         updates = round(substeps * DT / config.actuator_update_dt)
     timing = Timing(ctrl_dt=substeps * DT, num_substeps=substeps, num_updates=updates)
-    return TaskEnv(physics, mdp, timing, config, Limits(**(limits or {})))
+    limits = Limits(**(limits or {}))
+    return TaskEnv(physics, mdp, layout, timing, config, limits, noisy_groups)
 
 
 def play(env, actions, key=0):

@@ -11,9 +11,9 @@ import pytest
 
 from ksim_cli.env import Limits
 from ksim_cli.mdp.noise import AdditiveGaussian
+from ksim_cli.mdp.reward_manager import RewardManager
 from ksim_cli.mdp.term import Command, Disturbance, Event, Observation, Reward, Termination
 from ksim_cli.registry import load_task
-from ksim_cli.scoring import Scorer
 from ksim_cli.task_model import TaskModel
 from ksim_cli.types import QUARANTINE_CAUSES
 from tests.helpers import tiny_cartpole
@@ -211,8 +211,10 @@ def test_noise_disturbs_the_actor_and_never_the_critic():
 def test_the_level_scales_noise():
     noise = AdditiveGaussian(std=1.0)
     value, key = jnp.zeros(4), jax.random.key(0)
-    np.testing.assert_allclose(noise(value, key, 0.25), 0.25 * noise(value, key, 1.0), rtol=1e-6)
-    assert (noise(value, key, 0.0) == value).all()
+    np.testing.assert_allclose(
+        noise.disturb(value, key, 0.25), 0.25 * noise.disturb(value, key, 1.0), rtol=1e-6
+    )
+    assert (noise.disturb(value, key, 0.0) == value).all()
 
 
 def test_commands_last_an_episode_and_are_drawn_anew_after_it():
@@ -261,10 +263,11 @@ def balance():
 
 
 def test_the_total_is_the_clipped_sum():
-    env = make_env(rewards={"count": CountSteps(weight=1.0), "less": CountSteps(weight=-0.25)})
-    env.scorer = Scorer(env.mdp, N, (None, 2.0))
+    rewards = {"count": CountSteps(weight=1.0), "less": CountSteps(weight=-0.25)}
+    env = make_env(rewards=rewards)
+    manager = RewardManager(rewards, {}, N, clip=(None, 2.0))
     _, results = rollout(env, jnp.zeros((4, N, 1)))
-    _, scores = env.rewards(env.init_rewards(), results)
+    _, scores = manager(manager.init(), results)
     assert scores.total[:, 0].tolist() == [0.75, 1.5, 2.0, 2.0]
 
 

@@ -9,10 +9,9 @@ import pytest
 
 from ksim_cli.mdp.actuators import Torque
 from ksim_cli.mdp.curricula import Constant
-from ksim_cli.mdp.observations import JointPosition
+from ksim_cli.mdp.observations.joints import JointPosition
 from ksim_cli.mdp.resets import RandomJointPosition
 from ksim_cli.mdp.term import Observation
-from ksim_cli.scoring import Scorer
 from ksim_cli.types import QUARANTINE_CAUSES
 from tests.point import (
     NOISE,
@@ -225,9 +224,9 @@ def test_the_curriculum_moves_once_per_rollout_and_reaches_resets_noise_and_rewa
             state, result = env.step(state, jnp.zeros((2000, 2)))
             _, scores = env.rewards(env.init_rewards(), jax.tree.map(lambda x: x[None], result))
             noise = state.obs["actor"] - state.obs["critic"]
-            prepared = state.prepared[0][:, 0]
+            prepared = state.prepared.physics[0][:, 0]
             found.append((state.level, noise.std(), scores.total.mean(), prepared.mean()))
-            state = env.end_rollout(state, None)
+            state = env.end_rollout(state, result, None)
         return found
 
     # 0.25, + 0.5, + 0.625 and no more than 1; noise of deviation 1 scales with the level.
@@ -259,8 +258,8 @@ def test_results_keep_only_the_fields_that_rewards_read():
 
 
 def test_every_reward_is_a_component_and_the_clip_is_of_the_total_only():
-    env = make(rewards={"a": Height(weight=3.0), "b": Height(weight=-0.5)})
-    env.scorer = Scorer(env.mdp, 1, (-1.0, 2.0))
+    rewards = {"a": Height(weight=3.0), "b": Height(weight=-0.5)}
+    env = make(rewards=rewards, limits={"reward_clip": (-1.0, 2.0)})
     results, _ = play(env, [[0.0, 0.0]])
     _, scores = env.rewards(env.init_rewards(), results)
     # The point is at height 0 and the level is 1: 3 - 0.5 = 2.5, clipped to 2.

@@ -162,8 +162,8 @@ def _plain(composed: DictConfig) -> RunConfig:
 def _of_the_option(group: str, section: Any, hydra_config: Any) -> Any:
     """The section of a component without what a task set for another one than was typed.
 
-    A task's `algo: {lam: 0.99}` was tuned for the algorithm it names. Of an option of one's own that
-    is typed in its place, what its file or the command line gives is kept.
+    A task's `algo: {lam: 0.99}` was tuned for the algorithm it names. Of an option of one's own
+    that is typed in its place, what its file or the command line gives is kept.
     """
     typed = [override.lstrip("+") for override in hydra_config.overrides.task]
     option = hydra_config.runtime.choices.get(group)

@@ -103,6 +103,9 @@ class TrainingKeys:
     stagger_episodes: bool = key(True, "environments begin at random times of a first episode")
     reward_clip_min: float | None = key(None, "lower clip of the total reward")
     reward_clip_max: float | None = key(None, "upper clip of the total reward")
+    noisy_groups: list[str] = key(
+        ["actor"], "groups of observations that see bias, noise and delay; the others see none"
+    )
     action_clip_max: float = key(1e3, "clip of every action before the actuators", above=0)
 
 

@@ -1,24 +1,10 @@
-"""The terms of a Markov decision process, each for one environment and one step."""
+"""The terms of a Markov decision process, and a manager per kind that batches them."""
 
 from importlib import import_module
-
-_MODULES = (
-    "actuators",
-    "commands",
-    "curricula",
-    "events",
-    "filters",
-    "noise",
-    "observations",
-    "randomizers",
-    "resets",
-    "rewards",
-    "scales",
-    "terminations",
-)
+from pkgutil import walk_packages
 
 
 def register_terms() -> None:
-    """Imports every module of terms, which registers what is in them."""
-    for name in _MODULES:
-        import_module(f"ksim_cli.mdp.{name}")
+    """Import every module of this package: a term is registered where it is defined."""
+    for module in walk_packages(__path__, f"{__name__}."):
+        import_module(module.name)

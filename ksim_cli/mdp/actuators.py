@@ -9,16 +9,10 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.config.components import JointMetadata
-from ksim_cli.errors import UserError
-from ksim_cli.mdp.term import (
-    ActionFilter,
-    Carry,
-    JointState,
-    Noises,
-    Term,
-    disturbed,
-    resolved,
-)
+from ksim_cli.errors import UserError, error_context
+from ksim_cli.mdp.action_filters import ActionFilter
+from ksim_cli.mdp.noise import Noises, disturbed
+from ksim_cli.mdp.term import Carry, JointState, Term, resolved
 from ksim_cli.physics.joints import drives_joint, spec_joints
 from ksim_cli.physics.model import home_pose
 from ksim_cli.physics.names import joint_addresses, match_names
@@ -29,6 +23,9 @@ PerJoint = float | dict[str, float]
 
 PerJointRange = tuple[float, float] | dict[str, tuple[float, float]]
 """One range for all joints, or joint name or pattern -> range."""
+
+Torques = tuple[jax.Array, Carry]
+"""Torques of J joints `[J]`, N m or N, and the new carry."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +70,8 @@ class Actuator(Term):
         return replace(self, joints=joints, metadata=known)
 
     def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
+        """See `Term.bind`; a table of torque limits that names a wrong joint is found here."""
+        self.torque_limits()
         qpos, dof = joint_addresses(model, self.joints)
         ctrl = tuple(int(model.actuator(joint).id) for joint in self.joints)
         home = tuple(float(x) for x in home_pose(model)[list(qpos)])
@@ -84,18 +82,13 @@ class Actuator(Term):
         del position
         return jnp.zeros(self.action_size)
 
-    def __call__(
-        self, action: jax.Array, joints: JointState, carry: Carry
-    ) -> tuple[jax.Array, Carry]:
+    def __call__(self, action: jax.Array, joints: JointState, carry: Carry) -> Torques:
         """Torques of this actuator's joints.
 
         Args:
             action: `[A]` this actuator's part of the action.
             joints: state of its J joints.
             carry: the carry.
-
-        Returns:
-            `[J]` torques, N m or N, and the new carry.
         """
         raise NotImplementedError
 
@@ -113,27 +106,14 @@ class Actuator(Term):
         driven = {a.target for a in spec.actuators if drives_joint(a)}
         return tuple(j for j in available if j in driven) or tuple(available)
 
-    def per_joint(self, value: PerJoint, default: float, field: str) -> jax.Array:
-        """`[J]` numbers of this actuator's joints; those a table does not name have the default.
+    def per_joint(self, value: PerJoint | PerJointRange, default: Any, field: str) -> jax.Array:
+        """`[J]` numbers, or `[J, 2]` ranges; joints that a table does not name have the default.
 
         Raises:
             UserError: the table names a joint that this actuator does not drive.
         """
-        if not isinstance(value, Mapping):
-            return jnp.full(len(self.joints), value)
-        table = self.expanded(value, field)
+        table = self.expanded(value if isinstance(value, Mapping) else {"*": value}, field)
         return jnp.array([table.get(joint, default) for joint in self.joints])
-
-    def per_joint_range(
-        self, value: PerJointRange, default: tuple[float, float], field: str
-    ) -> tuple[jax.Array, jax.Array]:
-        """Lower and upper ends `[J]`, as `per_joint`."""
-        if isinstance(value, Mapping):
-            table = self.expanded(value, field)
-            ranges = [table.get(joint, default) for joint in self.joints]
-        else:
-            ranges = [value] * len(self.joints)
-        return jnp.array([r[0] for r in ranges]), jnp.array([r[1] for r in ranges])
 
     def expanded(self, table: Mapping[str, Any], field: str) -> dict[str, Any]:
         """A table with its patterns replaced by the joints they fit.
@@ -143,18 +123,15 @@ class Actuator(Term):
         """
         expanded: dict[str, Any] = {}
         for pattern, value in table.items():
-            try:
+            with error_context(field):
                 names = match_names([pattern], self.joints, "joint of this actuator")
-            except UserError as error:
-                raise UserError(f"{field}: {error}") from error
             expanded |= dict.fromkeys(names, value)
         return expanded
 
 
-@ACTUATORS.register("torque")
 @dataclass(frozen=True, kw_only=True)
-class Torque(Actuator):
-    """torque = clip(action, -limit, limit).
+class Limited(Actuator):
+    """Base of actuators whose torque is clipped.
 
     Attributes:
         limit: largest torque, N m or N; null: the joint's `torque_limit`, if it has one.
@@ -162,20 +139,19 @@ class Torque(Actuator):
 
     limit: PerJoint | None = None
 
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        self.torque_limits()
-        return super().bind(model)
-
     def torque_limits(self) -> tuple[float, ...]:
         """See `Actuator.torque_limits`."""
         if self.limit is None:
             return super().torque_limits()
         return tuple(self.per_joint(self.limit, float("inf"), "limit").tolist())
 
-    def __call__(
-        self, action: jax.Array, joints: JointState, carry: Carry
-    ) -> tuple[jax.Array, Carry]:
+
+@ACTUATORS.register("torque")
+@dataclass(frozen=True, kw_only=True)
+class Torque(Limited):
+    """torque = clip(action, -limit, limit)."""
+
+    def __call__(self, action: jax.Array, joints: JointState, carry: Carry) -> Torques:
         """See `Actuator`."""
         limit = jnp.array(self.torque_limits())
         return jnp.clip(action, -limit, limit), carry
@@ -195,22 +171,15 @@ class ScaledTorque(Actuator):
     input_range: PerJointRange = (-1.0, 1.0)
     gear_ratio: PerJoint | None = None
 
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        self.torque_limits()
-        return super().bind(model)
-
     def torque_limits(self) -> tuple[float, ...]:
         """See `Actuator.torque_limits`."""
-        low, high = self.per_joint_range(self.input_range, (-1.0, 1.0), "input_range")
+        low, high = self.per_joint(self.input_range, (-1.0, 1.0), "input_range").T
         reach = jnp.maximum(jnp.abs(low), jnp.abs(high)) * jnp.abs(self._gear())
         return tuple(reach.tolist())
 
-    def __call__(
-        self, action: jax.Array, joints: JointState, carry: Carry
-    ) -> tuple[jax.Array, Carry]:
+    def __call__(self, action: jax.Array, joints: JointState, carry: Carry) -> Torques:
         """See `Actuator`."""
-        low, high = self.per_joint_range(self.input_range, (-1.0, 1.0), "input_range")
+        low, high = self.per_joint(self.input_range, (-1.0, 1.0), "input_range").T
         return jnp.clip(action, low, high) * self._gear(), carry
 
     def _gear(self) -> jax.Array:
@@ -221,7 +190,7 @@ class ScaledTorque(Actuator):
 
 @ACTUATORS.register("position")
 @dataclass(frozen=True, kw_only=True)
-class Position(Actuator):
+class Position(Limited):
     """A PD controller, the MIT style: torque = kp (target - q) - kd dq, within the limit.
 
     target = home + scale * action, rad or m, with home the joints' part of the home pose (0
@@ -232,7 +201,6 @@ class Position(Actuator):
     Attributes:
         kp: N m/rad or N/m; null: the joint's own in `joints`.
         kd: N m s/rad or N s/m; null: the joint's own.
-        limit: largest torque, N m or N; null: the joint's `torque_limit`.
         scale: rad or m at action 1.
         relative: whether targets count from the home pose.
         action_noise: on the target, rad or m.
@@ -246,7 +214,6 @@ class Position(Actuator):
     feedback: ClassVar[bool] = True
     kp: PerJoint | None = None
     kd: PerJoint | None = None
-    limit: PerJoint | None = None
     scale: PerJoint = 1.0
     relative: bool = True
     action_noise: Noises = None
@@ -259,7 +226,6 @@ class Position(Actuator):
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
         self.gains()
-        self.torque_limits()
         self.per_joint(self.scale, 1.0, "scale")
         return super().bind(model)
 
@@ -278,12 +244,6 @@ class Position(Actuator):
         """
         return self._gain(self.kp, "kp"), self._gain(self.kd, "kd")
 
-    def torque_limits(self) -> tuple[float, ...]:
-        """See `Actuator.torque_limits`."""
-        if self.limit is None:
-            return super().torque_limits()
-        return tuple(self.per_joint(self.limit, float("inf"), "limit").tolist())
-
     def rest_action(self, position: jax.Array) -> jax.Array:
         """See `Actuator`: the joints' own positions as targets."""
         return (position - self._origin()) / self.per_joint(self.scale, 1.0, "scale")
@@ -292,15 +252,13 @@ class Position(Actuator):
         """`[J]` target positions of an action `[J]`, rad or m."""
         return self._origin() + self.per_joint(self.scale, 1.0, "scale") * action
 
-    def __call__(
-        self, action: jax.Array, joints: JointState, carry: Carry
-    ) -> tuple[jax.Array, Carry]:
+    def __call__(self, action: jax.Array, joints: JointState, carry: Carry) -> Torques:
         """See `Actuator`."""
         return self._torque(self.target(action), jnp.zeros(len(self.joints)), joints, carry)
 
     def _torque(
         self, position: jax.Array, velocity: jax.Array, joints: JointState, carry: Carry
-    ) -> tuple[jax.Array, Carry]:
+    ) -> Torques:
         """Torque towards target positions and velocities `[J]`."""
         kp, kd = self.gains()
         limit = jnp.array(self.torque_limits())
@@ -373,9 +331,7 @@ class PositionVelocity(Position):
         """See `Actuator`: the joints' own positions, no velocity."""
         return jnp.concatenate([super().rest_action(position), jnp.zeros(len(self.joints))])
 
-    def __call__(
-        self, action: jax.Array, joints: JointState, carry: Carry
-    ) -> tuple[jax.Array, Carry]:
+    def __call__(self, action: jax.Array, joints: JointState, carry: Carry) -> Torques:
         """See `Actuator`."""
         position, velocity = jnp.split(action, 2)
         velocity = self.per_joint(self.velocity_scale, 1.0, "velocity_scale") * velocity

@@ -2,15 +2,17 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Self
 
 import jax
 import jax.numpy as jnp
 import mujoco
 
-from ksim_cli.errors import UserError
-from ksim_cli.mdp.term import Carry, Disturbance, Event, resolved, scaled
-from ksim_cli.physics.names import free_joint, object_ids
+from ksim_cli.mdp.floating_base import FreeBaseTerm
+from ksim_cli.mdp.level_schedules import scaled
+from ksim_cli.mdp.maths import uniform_between
+from ksim_cli.mdp.term import Carry, Disturbance, Event, resolved
+from ksim_cli.physics.names import object_ids
 from ksim_cli.registry import EVENTS
 from ksim_cli.rng import named_key
 from ksim_cli.types import Step
@@ -42,23 +44,12 @@ class Recurring(Event):
         return now, {**carry, "wait": jnp.where(now, self._wait(named_key(key, "wait")), wait)}
 
     def _wait(self, key: jax.Array) -> jax.Array:
-        low, high = self.interval
-        return low + (high - low) * jax.random.uniform(key)
+        return uniform_between(key, *self.interval)
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaseKick(Recurring):
+class BaseKick(FreeBaseTerm, Recurring):
     """Base of events that change the velocity of the free base at once."""
-
-    num_dofs: int = resolved(0)
-    base_dof: int = resolved(0)
-
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        joint = free_joint(model)
-        if joint is None:
-            raise UserError("the model has no free joint: its base cannot be pushed")
-        return replace(self, num_dofs=int(model.nv), base_dof=int(model.jnt_dofadr[joint]))
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[Disturbance, Carry]:
         """See `Event`."""
@@ -66,7 +57,7 @@ class BaseKick(Recurring):
         size = jnp.where(now, scaled(self.scale, step.level), 0.0)
         kick = size * self.kick(named_key(key, "kick"))
         velocity = jnp.zeros(self.num_dofs)
-        velocity = velocity.at[self.base_dof : self.base_dof + 6].set(kick)
+        velocity = velocity.at[self.dof_address : self.dof_address + 6].set(kick)
         return Disturbance(velocity=velocity), carry
 
     def kick(self, key: jax.Array) -> jax.Array:
@@ -89,8 +80,7 @@ class LinearPush(BaseKick):
 
     def kick(self, key: jax.Array) -> jax.Array:
         """See `BaseKick`."""
-        low, high = self.speed
-        speed = low + (high - low) * jax.random.uniform(named_key(key, "speed"))
+        speed = uniform_between(named_key(key, "speed"), *self.speed)
         angle = jax.random.uniform(named_key(key, "angle"), maxval=2.0 * math.pi)
         up = self.vertical * jax.random.uniform(named_key(key, "up"), minval=-1.0)
         zero = jnp.zeros(3)
@@ -111,8 +101,7 @@ class AngularPush(BaseKick):
 
     def kick(self, key: jax.Array) -> jax.Array:
         """See `BaseKick`."""
-        low, high = self.speed
-        speed = low + (high - low) * jax.random.uniform(named_key(key, "speed"))
+        speed = uniform_between(named_key(key, "speed"), *self.speed)
         axis = jax.random.normal(named_key(key, "axis"), (3,))
         axis = axis / jnp.maximum(jnp.linalg.norm(axis), 1e-6)
         return jnp.concatenate([jnp.zeros(3), speed * axis])
@@ -133,8 +122,7 @@ class Jump(BaseKick):
 
     def kick(self, key: jax.Array) -> jax.Array:
         """See `BaseKick`."""
-        low, high = self.height
-        height = low + (high - low) * jax.random.uniform(key)
+        height = uniform_between(key, *self.height)
         return jnp.zeros(6).at[2].set(jnp.sqrt(2.0 * 9.81 * height))
 
 
@@ -149,18 +137,16 @@ class ForcePush(Recurring):
         duration: [low, high], s.
     """
 
-    forces: ClassVar[bool] = True
     body: str
     force: tuple[float, float]
     duration: tuple[float, float]
     body_id: int = resolved(0)
-    num_dofs: int = resolved(0)
     num_bodies: int = resolved(0)
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
         (body,) = object_ids(model, "body", (self.body,))
-        return replace(self, body_id=body, num_dofs=int(model.nv), num_bodies=int(model.nbody))
+        return replace(self, body_id=body, num_bodies=int(model.nbody))
 
     def init(self, key: jax.Array) -> Carry:
         """See `Term.init`."""
@@ -169,15 +155,14 @@ class ForcePush(Recurring):
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[Disturbance, Carry]:
         """See `Event`."""
         now, carry = self.due(step, carry, key)
-        uniform = {n: jax.random.uniform(named_key(key, n)) for n in ("force", "angle", "long")}
-        size = self.force[0] + (self.force[1] - self.force[0]) * uniform["force"]
-        angle = 2.0 * math.pi * uniform["angle"]
+        size = uniform_between(named_key(key, "force"), *self.force)
+        angle = uniform_between(named_key(key, "angle"), 0.0, 2.0 * math.pi)
         push = size * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
-        long = self.duration[0] + (self.duration[1] - self.duration[0]) * uniform["long"]
-        left = jnp.where(now, long, carry["left"])
+        duration = uniform_between(named_key(key, "long"), *self.duration)
+        left = jnp.where(now, duration, carry["left"])
         push = jnp.where(now, push, carry["push"])
         # Half a control step of margin: a duration of n steps acts during n of them.
         acting = jnp.where(left > 0.5 * step.ctrl_dt, scaled(self.scale, step.level), 0.0)
         force = jnp.zeros((self.num_bodies, 6)).at[self.body_id, :2].set(acting * push)
         carry = {**carry, "left": jnp.maximum(left - step.ctrl_dt, 0.0), "push": push}
-        return Disturbance(velocity=jnp.zeros(self.num_dofs), force=force), carry
+        return Disturbance(force=force), carry

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import mujoco
 
+from ksim_cli.mdp.frames import Frames, frames_of
 from ksim_cli.mdp.sensors import (
     FOUND,
     Contacts,
@@ -35,13 +36,8 @@ class FeetTerm(Term):
     motion: ClassVar[bool] = False
     feet: tuple[str, ...]
     contacts: Contacts = resolved(Contacts())
-    frames: tuple[tuple[str, int], ...] = resolved()
+    frames: Frames = resolved(Frames())
     velocities: tuple[int, ...] = resolved()
-
-    @property
-    def count(self) -> int:
-        """F, how many feet there are."""
-        return len(self.frames)
 
     def edit(self, spec: mujoco.MjSpec) -> None:
         """See `Term.edit`."""
@@ -62,17 +58,8 @@ class FeetTerm(Term):
             contacts = bind_contacts(model, self.feet, self.wanted)
         if self.motion:
             velocities = tuple(sensor_address(model, "framelinvel", k, n) for k, n in named)
-        return replace(
-            super().bind(model),
-            contacts=contacts,
-            frames=tuple((kind, int(getattr(model, kind)(name).id)) for kind, name in named),
-            velocities=velocities,
-        )
-
-    def position(self, view: View) -> jax.Array:
-        """`[F, 3]` m of the feet's frames: bodies' origins and geoms' centres, world frame."""
-        where = {"body": "xpos", "geom": "geom_xpos"}
-        return jnp.stack([getattr(view, where[kind])[i] for kind, i in self.frames])
+        bound, frames = super().bind(model), frames_of(model, named)
+        return replace(bound, contacts=contacts, frames=frames, velocities=velocities)
 
     def velocity(self, view: View) -> jax.Array:
         """`[F, 3]` m/s of the feet's frames, world frame."""

@@ -6,6 +6,7 @@ from typing import Self
 import mujoco
 
 from ksim_cli.mdp.term import Term, resolved
+from ksim_cli.physics.model import home_pose
 from ksim_cli.physics.names import joint_addresses
 
 
@@ -15,13 +16,17 @@ class JointTerm(Term):
 
     Attributes:
         joints: names or patterns; empty for all hinge and slide joints in model order.
+        home: their positions in the home pose, rad or m.
     """
 
     joints: tuple[str, ...] = ()
     qpos_addresses: tuple[int, ...] = resolved()
     dof_addresses: tuple[int, ...] = resolved()
+    home: tuple[float, ...] = resolved()
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
         qpos, dof = joint_addresses(model, self.joints)
-        return replace(super().bind(model), qpos_addresses=qpos, dof_addresses=dof)
+        home = tuple(home_pose(model)[list(qpos)].tolist())
+        bound = super().bind(model)
+        return replace(bound, qpos_addresses=qpos, dof_addresses=dof, home=home)

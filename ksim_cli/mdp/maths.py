@@ -97,8 +97,12 @@ def euler(quaternion: jax.Array) -> jax.Array:
 
 def heading(quaternion: jax.Array) -> jax.Array:
     """`[..., 4]` the yaw part of an orientation: where the robot looks, without its tilt."""
-    yaw = euler(quaternion)[..., 2]
-    return quaternion_from_axis_angle(jnp.array([0.0, 0.0, 1.0]), yaw)
+    return about_z(euler(quaternion)[..., 2])
+
+
+def about_z(angle: jax.Array) -> jax.Array:
+    """`[..., 4]` the turn about the vertical by `[...]` rad."""
+    return quaternion_from_axis_angle(jnp.array([0.0, 0.0, 1.0]), angle)
 
 
 def positive(quaternion: jax.Array) -> jax.Array:
@@ -125,6 +129,13 @@ def quaternion_from_matrix(matrix: jax.Array) -> jax.Array:
     best = jnp.argmax(squares, axis=0)
     row = jnp.take_along_axis(rows, best[None, None], axis=0)[0]
     return positive(jnp.moveaxis(row / jnp.sqrt(jnp.square(row).sum(0)), 0, -1))
+
+
+def uniform_between(
+    key: jax.Array, low: float | jax.Array, high: float | jax.Array, shape: tuple[int, ...] = ()
+) -> jax.Array:
+    """Numbers drawn from U(low, high), of some shape."""
+    return low + (high - low) * jax.random.uniform(key, shape)
 
 
 def pick(values: jax.Array, addresses: Sequence[int]) -> jax.Array:

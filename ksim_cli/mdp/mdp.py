@@ -1,14 +1,13 @@
 """All terms of one task, together: edited into a model, then bound to it."""
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 import mujoco
 
 from ksim_cli.config.components import JointMetadata
-from ksim_cli.errors import UserError
+from ksim_cli.errors import UserError, error_context
 from ksim_cli.mdp.actuators import Actuator
 from ksim_cli.mdp.term import (
     ActionTerm,
@@ -54,7 +53,7 @@ class Mdp:
         """
         actuators = {}
         for name, actuator in self.actuators.items():
-            with saying(f"actuators.{name}"):
+            with error_context(f"actuators.{name}"):
                 actuators[name] = actuator.resolve(spec, metadata)
         driven: dict[str, str] = {}
         for name, actuator in actuators.items():
@@ -67,7 +66,7 @@ class Mdp:
                 driven[joint] = name
         edited = replace(self, actuators=actuators)
         for where, term in edited.each():
-            with saying(where):
+            with error_context(where):
                 term.edit(spec)
         return edited
 
@@ -78,18 +77,17 @@ class Mdp:
             UserError: a name that the model does not have, under the config path of its term.
         """
         bound: dict[str, Any] = {}
+        size = sum(actuator.action_size for actuator in self.actuators.values())
         for where, term in self.each():
             kind, _, name = where.partition(".")
-            with saying(where):
-                if name:
-                    bound.setdefault(kind, {})[name] = term.bind(model)
-                else:
-                    bound[kind] = term.bind(model)
-        size = sum(actuator.action_size for actuator in bound.get("actuators", {}).values())
-        for kind in bound.keys() - {"curriculum"}:
-            for name, term in bound[kind].items():
-                if isinstance(term, ActionTerm):
-                    bound[kind][name] = replace(term, action_size=size)
+            with error_context(where):
+                term = term.bind(model)
+            if isinstance(term, ActionTerm):
+                term = replace(term, action_size=size)
+            if name:
+                bound.setdefault(kind, {})[name] = term
+            else:
+                bound[kind] = term
         return replace(self, **bound)
 
     def each(self) -> list[tuple[str, Term]]:
@@ -97,12 +95,3 @@ class Mdp:
         kinds = [f.name for f in fields(self) if f.name != "curriculum"]
         terms = [(f"{k}.{n}", t) for k in kinds for n, t in getattr(self, k).items()]
         return [*terms, ("curriculum", self.curriculum)]
-
-
-@contextmanager
-def saying(where: str) -> Generator[None]:
-    """Puts the config path of a term before what it complains about."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error

@@ -1,11 +1,40 @@
 """Noise. The same terms are a bias where they are drawn once per episode."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 
-from ksim_cli.mdp.term import Noise
-from ksim_cli.registry import NOISES
+from ksim_cli.mdp.level_schedules import Scale, scaled
+from ksim_cli.registry import NOISES, Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """A random disturbance of a value.
+
+    Attributes:
+        scale: how its size depends on the curriculum level; null: in proportion.
+    """
+
+    registry: ClassVar[Registry[Any]] = NOISES
+    scale: Scale | None = None
+
+    def disturb(self, value: jax.Array, key: jax.Array, size: jax.Array) -> jax.Array:
+        """The value, of the same shape, disturbed by `size` times the declared noise."""
+        raise NotImplementedError
+
+
+Noises = Noise | tuple[Noise, ...] | None
+"""No noise, one, or several in order."""
+
+
+def disturbed(noises: Noises, value: jax.Array, key: jax.Array, level: jax.Array) -> jax.Array:
+    """A value after all of its noises, each with a draw of its own, at a curriculum level."""
+    each = noises if isinstance(noises, tuple) else () if noises is None else (noises,)
+    for i, noise in enumerate(each):
+        value = noise.disturb(value, jax.random.fold_in(key, i), scaled(noise.scale, level))
+    return value
 
 
 @NOISES.register("additive_gaussian")

@@ -12,9 +12,10 @@ import numpy as np
 
 from ksim_cli.errors import UserError
 from ksim_cli.mdp import maths
+from ksim_cli.mdp.floating_base import FreeBaseTerm
 from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.term import Pose, Reset, resolved
-from ksim_cli.physics.names import free_joint, object_ids
+from ksim_cli.physics.names import object_ids
 from ksim_cli.registry import RESETS
 from ksim_cli.rng import named_key
 
@@ -60,19 +61,8 @@ class RandomJointVelocity(JointReset):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaseReset(Reset):
+class BaseReset(FreeBaseTerm, Reset):
     """Base of resets of a free base."""
-
-    qpos_address: int = resolved(0)
-    dof_address: int = resolved(0)
-
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        joint = free_joint(model)
-        if joint is None:
-            raise UserError("the model has no free joint: its base stays where it is")
-        qpos, dof = int(model.jnt_qposadr[joint]), int(model.jnt_dofadr[joint])
-        return replace(self, qpos_address=qpos, dof_address=dof)
 
     def moved(self, pose: Pose, by: jax.Array) -> Pose:
         """The pose with the base moved by `[3]` m."""
@@ -199,9 +189,7 @@ class RandomHeading(BaseReset):
 
     def __call__(self, pose: Pose, key: jax.Array, level: jax.Array) -> Pose:
         """See `Reset`."""
-        angle = _uniform(key, "yaw", self.range)
-        axis = jnp.array([0.0, 0.0, 1.0])
-        return self.turned(pose, maths.quaternion_from_axis_angle(axis, angle))
+        return self.turned(pose, maths.about_z(_uniform(key, "yaw", self.range)))
 
 
 @RESETS.register("random_height")
@@ -217,8 +205,7 @@ class RandomHeight(BaseReset):
 
     def __call__(self, pose: Pose, key: jax.Array, level: jax.Array) -> Pose:
         """See `Reset`."""
-        low, high = self.range
-        rise = low + (high - low) * jax.random.uniform(key)
+        rise = maths.uniform_between(key, *self.range)
         return self.moved(pose, jnp.zeros(3).at[2].set(rise))
 
 
@@ -281,4 +268,4 @@ class MotionState(Reset):
         frames = jnp.array(self.frames)
         row = frames[jax.random.randint(key, (), 0, len(self.frames))]
         size = pose.qpos.shape[0]
-        return Pose(qpos=row[:size], qvel=row[size:])
+        return pose.replace(qpos=row[:size], qvel=row[size:])

@@ -3,7 +3,7 @@
 A term is a frozen dataclass: its fields are its YAML. `edit` may add to the model before it is
 compiled, `bind` turns names into indices once, `init` gives the carry at the start of an episode
 (`()` when there is none), and the call takes and returns it. A call sees one environment and one
-step; `ksim_cli.env` batches.
+step; the manager of its kind batches.
 """
 
 import dataclasses
@@ -16,11 +16,39 @@ import mujoco
 import numpy as np
 from flax import struct
 
-from ksim_cli.registry import FILTERS, NOISES, SCALES, Registry
+from ksim_cli.mdp.level_schedules import Scale
+from ksim_cli.mdp.noise import Noises
 from ksim_cli.types import EpisodeStatistics, Marker, Step
 
 Carry = Any
 """State of a term within an episode: any pytree of arrays, `()` for none."""
+
+
+class Latch(struct.PyTreeNode):
+    """A value that a carry holds from the first step of an episode on; it is unknown before.
+
+    Attributes:
+        value: the value; zeros before it is known.
+        is_set: bool, whether it is known.
+    """
+
+    value: jax.Array
+    is_set: jax.Array
+
+    @classmethod
+    def empty(cls, *shape: int) -> "Latch":
+        """A latch for a value of some shape, unknown yet."""
+        return cls(jnp.zeros(shape), jnp.zeros((), bool))
+
+    @classmethod
+    def holding(cls, value: jax.Array) -> "Latch":
+        """A latch that holds a value."""
+        return cls(value, jnp.ones((), bool))
+
+    def get(self, otherwise: jax.Array) -> jax.Array:
+        """The value held, or `otherwise` (broadcast to its shape) before there is one."""
+        otherwise = jnp.broadcast_to(otherwise, self.value.shape)
+        return jnp.where(self.is_set, self.value, otherwise)
 
 
 def resolved(default: Any = ()) -> Any:
@@ -58,59 +86,11 @@ class ActionTerm(Term):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scale:
-    """A factor that depends on the curriculum level."""
-
-    registry: ClassVar[Registry[Any]] = SCALES
-
-    def __call__(self, level: jax.Array) -> jax.Array:
-        """The factor at a level in [0, 1]."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Noise:
-    """Disturbs a value.
-
-    Attributes:
-        scale: how its size depends on the curriculum level; null: in proportion.
-    """
-
-    registry: ClassVar[Registry[Any]] = NOISES
-    scale: Scale | None = None
-
-    def __call__(self, value: jax.Array, key: jax.Array, level: jax.Array) -> jax.Array:
-        """The disturbed value, of the same shape; `key` alone decides the draw."""
-        return self.disturb(value, key, scaled(self.scale, level))
-
-    def disturb(self, value: jax.Array, key: jax.Array, size: jax.Array) -> jax.Array:
-        """The value disturbed by `size` times the declared noise."""
-        raise NotImplementedError
-
-
-Noises = Noise | tuple[Noise, ...] | None
-"""No noise, one, or several in order."""
-
-
-def disturbed(noises: Noises, value: jax.Array, key: jax.Array, level: jax.Array) -> jax.Array:
-    """A value after all of its noises, each with a draw of its own."""
-    each = noises if isinstance(noises, tuple) else () if noises is None else (noises,)
-    for i, noise in enumerate(each):
-        value = noise(value, jax.random.fold_in(key, i), level)
-    return value
-
-
-def scaled(scale: Scale | None, level: jax.Array) -> jax.Array:
-    """The factor of a scale; the level itself where there is none."""
-    return level if scale is None else scale(level)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Observation(Term):
-    """Something the networks see: clean in the critic's group, disturbed in the actor's.
+    """Something the networks see; bias, noise and delay are for the run's `noisy_groups` only.
 
     Attributes:
-        groups: which networks see it: `actor`, `critic`.
+        groups: the groups of observations it is in; the model says which network sees which.
         noise: drawn anew at each step.
         bias: the same kinds of terms, drawn once per episode.
         delay: s, or the range [low, high] it is drawn from per episode; times the level.
@@ -184,10 +164,18 @@ class Termination(Term):
 
 
 class Pose(struct.PyTreeNode):
-    """What a reset decides: `qpos` `[nq]` and `qvel` `[nv]`."""
+    """What a reset decides, and what it may go by.
+
+    Attributes:
+        qpos: `[nq]` positions.
+        qvel: `[nv]` velocities.
+        commands: command name -> value that the episode begins with, of the commands that do not
+            read the view; a reset cannot change them.
+    """
 
     qpos: jax.Array
     qvel: jax.Array
+    commands: dict[str, jax.Array] = struct.field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,10 +189,21 @@ class Reset(Term):
 
 @dataclass(frozen=True, kw_only=True)
 class Command(Term):
-    """A target that the policy is told and rewards compare with."""
+    """A target that the policy is told and rewards compare with.
+
+    It may read other commands, but not in a circle, and the view. One that does not read the view,
+    nor a command that does, is drawn before an episode's reset, which may go by it.
+    """
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
-        """The command for the next step, a vector, and the new carry; called after `init` too."""
+        """The command for the next step, a vector, and the new carry; called after `init` too.
+
+        Args:
+            step: the step; `commands` holds the new values of the commands it reads. At the start
+                of an episode the action is zero.
+            carry: the carry.
+            key: random key of this step.
+        """
         raise NotImplementedError
 
     def error(self, step: Step, value: jax.Array) -> jax.Array | None:
@@ -225,12 +224,12 @@ class Disturbance(struct.PyTreeNode):
     """What an event does to an environment.
 
     Attributes:
-        velocity: `[nv]` change of `qvel`.
+        velocity: `[nv]` change of `qvel`; None for an event without any.
         force: `[nbody, 6]` force (N) and torque (N m) on each body during the next control step,
             in the world frame, at the bodies' centres of mass; None for an event without forces.
     """
 
-    velocity: jax.Array
+    velocity: jax.Array | None = None
     force: jax.Array | None = None
 
 
@@ -242,11 +241,10 @@ class Event(Term):
         scale: how its size depends on the curriculum level; null: in proportion.
     """
 
-    forces: ClassVar[bool] = False
     scale: Scale | None = None
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[Disturbance, Carry]:
-        """The disturbance and the new carry. A class with `forces` always gives a force."""
+        """The disturbance and the new carry. What it has, it has at every step."""
         raise NotImplementedError
 
 
@@ -278,34 +276,6 @@ class JointState(struct.PyTreeNode):
     position: jax.Array
     velocity: jax.Array
     level: jax.Array = struct.field(default_factory=lambda: jnp.ones(()))
-
-
-@dataclass(frozen=True, kw_only=True)
-class ActionFilter:
-    """Changes an actuator's action before it is sent, once per control step."""
-
-    registry: ClassVar[Registry[Any]] = FILTERS
-
-    def init(self, size: int) -> Carry:
-        """The carry at the start of an episode, for an action of `size` elements."""
-        del size
-        return ()
-
-    def __call__(
-        self, action: jax.Array, rest: jax.Array, dt: float, carry: Carry
-    ) -> tuple[jax.Array, Carry]:
-        """The filtered action.
-
-        Args:
-            action: `[A]` the action asked for.
-            rest: `[A]` the action that would leave the joints where they are.
-            dt: s between two actions.
-            carry: the carry.
-
-        Returns:
-            `[A]` and the new carry.
-        """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

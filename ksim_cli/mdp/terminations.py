@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ksim_cli.mdp import maths
-from ksim_cli.mdp.base import BaseTerm
 from ksim_cli.mdp.feet import FeetTerm
+from ksim_cli.mdp.floating_base import BaseTerm
 from ksim_cli.mdp.sensors import FORCES
 from ksim_cli.mdp.term import Carry, Termination
 from ksim_cli.registry import TERMINATIONS

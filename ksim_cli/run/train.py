@@ -292,7 +292,8 @@ class TrainingRun:
         seeds = "" if config.num_seeds == 1 else f"{config.num_seeds} seeds x "
         devices = "" if parts.mesh is None else f" on {parts.mesh.size} devices"
         self.console.print(
-            f"{config.task.name}: {seeds}{config.num_envs} environments x {context.num_steps} steps,"
+            f"{config.task.name}: {seeds}{config.num_envs} environments x {context.num_steps}"
+            " steps,"
             f" engine {resolve_engine(config.engine.type, config.engine.impl)}{devices},"
             f" algo {config.algo['type']}"
         )

@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 from ksim_cli.mdp import register_terms
-from ksim_cli.mdp.term import disturbed
+from ksim_cli.mdp.noise import disturbed
 from ksim_cli.registry import NOISES
 
 register_terms()
@@ -26,15 +26,15 @@ KEY = jax.random.key(0)
 def test_noise_has_the_declared_distribution(section, std, distribution):
     noise = NOISES.build(section, "noise")
     value = jnp.full((50_000, 2), 2.0)
-    drawn = np.asarray(noise(value, KEY, jnp.float32(1.0)), np.float64) - 2.0
+    drawn = np.asarray(disturbed(noise, value, KEY, jnp.float32(1.0)), np.float64) - 2.0
     # The standard errors of mean and deviation are below 0.001.
     np.testing.assert_allclose(drawn.mean(0), 0.0, atol=0.005)
     np.testing.assert_allclose(drawn.std(0), std, rtol=0.02)
     assert scipy.stats.kstest(drawn[:, 0], distribution.cdf).pvalue > 1e-3
     assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.03, "elements draw independently"
-    half = np.asarray(noise(value, KEY, jnp.float32(0.5))) - 2.0
+    half = np.asarray(disturbed(noise, value, KEY, jnp.float32(0.5))) - 2.0
     np.testing.assert_allclose(half, 0.5 * drawn, atol=1e-6)
-    np.testing.assert_array_equal(noise(value, KEY, jnp.float32(0.0)), value)
+    np.testing.assert_array_equal(disturbed(noise, value, KEY, jnp.float32(0.0)), value)
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,11 @@ def test_noise_has_the_declared_distribution(section, std, distribution):
 def test_multiplicative_noise_is_in_proportion_to_the_value(section, std):
     noise = NOISES.build(section, "noise")
     value = jnp.tile(jnp.array([0.0, 1.0, -4.0]), (20_000, 1))
-    drawn = np.asarray(noise(value, KEY, jnp.float32(1.0)))
+    drawn = np.asarray(disturbed(noise, value, KEY, jnp.float32(1.0)))
     assert (drawn[:, 0] == 0.0).all()
     np.testing.assert_allclose(drawn.std(axis=0)[1:], [std, 4 * std], rtol=0.02)
     np.testing.assert_allclose(drawn.mean(axis=0)[1:], [1.0, -4.0], rtol=0.01)
-    half = np.asarray(noise(value, KEY, jnp.float32(0.5)))
+    half = np.asarray(disturbed(noise, value, KEY, jnp.float32(0.5)))
     np.testing.assert_allclose(half - value, 0.5 * (drawn - value), atol=1e-5)
 
 

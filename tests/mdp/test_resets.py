@@ -10,10 +10,10 @@ from ksim_cli.config.components import EngineConfig
 from ksim_cli.env import Limits, TaskEnv
 from ksim_cli.errors import UserError
 from ksim_cli.mdp import maths, register_terms
-from ksim_cli.mdp.actuation import Timing
+from ksim_cli.mdp.action_manager import Timing
 from ksim_cli.mdp.curricula import Constant
+from ksim_cli.mdp.inspect_terms import inspect_terms
 from ksim_cli.mdp.mdp import Mdp
-from ksim_cli.mdp.probe import fields_needed
 from ksim_cli.mdp.term import Pose
 from ksim_cli.physics.engine import EngineSpec, make_engine
 from ksim_cli.physics.model import home_pose
@@ -221,9 +221,10 @@ def test_the_state_after_a_reset_has_it_and_only_in_the_environments_asked(engin
     ).edit(spec, {})
     model = spec.compile()
     mdp = mdp.bind(model)
-    physics = make_engine(engine, EngineSpec(model, 4, fields_needed(model, mdp) | {"xpos"}))
+    layout = inspect_terms(model, mdp)
+    physics = make_engine(engine, EngineSpec(model, 4, layout.fields | {"xpos"}))
     timing = Timing(ctrl_dt=model.opt.timestep, num_substeps=1)
-    env = TaskEnv(physics, mdp, timing, EngineConfig(), Limits())
+    env = TaskEnv(physics, mdp, layout, timing, EngineConfig(), Limits())
 
     @jax.jit
     def run():

@@ -58,13 +58,13 @@ class Bad(Probe):
 class Watched(Probe):
     """Its rewards count the steps of the run; the curriculum shows the length it was told."""
 
-    def end_rollout(self, state, statistics):
+    def end_rollout(self, state, results, statistics):
         return state.replace(shown=jnp.full(self.num_envs, statistics.length))
 
     def init_rewards(self):
         return jnp.zeros((), jnp.int32)
 
-    def rewards(self, carry, results):
+    def rewards(self, carry, results, learned=None):
         _, scores = super().rewards((), results)
         return carry + scores.total.shape[0], scores
 

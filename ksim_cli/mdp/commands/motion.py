@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.mdp import maths
-from ksim_cli.mdp.base import BaseTerm
-from ksim_cli.mdp.commands.drawn import Drawn, in_ranges
+from ksim_cli.mdp.commands.sampled import Intervals, Sampled
+from ksim_cli.mdp.floating_base import BaseTerm
 from ksim_cli.mdp.term import resolved
 from ksim_cli.physics.model import home_pose
 from ksim_cli.physics.names import joint_ids
@@ -23,7 +23,7 @@ BLUE = (0.1, 0.4, 0.9, 0.7)
 
 @COMMANDS.register("linear_velocity")
 @dataclass(frozen=True, kw_only=True)
-class LinearVelocity(BaseTerm, Drawn):
+class LinearVelocity(BaseTerm, Sampled):
     """Velocity [vx, vy] wanted of the base, m/s: forward and left of where it looks.
 
     Attributes:
@@ -35,13 +35,9 @@ class LinearVelocity(BaseTerm, Drawn):
     y_range: tuple[float, float] = (0.0, 0.0)
 
     @property
-    def size(self) -> int:
-        """See `Drawn`."""
-        return 2
-
-    def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Drawn`."""
-        return in_ranges(key, (self.x_range, self.y_range))
+    def intervals(self) -> Intervals:
+        """See `Sampled`."""
+        return (self.x_range, self.y_range)
 
     def error(self, step: Step, value: jax.Array) -> jax.Array:
         """Speed between the velocity told and that of the base, m/s."""
@@ -50,9 +46,7 @@ class LinearVelocity(BaseTerm, Drawn):
     def markers(self, step: Step, value: jax.Array) -> tuple[Marker, ...]:
         """An arrow above the base, one metre per m/s."""
         ahead = maths.heading(self.base.quaternion(step.view))
-        along = maths.quaternion_from_axis_angle(
-            jnp.array([0.0, 0.0, 1.0]), jnp.arctan2(value[1], value[0])
-        )
+        along = maths.about_z(jnp.arctan2(value[1], value[0]))
         foot = self.base.position(step.view) + jnp.array([0.0, 0.0, 0.5])
         size = jnp.array([jnp.linalg.norm(value), 0.02, 0.02])
         return (Marker("arrow", foot, maths.multiply(ahead, along), size, BLUE),)
@@ -60,7 +54,7 @@ class LinearVelocity(BaseTerm, Drawn):
 
 @COMMANDS.register("angular_velocity")
 @dataclass(frozen=True, kw_only=True)
-class AngularVelocity(BaseTerm, Drawn):
+class AngularVelocity(BaseTerm, Sampled):
     """Yaw rate [w] wanted of the base, rad/s, positive to the left.
 
     Attributes:
@@ -70,13 +64,9 @@ class AngularVelocity(BaseTerm, Drawn):
     range: tuple[float, float]
 
     @property
-    def size(self) -> int:
-        """See `Drawn`."""
-        return 1
-
-    def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Drawn`."""
-        return in_ranges(key, (self.range,))
+    def intervals(self) -> Intervals:
+        """See `Sampled`."""
+        return (self.range,)
 
     def error(self, step: Step, value: jax.Array) -> jax.Array:
         """Difference of the yaw rates, rad/s."""
@@ -93,7 +83,7 @@ class AngularVelocity(BaseTerm, Drawn):
 
 @COMMANDS.register("base_height")
 @dataclass(frozen=True, kw_only=True)
-class BaseHeight(BaseTerm, Drawn):
+class BaseHeight(BaseTerm, Sampled):
     """Height [h] wanted of the base above the world's origin, m.
 
     Attributes:
@@ -103,13 +93,9 @@ class BaseHeight(BaseTerm, Drawn):
     range: tuple[float, float]
 
     @property
-    def size(self) -> int:
-        """See `Drawn`."""
-        return 1
-
-    def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Drawn`."""
-        return in_ranges(key, (self.range,))
+    def intervals(self) -> Intervals:
+        """See `Sampled`."""
+        return (self.range,)
 
     def error(self, step: Step, value: jax.Array) -> jax.Array:
         """Difference of the heights, m."""
@@ -124,7 +110,7 @@ class BaseHeight(BaseTerm, Drawn):
 
 @COMMANDS.register("cartesian_coordinate")
 @dataclass(frozen=True, kw_only=True)
-class CartesianCoordinate(BaseTerm, Drawn):
+class CartesianCoordinate(BaseTerm, Sampled):
     """A point [x, y, z] wanted of something, m, in the frame of the base.
 
     Attributes:
@@ -138,13 +124,9 @@ class CartesianCoordinate(BaseTerm, Drawn):
     z_range: tuple[float, float]
 
     @property
-    def size(self) -> int:
-        """See `Drawn`."""
-        return 3
-
-    def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Drawn`."""
-        return in_ranges(key, (self.x_range, self.y_range, self.z_range))
+    def intervals(self) -> Intervals:
+        """See `Sampled`."""
+        return (self.x_range, self.y_range, self.z_range)
 
     def markers(self, step: Step, value: jax.Array) -> tuple[Marker, ...]:
         """A sphere at the point."""
@@ -155,7 +137,7 @@ class CartesianCoordinate(BaseTerm, Drawn):
 
 @COMMANDS.register("joint_position")
 @dataclass(frozen=True, kw_only=True)
-class JointPositions(Drawn):
+class JointPositions(Sampled):
     """Positions wanted of joints, rad or m, uniform in a part of their range about home.
 
     Attributes:
@@ -166,27 +148,22 @@ class JointPositions(Drawn):
 
     joints: tuple[str, ...] = ()
     share: float = 1.0
-    low: tuple[float, ...] = resolved()
-    high: tuple[float, ...] = resolved()
+    around_home: Intervals = resolved()
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
         ids, home = joint_ids(model, self.joints), home_pose(model)
-        low, high = [], []
+        intervals: list[tuple[float, float]] = []
         for i in ids:
             slide = model.jnt_type[i] == mujoco.mjtJoint.mjJNT_SLIDE
             own = float(home[model.jnt_qposadr[i]])
             reach = 1.0 if slide else math.pi
             limits = model.jnt_range[i] if model.jnt_limited[i] else (own - reach, own + reach)
-            low.append(own + self.share * (float(limits[0]) - own))
-            high.append(own + self.share * (float(limits[1]) - own))
-        return replace(self, low=tuple(low), high=tuple(high))
+            low, high = (own + self.share * (float(limit) - own) for limit in limits)
+            intervals.append((low, high))
+        return replace(self, around_home=tuple(intervals))
 
     @property
-    def size(self) -> int:
-        """See `Drawn`."""
-        return len(self.low)
-
-    def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Drawn`."""
-        return in_ranges(key, tuple(zip(self.low, self.high, strict=True)))
+    def intervals(self) -> Intervals:
+        """See `Sampled`."""
+        return self.around_home

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.mdp import maths
-from ksim_cli.mdp.bodies import BodyTerm, MovingBodies
+from ksim_cli.mdp.frames import BodyTerm, MovingBodies
 from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.term import Carry, Observation, resolved
 from ksim_cli.physics.names import object_ids

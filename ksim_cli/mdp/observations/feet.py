@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ksim_cli.mdp import maths
-from ksim_cli.mdp.base import BaseTerm
 from ksim_cli.mdp.feet import FeetTerm
+from ksim_cli.mdp.observations.floating_base import BaseVector
 from ksim_cli.mdp.sensors import FORCES, TORQUES
 from ksim_cli.mdp.term import Carry, Observation
 from ksim_cli.registry import OBSERVATIONS
@@ -32,20 +32,10 @@ class ContactObservation(FeetContact):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeetVectors(FeetTerm, BaseTerm, Observation):
-    """Base of vectors of feet, in the base's frame or the world's; three per foot.
-
-    Attributes:
-        in_robot_frame: the base's own frame instead of the world's.
-    """
+class FeetVectors(FeetTerm, BaseVector):
+    """Base of vectors of feet, in the base's frame or the world's; three per foot."""
 
     in_robot_frame: bool = False
-
-    def turned(self, step: Step, world: jax.Array) -> jax.Array:
-        """Vectors of the world's frame `[F, 3]` in the frame asked for, flat."""
-        if self.in_robot_frame:
-            world = maths.unrotate(world, self.base.quaternion(step.view))
-        return world.reshape(-1)
 
 
 @OBSERVATIONS.register("feet_position")
@@ -57,10 +47,10 @@ class FeetPosition(FeetVectors):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        position = self.position(step.view)
+        position = self.frames.position(step.view)
         if self.in_robot_frame:
             position = position - self.base.position(step.view)
-        return self.turned(step, position), carry
+        return self.turned(step, position).reshape(-1), carry
 
 
 @OBSERVATIONS.register("feet_force")
@@ -72,7 +62,7 @@ class FeetForce(FeetVectors):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        return self.turned(step, self.contacts.force(step.view)), carry
+        return self.turned(step, self.contacts.force(step.view)).reshape(-1), carry
 
 
 @OBSERVATIONS.register("feet_torque")
@@ -84,8 +74,8 @@ class FeetTorque(FeetVectors):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        torque = self.contacts.torque(step.view, self.position(step.view))
-        return self.turned(step, torque), carry
+        torque = self.contacts.torque(step.view, self.frames.position(step.view))
+        return self.turned(step, torque).reshape(-1), carry
 
 
 @OBSERVATIONS.register("feet_orientation")
@@ -101,6 +91,6 @@ class FeetOrientation(FeetTerm, Observation):
             maths.positive(step.view.xquat[i])
             if kind == "body"
             else maths.quaternion_from_matrix(step.view.geom_xmat[i])
-            for kind, i in self.frames
+            for kind, i in zip(self.frames.kinds, self.frames.ids, strict=True)
         ]
         return jnp.concatenate(turned), carry

@@ -1,16 +1,13 @@
 """Observations of joints."""
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-import mujoco
 
 from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.maths import pick
-from ksim_cli.mdp.term import Carry, Observation, resolved
-from ksim_cli.physics.model import home_pose
+from ksim_cli.mdp.term import Carry, Latch, Observation
 from ksim_cli.registry import OBSERVATIONS
 from ksim_cli.types import Step
 
@@ -37,14 +34,6 @@ class JointPosition(JointObservation):
     """
 
     relative: bool = False
-    home: tuple[float, ...] = resolved()
-
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        bound = super().bind(model)
-        return replace(
-            bound, home=tuple(float(x) for x in home_pose(model)[list(bound.qpos_addresses)])
-        )
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
@@ -90,16 +79,14 @@ class Delayed(JointObservation):
             raise ValueError(f"delay_steps={self.delay_steps}: must be at least 0")
 
     def init(self, key: jax.Array) -> Carry:
-        """See `Term.init`: the last values, newest first, and whether there are any."""
-        size = len(self.qpos_addresses)
-        return {"past": jnp.zeros((self.delay_steps, size)), "started": jnp.zeros((), bool)}
+        """See `Term.init`: the last values, newest first."""
+        return Latch.empty(self.delay_steps, len(self.qpos_addresses))
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
         value, _ = super().__call__(step, (), key)
-        past = jnp.where(carry["started"], carry["past"], value)
-        values = jnp.concatenate([value[None], past])
-        return values[-1], {"past": values[:-1], "started": jnp.ones((), bool)}
+        values = jnp.concatenate([value[None], carry.get(value)])
+        return values[-1], Latch.holding(values[:-1])
 
 
 @OBSERVATIONS.register("delayed_joint_position")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import jax
 
-from ksim_cli.mdp.commands import commanded
+from ksim_cli.mdp.commands.sampled import commanded
 from ksim_cli.mdp.term import Carry, Observation
 from ksim_cli.registry import OBSERVATIONS
 from ksim_cli.types import Step

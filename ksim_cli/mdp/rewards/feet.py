@@ -6,7 +6,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ksim_cli.mdp.commands import commanded
+from ksim_cli.mdp.commands.sampled import commanded
 from ksim_cli.mdp.feet import FeetTerm
 from ksim_cli.mdp.rewards.tracking import ordered_to_move
 from ksim_cli.mdp.sensors import FORCES
@@ -35,7 +35,10 @@ class FeetAirTime(FeetTerm, Reward):
 
     def init(self, key: jax.Array) -> Carry:
         """See `Term.init`: time in the air of each foot, s, and whether it touched."""
-        return {"air": jnp.zeros(self.count), "touched": jnp.ones(self.count, bool)}
+        return {
+            "air": jnp.zeros(len(self.frames.ids)),
+            "touched": jnp.ones(len(self.frames.ids), bool),
+        }
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
@@ -48,17 +51,12 @@ class FeetAirTime(FeetTerm, Reward):
         return value, {"air": air, "touched": touching}
 
 
-@dataclass(frozen=True, kw_only=True)
-class FeetMotion(FeetTerm, Reward):
-    """Base of rewards of how feet move; the speed is that of the foot's own frame."""
-
-    motion: ClassVar[bool] = True
-
-
 @REWARDS.register("feet_slip")
 @dataclass(frozen=True, kw_only=True)
-class FeetSlip(FeetMotion):
-    """Sum over touching feet of their squared horizontal speed, (m/s)^2. A penalty."""
+class FeetSlip(FeetTerm, Reward):
+    """Sum over touching feet of their frames' squared horizontal speed, (m/s)^2. A penalty."""
+
+    motion: ClassVar[bool] = True
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
@@ -69,19 +67,20 @@ class FeetSlip(FeetMotion):
 
 @REWARDS.register("feet_clearance")
 @dataclass(frozen=True, kw_only=True)
-class FeetClearance(FeetMotion):
-    """Sum over feet of (z - height)^2 times their horizontal speed: swing high. A penalty.
+class FeetClearance(FeetTerm, Reward):
+    """Sum over feet of (z - height)^2 times their frames' horizontal speed: swing high. A penalty.
 
     Attributes:
         height: of the foot's frame while it swings, m.
     """
 
+    motion: ClassVar[bool] = True
     height: float = 0.1
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
         speed = jnp.sqrt(jnp.square(self.velocity(step.view)[:, :2]).sum(-1))
-        error = jnp.square(self.position(step.view)[:, 2] - self.height)
+        error = jnp.square(self.frames.position(step.view)[:, 2] - self.height)
         return (error * speed).sum(), carry
 
 
@@ -102,8 +101,8 @@ class SinusoidalGaitTracking(FeetTerm, Reward):
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
-        height = self.position(step.view)[:, 2] - self.ground
-        error = jnp.square(height - commanded(step, self.command, self.count)).mean()
+        height = self.frames.position(step.view)[:, 2] - self.ground
+        error = jnp.square(height - commanded(step, self.command, len(self.frames.ids))).mean()
         return jnp.exp(-error / self.sigma**2), carry
 
 

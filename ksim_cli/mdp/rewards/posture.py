@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from ksim_cli.mdp import maths
-from ksim_cli.mdp.base import BaseTerm
-from ksim_cli.mdp.bodies import BodyTerm
+from ksim_cli.mdp.floating_base import BaseTerm
+from ksim_cli.mdp.frames import BodyTerm
 from ksim_cli.mdp.term import Carry, Reward
 from ksim_cli.registry import REWARDS
 from ksim_cli.types import Step

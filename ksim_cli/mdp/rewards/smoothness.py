@@ -1,16 +1,15 @@
 """Rewards of how smoothly actions, joints and links move: differences over control steps."""
 
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-import mujoco
 
-from ksim_cli.mdp.bodies import MovingBodies
+from ksim_cli.mdp.frames import MovingBodies
 from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.maths import pick
-from ksim_cli.mdp.term import ActionTerm, Carry, Reward, resolved
+from ksim_cli.mdp.term import ActionTerm, Carry, Reward
 from ksim_cli.registry import REWARDS
 from ksim_cli.types import Step
 
@@ -24,19 +23,18 @@ class Difference(Reward):
     Attributes:
         order: n.
         per_second: whether differences are divided by the control step, n times.
-        size: elements of the signal.
     """
 
     order: ClassVar[int] = 1
     per_second: ClassVar[bool] = True
-    size: int = resolved(0)
+
+    @property
+    def size(self) -> int:
+        """Elements of the signal."""
+        raise NotImplementedError
 
     def init(self, key: jax.Array) -> Carry:
-        """See `Term.init`."""
-        return self.remembered()
-
-    def remembered(self) -> Carry:
-        """Nothing yet: the last n values, newest first, and how many there are."""
+        """See `Term.init`: the last n values, newest first, and how many are known."""
         return {"past": jnp.zeros((self.order, self.size)), "known": jnp.int32(0)}
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
@@ -62,9 +60,10 @@ class ActionDifference(ActionTerm, Difference):
 
     per_second: ClassVar[bool] = False
 
-    def init(self, key: jax.Array) -> Carry:
+    @property
+    def size(self) -> int:
         """See `Difference`."""
-        return replace(self, size=self.action_size).remembered()
+        return self.action_size
 
     def signal(self, step: Step) -> jax.Array:
         """See `Difference`."""
@@ -97,10 +96,10 @@ class ActionJerk(ActionDifference):
 class JointDifference(JointTerm, Difference):
     """Base of penalties of joint velocities, rad/s or m/s."""
 
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        bound = super().bind(model)
-        return replace(bound, size=len(bound.dof_addresses))
+    @property
+    def size(self) -> int:
+        """See `Difference`."""
+        return len(self.dof_addresses)
 
     def signal(self, step: Step) -> jax.Array:
         """See `Difference`."""
@@ -141,10 +140,10 @@ class JointJerk(JointDifference):
 class LinkDifference(MovingBodies, Difference):
     """Base of penalties of bodies' linear velocities in the world frame, m/s."""
 
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        bound = super().bind(model)
-        return replace(bound, size=len(bound.velocities))
+    @property
+    def size(self) -> int:
+        """See `Difference`."""
+        return len(self.velocities)
 
     def signal(self, step: Step) -> jax.Array:
         """See `Difference`."""

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ksim_cli.mdp import maths
-from ksim_cli.mdp.base import BaseTerm
-from ksim_cli.mdp.commands import commanded
+from ksim_cli.mdp.commands.sampled import commanded
+from ksim_cli.mdp.floating_base import BaseTerm
 from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.term import Carry, Reward
@@ -59,9 +59,7 @@ class LinearVelocityTracking(BaseTerm, Tracking):
     def markers(self, step: Step) -> tuple[Marker, ...]:
         """An arrow along the velocity that is, one metre per m/s."""
         velocity = self.base.linear_velocity(step.view).at[2].set(0.0)
-        turn = maths.quaternion_from_axis_angle(
-            jnp.array([0.0, 0.0, 1.0]), jnp.arctan2(velocity[1], velocity[0])
-        )
+        turn = maths.about_z(jnp.arctan2(velocity[1], velocity[0]))
         size = jnp.array([jnp.linalg.norm(velocity), 0.02, 0.02])
         foot = self.base.position(step.view) + jnp.array([0.0, 0.0, 0.45])
         return (Marker("arrow", foot, turn, size, GREEN),)

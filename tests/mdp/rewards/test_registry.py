@@ -10,9 +10,9 @@ from ksim_cli.errors import UserError
 from ksim_cli.mdp import register_terms
 from ksim_cli.mdp.curricula import Constant
 from ksim_cli.mdp.mdp import Mdp
+from ksim_cli.mdp.reward_manager import RewardManager
 from ksim_cli.mdp.term import Reward
 from ksim_cli.registry import ACTUATORS, REWARDS
-from ksim_cli.scoring import Scorer
 from ksim_cli.types import Marker, StepResult
 from tests.legged import LEGGED, step_of
 from tests.mdp.rewards.sections import COMMANDS, KERNELS, SECTIONS
@@ -69,9 +69,9 @@ def played():
 
 
 def score(mdp, results, cuts=()):
-    scorer = Scorer(mdp, N)
-    run = jax.jit(scorer)
-    carry, parts = scorer.init(), []
+    manager = RewardManager(mdp.rewards, mdp.commands, N)
+    run = jax.jit(manager)
+    carry, parts = manager.init(), []
     for start, end in zip((0, *cuts), (*cuts, T), strict=True):
         carry, scores = run(carry, jax.tree.map(lambda x, a=start, b=end: x[a:b], results))
         parts.append(scores.components)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ksim_cli.errors import UserError
-from ksim_cli.mdp.base import BaseTerm
+from ksim_cli.mdp.floating_base import BaseTerm
 from tests.legged import LEGGED, bound, posed, view_of
 
 FIXED = LEGGED.replace('<freejoint name="root"/>', "").replace("0 0 0.5 1 0 0 0 0 0 0 0", "0 0 0 0")

@@ -8,45 +8,30 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.mdp import maths
-from ksim_cli.mdp.base import BaseTerm
-from ksim_cli.mdp.commands import commanded
-from ksim_cli.mdp.points import Points, bind_points
+from ksim_cli.mdp.commands.sampled import commanded
+from ksim_cli.mdp.floating_base import BaseTerm
+from ksim_cli.mdp.frames import Frames, bind_frames
 from ksim_cli.mdp.rewards.tracking import GREEN, Tracking
 from ksim_cli.mdp.term import Carry, Reward, resolved
 from ksim_cli.registry import REWARDS
 from ksim_cli.types import Marker, Step
 
 
-@REWARDS.register("position_tracking")
 @dataclass(frozen=True, kw_only=True)
-class PositionTracking(BaseTerm, Tracking):
-    """exp(-|p - command|^2 / sigma^2), p a body's or site's position, m. Range (0, 1].
+class PointReward(BaseTerm, Reward):
+    """Base of rewards of a commanded point.
 
     Attributes:
-        target: name of the body or site.
         command: name of a command [x, y, z], m.
         in_robot_frame: whether the command counts from the base and turns with it.
     """
 
-    target: str
     command: str
     in_robot_frame: bool = True
-    points: Points = resolved(Points())
+    frames: Frames = resolved(Frames())
 
-    def bind(self, model: mujoco.MjModel) -> Self:
-        """See `Term.bind`."""
-        return replace(super().bind(model), points=bind_points(model, (self.target,)))
-
-    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
-        """See `Reward`."""
-        return self.kernel(self.points.position(step.view)[0] - self._wanted(step)), carry
-
-    def markers(self, step: Step) -> tuple[Marker, ...]:
-        """A sphere where the point shall be."""
-        upright = jnp.array([1.0, 0.0, 0.0, 0.0])
-        return (Marker("sphere", self._wanted(step), upright, jnp.full(3, 0.04), GREEN),)
-
-    def _wanted(self, step: Step) -> jax.Array:
+    def wanted(self, step: Step) -> jax.Array:
+        """`[3]` the point in the world, m."""
         wanted = commanded(step, self.command, 3)
         if not self.in_robot_frame:
             return wanted
@@ -54,37 +39,53 @@ class PositionTracking(BaseTerm, Tracking):
         return self.base.position(step.view) + turned
 
 
+@REWARDS.register("position_tracking")
+@dataclass(frozen=True, kw_only=True)
+class PositionTracking(PointReward, Tracking):
+    """exp(-|p - command|^2 / sigma^2), p a body's or site's position, m. Range (0, 1].
+
+    Attributes:
+        target: name of the body or site.
+    """
+
+    target: str
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        return replace(super().bind(model), frames=bind_frames(model, (self.target,)))
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Reward`."""
+        return self.kernel(self.frames.position(step.view)[0] - self.wanted(step)), carry
+
+    def markers(self, step: Step) -> tuple[Marker, ...]:
+        """A sphere where the point shall be."""
+        upright = jnp.array([1.0, 0.0, 0.0, 0.0])
+        return (Marker("sphere", self.wanted(step), upright, jnp.full(3, 0.04), GREEN),)
+
+
 @REWARDS.register("reachability")
 @dataclass(frozen=True, kw_only=True)
-class Reachability(BaseTerm, Reward):
+class Reachability(PointReward):
     """How far a commanded point is out of reach of a body or site, m. From 0 up, a penalty.
 
     max(0, |command - p| - radius), both in the frame of the base: stand so that it can be reached.
 
     Attributes:
         origin: name of the body or site that reaches, e.g. a shoulder.
-        command: name of a command [x, y, z], m.
         radius: reach, m.
-        in_robot_frame: whether the command counts from the base and turns with it.
     """
 
     origin: str
-    command: str
     radius: float
-    in_robot_frame: bool = True
-    points: Points = resolved(Points())
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
-        return replace(super().bind(model), points=bind_points(model, (self.origin,)))
+        return replace(super().bind(model), frames=bind_frames(model, (self.origin,)))
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
-        wanted = commanded(step, self.command, 3)
-        if self.in_robot_frame:
-            turned = maths.rotate(wanted, self.base.quaternion(step.view))
-            wanted = self.base.position(step.view) + turned
-        distance = jnp.linalg.norm(wanted - self.points.position(step.view)[0])
+        distance = jnp.linalg.norm(self.wanted(step) - self.frames.position(step.view)[0])
         return jnp.maximum(distance - self.radius, 0.0), carry
 
 
@@ -102,12 +103,12 @@ class Intersection(Reward):
 
     pairs: tuple[tuple[str, str], ...]
     distance: float
-    first: Points = resolved(Points())
-    second: Points = resolved(Points())
+    first: Frames = resolved(Frames())
+    second: Frames = resolved(Frames())
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
-        first, second = (bind_points(model, [pair[i] for pair in self.pairs]) for i in (0, 1))
+        first, second = (bind_frames(model, [pair[i] for pair in self.pairs]) for i in (0, 1))
         return replace(self, first=first, second=second)
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:

@@ -1,12 +1,28 @@
-"""Scales: how a size depends on the curriculum level."""
+"""Schedules over the curriculum level: how a size (a noise, a push, a weight) depends on it."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from ksim_cli.mdp.term import Scale
-from ksim_cli.registry import SCALES
+from ksim_cli.registry import SCALES, Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """A factor that depends on the curriculum level."""
+
+    registry: ClassVar[Registry[Any]] = SCALES
+
+    def __call__(self, level: jax.Array) -> jax.Array:
+        """The factor at a level in [0, 1]."""
+        raise NotImplementedError
+
+
+def scaled(scale: Scale | None, level: jax.Array) -> jax.Array:
+    """The factor of a scale; the level itself where there is none."""
+    return level if scale is None else scale(level)
 
 
 @SCALES.register("constant")

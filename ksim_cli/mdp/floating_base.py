@@ -58,10 +58,6 @@ class Base:
             return maths.unrotate(world, self.quaternion(view))
         return view.qvel[self.dof + 3 : self.dof + 6]
 
-    def local_velocity(self, view: View) -> jax.Array:
-        """`[3]` m/s of the body's origin, the body's own frame."""
-        return maths.unrotate(self.linear_velocity(view), self.quaternion(view))
-
     def heading_velocity(self, view: View) -> jax.Array:
         """`[3]` m/s of the body's origin, in the frame that only follows its yaw."""
         return maths.unrotate(self.linear_velocity(view), maths.heading(self.quaternion(view)))
@@ -103,6 +99,30 @@ class BaseTerm(Term):
             angular = sensor_address(model, "frameangvel", "body", name)
             base = Base(body, linear=linear, angular=angular)
         return replace(bound, base=base)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreeBaseTerm(Term):
+    """Mixin of terms that move a free base.
+
+    Attributes:
+        qpos_address: address in `qpos` of the free joint.
+        dof_address: address in `qvel` of it.
+        num_dofs: elements of `qvel`.
+    """
+
+    qpos_address: int = resolved(0)
+    dof_address: int = resolved(0)
+    num_dofs: int = resolved(0)
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        joint = free_joint(model)
+        if joint is None:
+            raise UserError("the model has no free joint: its base cannot be moved or pushed")
+        qpos, dof = int(model.jnt_qposadr[joint]), int(model.jnt_dofadr[joint])
+        bound = super().bind(model)
+        return replace(bound, qpos_address=qpos, dof_address=dof, num_dofs=int(model.nv))
 
 
 def base_body(spec: mujoco.MjSpec, name: str) -> Any:

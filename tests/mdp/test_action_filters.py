@@ -4,7 +4,7 @@ import pytest
 
 from ksim_cli.errors import UserError
 from ksim_cli.mdp import register_terms
-from ksim_cli.mdp.term import ActionFilter
+from ksim_cli.mdp.action_filters import ActionFilter
 from ksim_cli.registry import ACTUATORS, FILTERS
 
 register_terms()

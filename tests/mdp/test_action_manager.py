@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ksim_cli.mdp.action_filters import IntegrateVelocity, LowPass
 from ksim_cli.mdp.actuators import Position, Torque
 from ksim_cli.mdp.curricula import Constant
-from ksim_cli.mdp.filters import IntegrateVelocity, LowPass
-from ksim_cli.mdp.observations import JointPosition
+from ksim_cli.mdp.observations.joints import JointPosition
 from tests.point import DT, Damper, PlaceAt, Spring, WhenTold, make, play, positions
 
 X = Torque(joints=("x",))

@@ -1,4 +1,4 @@
-"""From the policy's action to the torques of every physics step, for one environment.
+"""From the policy's actions to the torques of every physics step.
 
 The way of an action: filters, loss, latency, then the actuators, which see joints whose zero may be
 off. Filters and loss act once per control step, latency and actuators at each update of the
@@ -6,18 +6,21 @@ torques.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import mujoco
+import numpy as np
 
 from ksim_cli.config.components import EngineConfig
+from ksim_cli.mdp.action_filters import ActionFilter
 from ksim_cli.mdp.actuators import Actuator
-from ksim_cli.mdp.maths import pick
-from ksim_cli.mdp.term import ActionFilter, JointState
+from ksim_cli.mdp.manager import env_keys
+from ksim_cli.mdp.maths import pick, uniform_between
+from ksim_cli.mdp.term import Carry, JointState, Latch
 from ksim_cli.physics.names import joint_addresses, scalar_joints
 from ksim_cli.rng import named_key
 
@@ -37,14 +40,15 @@ class Timing:
     num_updates: int = 1
 
 
-class Actuation:
-    """What lies between an action and the torques.
+class ActionManager:
+    """What lies between the actions of N environments and their torques.
 
     Args:
         actuators: the actuators, bound.
         model: the compiled model.
         timing: control and physics steps.
         config: latency, loss of actions, zero offset.
+        num_envs: N.
     """
 
     def __init__(
@@ -53,10 +57,12 @@ class Actuation:
         model: mujoco.MjModel,
         timing: Timing,
         config: EngineConfig,
+        num_envs: int,
     ) -> None:
         self._actuators = actuators
         self._config = config
         self._timing = timing
+        self._num_envs = num_envs
         self._nq = model.nq
         self._scalar = joint_addresses(model, ())[0] if scalar_joints(model) else ()
         driven = [a for actuator in actuators.values() for a in actuator.ctrl_addresses]
@@ -65,10 +71,53 @@ class Actuation:
         self._latency = tuple(config.action_latency_range)
         self._past = math.ceil(self._latency[1] / timing.ctrl_dt - 1e-6)
         self._offset = config.zero_offset_std is not None or config.zero_offset_mag is not None
-        self.renewed = self._past > 0 or any(a.feedback for a in actuators.values())
+        renewed = self._past > 0 or any(a.feedback for a in actuators.values())
+        self.num_updates = timing.num_updates if renewed else 1
 
-    def init(self, key: jax.Array) -> dict[str, Any]:
-        """The carry at the start of an episode."""
+    def init(self, key: jax.Array) -> Carry:
+        """The carry at the start of an episode, each leaf with a leading axis of N."""
+        return jax.vmap(self._init)(env_keys(key, self._num_envs, "init", "actuation", "all"))
+
+    def receive(
+        self, carry: Carry, action: jax.Array, qpos: jax.Array, level: jax.Array, key: jax.Array
+    ) -> Carry:
+        """Filters, loses and remembers the actions of a control step.
+
+        Args:
+            carry: the carry.
+            action: `[N, A]`.
+            qpos: `[N, nq]`.
+            level: curriculum level.
+            key: random key.
+        """
+        keys = env_keys(key, self._num_envs, "actuation")
+        batched = jax.vmap(self._receive, in_axes=(0, 0, 0, None, 0))
+        return batched(carry, action, qpos, level, keys)
+
+    def torques(
+        self, carry: Carry, update: jax.Array, qpos: jax.Array, qvel: jax.Array, level: jax.Array
+    ) -> tuple[jax.Array, Carry]:
+        """`ctrl` `[N, nu]` from one update of the torques to the next, and the new carry.
+
+        Args:
+            carry: the carry, after `receive`.
+            update: number of the update within the control step, from 0.
+            qpos: `[N, nq]`.
+            qvel: `[N, nv]`.
+            level: curriculum level.
+        """
+        batched = jax.vmap(self._torques, in_axes=(0, None, 0, 0, None))
+        return batched(carry, update, qpos, qvel, level)
+
+    def finish(self, carry: Carry) -> Carry:
+        """The carry from one control step to the next."""
+        return {name: value for name, value in carry.items() if name != "now"}
+
+    def zero_offset(self, carry: Carry, level: jax.Array) -> jax.Array | None:
+        """`[..., nq]` by how much encoders are off, rad or m; None where that is not simulated."""
+        return level * carry["offset"] if self._offset else None
+
+    def _init(self, key: jax.Array) -> Carry:
         carry: dict[str, Any] = {
             "actuators": {
                 name: term.init(named_key(key, "actuators", name))
@@ -81,34 +130,20 @@ class Actuation:
         }
         if self._past or self._config.drop_action_prob:
             # Newest first; the first step of an episode has no past and fills it.
-            carry["sent"] = jnp.zeros((self._past + 1, self.action_size))
-            carry["started"] = jnp.zeros((), bool)
+            carry["sent"] = Latch.empty(self._past + 1, self.action_size)
         if self._past:
             low, high = self._latency
-            uniform = jax.random.uniform(named_key(key, "latency"))
-            carry["latency"] = low + (high - low) * uniform
+            carry["latency"] = uniform_between(named_key(key, "latency"), low, high)
         if self._offset:
             carry["offset"] = self._draw_offset(named_key(key, "zero offset"))
         return carry
 
-    def zero_offset(self, carry: dict[str, Any], level: jax.Array) -> jax.Array | None:
-        """`[..., nq]` by how much encoders are off, rad or m; None where that is not simulated."""
-        return level * carry["offset"] if self._offset else None
-
-    def receive(
-        self,
-        carry: dict[str, Any],
-        action: jax.Array,
-        qpos: jax.Array,
-        level: jax.Array,
-        key: jax.Array,
-    ) -> dict[str, Any]:
-        """Takes the action `[A]` of a control step."""
+    def _receive(
+        self, carry: Carry, action: jax.Array, qpos: jax.Array, level: jax.Array, key: jax.Array
+    ) -> Carry:
         qpos = self._measured(carry, qpos, level)
-        sent, rest, filters, start = [], [], {}, 0
-        for name, term in self._actuators.items():
-            part = action[start : start + term.action_size]
-            start += term.action_size
+        sent, rest, filters = [], [], {}
+        for (name, term), part in self._parts(action):
             still = term.rest_action(pick(qpos, term.qpos_addresses))
             filters[name] = []
             for f, state in zip(_filters(term), carry["filters"][name], strict=True):
@@ -120,7 +155,7 @@ class Actuation:
         carry = {**carry, "filters": filters}
         if "sent" not in carry:
             return {**carry, "now": action}
-        past = jnp.where(carry["started"], carry["sent"], still)
+        past = carry["sent"].get(still)
         config = self._config
         if config.drop_action_prob:
             shape = action.shape if config.drop_action_per_joint else ()
@@ -129,31 +164,15 @@ class Actuation:
             )
             action = jnp.where(lost, past[0], action)
         sent_now = jnp.concatenate([action[None], past])[: self._past + 1]
-        return {**carry, "sent": sent_now, "started": jnp.ones((), bool), "now": action}
+        return {**carry, "sent": Latch.holding(sent_now), "now": action}
 
-    def torques(
-        self,
-        carry: dict[str, Any],
-        update: jax.Array,
-        qpos: jax.Array,
-        qvel: jax.Array,
-        level: jax.Array,
-    ) -> tuple[jax.Array, dict[str, Any]]:
-        """`ctrl` `[nu]` from one update of the torques to the next, and the new carry.
-
-        Args:
-            carry: the carry, after `receive`.
-            update: number of the update within the control step, from 0.
-            qpos: `[nq]`.
-            qvel: `[nv]`.
-            level: curriculum level.
-        """
+    def _torques(
+        self, carry: Carry, update: jax.Array, qpos: jax.Array, qvel: jax.Array, level: jax.Array
+    ) -> tuple[jax.Array, Carry]:
         action = self._arrived(carry, update, level)
         qpos = self._measured(carry, qpos, level)
-        torques, new, start = [jnp.zeros(1)], {}, 0
-        for name, term in self._actuators.items():
-            part = action[start : start + term.action_size]
-            start += term.action_size
+        torques, new = [jnp.zeros(1)], {}
+        for (name, term), part in self._parts(action):
             joints = JointState(
                 position=pick(qpos, term.qpos_addresses),
                 velocity=pick(qvel, term.dof_addresses),
@@ -164,11 +183,13 @@ class Actuation:
         # What no actuator drives takes the zero in front.
         return pick(jnp.concatenate(torques), self._order), {**carry, "actuators": new}
 
-    def finish(self, carry: dict[str, Any]) -> dict[str, Any]:
-        """The carry from one control step to the next."""
-        return {name: value for name, value in carry.items() if name != "now"}
+    def _parts(self, action: jax.Array) -> Iterator[tuple[tuple[str, Actuator], jax.Array]]:
+        """Name, actuator, and the part of an action `[A]` that is its own."""
+        sizes = [actuator.action_size for actuator in self._actuators.values()]
+        parts = jnp.split(action, np.cumsum(sizes)[:-1])
+        return zip(self._actuators.items(), parts, strict=True)
 
-    def _arrived(self, carry: dict[str, Any], update: jax.Array, level: jax.Array) -> jax.Array:
+    def _arrived(self, carry: Carry, update: jax.Array, level: jax.Array) -> jax.Array:
         """The action in force: each takes over from the one before within one update.
 
         With a latency of L updates an action sent k control steps ago has the weight
@@ -178,13 +199,13 @@ class Actuation:
             return carry["now"]
         n = self._timing.num_updates
         late = level * carry["latency"] / (self._timing.ctrl_dt / n)
-        action = carry["sent"][self._past]
+        action = carry["sent"].value[self._past]
         for k in range(self._past - 1, -1, -1):
             weight = jnp.clip(k * n + update + 1.0 - late, 0.0, 1.0)
-            action = action + weight * (carry["sent"][k] - action)
+            action = action + weight * (carry["sent"].value[k] - action)
         return action
 
-    def _measured(self, carry: dict[str, Any], qpos: jax.Array, level: jax.Array) -> jax.Array:
+    def _measured(self, carry: Carry, qpos: jax.Array, level: jax.Array) -> jax.Array:
         offset = self.zero_offset(carry, level)
         return qpos if offset is None else qpos - offset
 

@@ -2,12 +2,42 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from ksim_cli.mdp.term import ActionFilter, Carry
-from ksim_cli.registry import FILTERS
+from ksim_cli.mdp.term import Carry, Latch
+from ksim_cli.registry import FILTERS, Registry
+
+Filtered = tuple[jax.Array, Carry]
+"""A filtered action `[A]` and the new carry."""
+
+Moved = tuple[jax.Array, jax.Array]
+"""A target and its velocity per second, `[A]` each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionFilter:
+    """Changes an actuator's action before it is sent, once per control step."""
+
+    registry: ClassVar[Registry[Any]] = FILTERS
+
+    def init(self, size: int) -> Carry:
+        """The carry at the start of an episode, for an action of `size` elements."""
+        del size
+        return ()
+
+    def __call__(self, action: jax.Array, rest: jax.Array, dt: float, carry: Carry) -> Filtered:
+        """The filtered action.
+
+        Args:
+            action: `[A]` the action asked for.
+            rest: `[A]` the action that would leave the joints where they are.
+            dt: s between two actions.
+            carry: the carry.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +63,7 @@ class Bounded(ActionFilter):
 class ClipPositions(Bounded):
     """clip(action, low, high)."""
 
-    def __call__(
-        self, action: jax.Array, rest: jax.Array, dt: float, carry: Carry
-    ) -> tuple[jax.Array, Carry]:
+    def __call__(self, action: jax.Array, rest: jax.Array, dt: float, carry: Carry) -> Filtered:
         """See `ActionFilter`."""
         return jnp.clip(action, self.low, self.high), carry
 
@@ -45,9 +73,7 @@ class ClipPositions(Bounded):
 class TanhPositions(Bounded):
     """low + (tanh(action) + 1) / 2 * (high - low): all of the range and nothing outside it."""
 
-    def __call__(
-        self, action: jax.Array, rest: jax.Array, dt: float, carry: Carry
-    ) -> tuple[jax.Array, Carry]:
+    def __call__(self, action: jax.Array, rest: jax.Array, dt: float, carry: Carry) -> Filtered:
         """See `ActionFilter`."""
         return self.low + 0.5 * (jnp.tanh(action) + 1.0) * (self.high - self.low), carry
 
@@ -56,29 +82,21 @@ class TanhPositions(Bounded):
 class Following(ActionFilter):
     """Base of filters that move a target; it begins an episode at rest, where the joints are.
 
-    The carry holds the last target, its velocity, and whether there is one yet.
+    The carry holds the last target and its velocity.
     """
 
     def init(self, size: int) -> Carry:
         """See `ActionFilter`."""
-        return {
-            "target": jnp.zeros(size),
-            "velocity": jnp.zeros(size),
-            "started": jnp.zeros((), bool),
-        }
+        return {"target": Latch.empty(size), "velocity": jnp.zeros(size)}
 
-    def __call__(
-        self, action: jax.Array, rest: jax.Array, dt: float, carry: Carry
-    ) -> tuple[jax.Array, Carry]:
+    def __call__(self, action: jax.Array, rest: jax.Array, dt: float, carry: Carry) -> Filtered:
         """See `ActionFilter`."""
-        last = jnp.where(carry["started"], carry["target"], rest)
+        last = carry["target"].get(rest)
         target, velocity = self.follow(action, last, carry["velocity"], dt)
-        return target, {"target": target, "velocity": velocity, "started": jnp.ones((), bool)}
+        return target, {"target": Latch.holding(target), "velocity": velocity}
 
-    def follow(
-        self, action: jax.Array, last: jax.Array, velocity: jax.Array, dt: float
-    ) -> tuple[jax.Array, jax.Array]:
-        """The next target and its velocity per second, `[A]` each."""
+    def follow(self, action: jax.Array, last: jax.Array, velocity: jax.Array, dt: float) -> Moved:
+        """The next target."""
         raise NotImplementedError
 
 
@@ -93,9 +111,7 @@ class ClipAcceleration(Following):
 
     limit: float
 
-    def follow(
-        self, action: jax.Array, last: jax.Array, velocity: jax.Array, dt: float
-    ) -> tuple[jax.Array, jax.Array]:
+    def follow(self, action: jax.Array, last: jax.Array, velocity: jax.Array, dt: float) -> Moved:
         """See `Following`."""
         change = jnp.clip((action - last) / dt - velocity, -self.limit * dt, self.limit * dt)
         velocity = velocity + change
@@ -122,9 +138,7 @@ class Integrator(Following):
 class IntegrateVelocity(Integrator):
     """target += clip within range (scale * action * dt): the action is a velocity."""
 
-    def follow(
-        self, action: jax.Array, last: jax.Array, velocity: jax.Array, dt: float
-    ) -> tuple[jax.Array, jax.Array]:
+    def follow(self, action: jax.Array, last: jax.Array, velocity: jax.Array, dt: float) -> Moved:
         """See `Following`."""
         target = jnp.clip(last + self.scale * action * dt, self.low, self.high)
         return target, (target - last) / dt
@@ -138,9 +152,7 @@ class IntegrateAcceleration(Integrator):
     At an end of the range the velocity becomes zero.
     """
 
-    def follow(
-        self, action: jax.Array, last: jax.Array, velocity: jax.Array, dt: float
-    ) -> tuple[jax.Array, jax.Array]:
+    def follow(self, action: jax.Array, last: jax.Array, velocity: jax.Array, dt: float) -> Moved:
         """See `Following`."""
         target = last + (velocity + self.scale * action * dt) * dt
         target = jnp.clip(target, self.low, self.high)
@@ -163,9 +175,7 @@ class LowPass(Following):
         if not self.cutoff_frequency > 0:
             raise ValueError(f"cutoff_frequency={self.cutoff_frequency}: must be positive")
 
-    def follow(
-        self, action: jax.Array, last: jax.Array, velocity: jax.Array, dt: float
-    ) -> tuple[jax.Array, jax.Array]:
+    def follow(self, action: jax.Array, last: jax.Array, velocity: jax.Array, dt: float) -> Moved:
         """See `Following`."""
         alpha = 1.0 - math.exp(-2.0 * math.pi * self.cutoff_frequency * dt)
         target = last + alpha * (action - last)

@@ -1,16 +1,16 @@
 """Observations of the base."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.mdp import maths
-from ksim_cli.mdp.base import BaseTerm, base_body
+from ksim_cli.mdp.floating_base import BaseTerm, base_body
 from ksim_cli.mdp.sensors import add_frame_sensor, sensor_address
-from ksim_cli.mdp.term import Carry, Observation, resolved
+from ksim_cli.mdp.term import Carry, Latch, Observation, resolved
 from ksim_cli.registry import OBSERVATIONS
 from ksim_cli.rng import named_key
 from ksim_cli.types import Step
@@ -57,7 +57,7 @@ class BaseVector(BaseTerm, Observation):
     in_robot_frame: bool = True
 
     def turned(self, step: Step, world: jax.Array) -> jax.Array:
-        """A vector of the world's frame `[3]` in the frame asked for."""
+        """Vectors of the world's frame `[..., 3]` in the frame asked for."""
         if not self.in_robot_frame:
             return world
         return maths.unrotate(world, self.base.quaternion(step.view))
@@ -88,14 +88,14 @@ class BaseAngularVelocity(BaseVector):
 
 @dataclass(frozen=True, kw_only=True)
 class BaseAcceleration(BaseVector):
-    """Base of accelerations, from a sensor of the body's frame in the world."""
+    """Base of accelerations, from a sensor of the body's frame in the world.
 
+    Attributes:
+        kind: the sensor that tells it.
+    """
+
+    kind: ClassVar[str]
     sensor: int = resolved(0)
-
-    @property
-    def kind(self) -> str:
-        """The sensor that tells it."""
-        raise NotImplementedError
 
     def edit(self, spec: mujoco.MjSpec) -> None:
         """See `Term.edit`."""
@@ -118,10 +118,7 @@ class BaseAcceleration(BaseVector):
 class BaseLinearAcceleration(BaseAcceleration):
     """Acceleration of the base's origin, [x, y, z] m/s^2, gravity included as an IMU has it."""
 
-    @property
-    def kind(self) -> str:
-        """See `BaseAcceleration`."""
-        return "framelinacc"
+    kind: ClassVar[str] = "framelinacc"
 
 
 @OBSERVATIONS.register("base_angular_acceleration")
@@ -129,10 +126,7 @@ class BaseLinearAcceleration(BaseAcceleration):
 class BaseAngularAcceleration(BaseAcceleration):
     """Angular acceleration of the base, [x, y, z] rad/s^2."""
 
-    @property
-    def kind(self) -> str:
-        """See `BaseAcceleration`."""
-        return "frameangacc"
+    kind: ClassVar[str] = "frameangacc"
 
 
 @OBSERVATIONS.register("projected_gravity")
@@ -165,7 +159,7 @@ class ProjectedGravity(BaseTerm, Observation):
         low, high = self._lag_range()
         if high:
             share = jax.random.uniform(named_key(key, "lag"), minval=low, maxval=max(high, low))
-            carry |= {"lag": share, "last": jnp.zeros(3), "started": jnp.zeros((), bool)}
+            carry |= {"lag": share, "last": Latch.empty(3)}
         if self.tilt:
             carry["askew"] = jax.random.uniform(named_key(key, "tilt"), (2,), minval=-1.0)
         return carry or ()
@@ -178,9 +172,9 @@ class ProjectedGravity(BaseTerm, Observation):
             askew = maths.quaternion_from_euler(roll, pitch, jnp.zeros(()))
             gravity = maths.unrotate(gravity, askew)
         if self._lag_range()[1]:
-            last = jnp.where(carry["started"], carry["last"], gravity)
+            last = carry["last"].get(gravity)
             gravity = gravity + carry["lag"] * (last - gravity)
-            carry = {**carry, "last": gravity, "started": jnp.ones((), bool)}
+            carry = {**carry, "last": Latch.holding(gravity)}
         return gravity, carry
 
     def _lag_range(self) -> tuple[float, float]:

@@ -6,17 +6,22 @@ import jax
 import jax.numpy as jnp
 
 from ksim_cli.errors import UserError, listing, nearest
-from ksim_cli.mdp.term import Carry, Command, Scale
+from ksim_cli.mdp.level_schedules import Scale
+from ksim_cli.mdp.maths import uniform_between
+from ksim_cli.mdp.term import Carry, Command, Latch, Pose
 from ksim_cli.registry import COMMANDS
 from ksim_cli.rng import named_key
 from ksim_cli.types import Step
 
+Intervals = tuple[tuple[float, float], ...]
+"""[low, high] of every element of a command."""
 
-def commanded(step: Step, name: str, size: int | None = None) -> jax.Array:
+
+def commanded(step: Step | Pose, name: str, size: int | None = None) -> jax.Array:
     """The value of a command by name.
 
     Args:
-        step: the step.
+        step: the step, or the pose that a reset is given.
         name: the command's name.
         size: elements it must have; None: any.
 
@@ -35,10 +40,10 @@ def commanded(step: Step, name: str, size: int | None = None) -> jax.Array:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn(Command):
+class Sampled(Command):
     """Base of commands that are drawn at the start of an episode and now and then again.
 
-    The carry holds the value in force and whether there is one yet.
+    The carry holds the value in force.
 
     Attributes:
         switch_seconds: mean time between two draws, s (each control step draws anew with
@@ -59,13 +64,13 @@ class Drawn(Command):
             raise ValueError(f"zero_probability={self.zero_probability}: must be in [0, 1]")
 
     @property
-    def size(self) -> int:
-        """Elements of the value."""
+    def intervals(self) -> Intervals:
+        """[low, high] of every element of the value."""
         raise NotImplementedError
 
     def init(self, key: jax.Array) -> Carry:
         """See `Term.init`."""
-        return {"value": jnp.zeros(self.size), "started": jnp.zeros((), bool)}
+        return Latch.empty(len(self.intervals))
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Command`."""
@@ -75,48 +80,39 @@ class Drawn(Command):
         if self.zero_probability:
             zero = jax.random.bernoulli(named_key(key, "zero"), self.zero_probability)
             value = jnp.where(zero, 0.0, value)
-        anew = ~carry["started"]
+        anew = ~carry.is_set
         if self.switch_seconds is not None:
             probability = min(1.0, step.ctrl_dt / self.switch_seconds)
             anew |= jax.random.bernoulli(named_key(key, "switch"), probability)
-        value = jnp.where(anew, value, carry["value"])
-        return value, {"value": value, "started": jnp.ones((), bool)}
+        value = jnp.where(anew, value, carry.value)
+        return value, Latch.holding(value)
 
     def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """A new value, `[size]`."""
-        raise NotImplementedError
-
-
-def in_ranges(key: jax.Array, ranges: tuple[tuple[float, float], ...]) -> jax.Array:
-    """One uniform number in each range `[low, high]`."""
-    low, high = (jnp.array([r[i] for r in ranges]) for i in (0, 1))
-    return low + (high - low) * jax.random.uniform(key, (len(ranges),))
+        """A new value: every element uniform in its interval."""
+        low, high = jnp.array(self.intervals, float).T
+        return uniform_between(key, low, high, low.shape)
 
 
 @COMMANDS.register("float_vector")
 @dataclass(frozen=True, kw_only=True)
-class FloatVector(Drawn):
+class FloatVector(Sampled):
     """Numbers, each uniform in its range.
 
     Attributes:
         ranges: [low, high] of each number.
     """
 
-    ranges: tuple[tuple[float, float], ...]
+    ranges: Intervals
 
     @property
-    def size(self) -> int:
-        """See `Drawn`."""
-        return len(self.ranges)
-
-    def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Drawn`."""
-        return in_ranges(key, self.ranges)
+    def intervals(self) -> Intervals:
+        """See `Sampled`."""
+        return self.ranges
 
 
 @COMMANDS.register("int_vector")
 @dataclass(frozen=True, kw_only=True)
-class IntVector(Drawn):
+class IntVector(Sampled):
     """Whole numbers (as floats), each uniform in its range, both ends included.
 
     Attributes:
@@ -126,11 +122,11 @@ class IntVector(Drawn):
     ranges: tuple[tuple[int, int], ...]
 
     @property
-    def size(self) -> int:
-        """See `Drawn`."""
-        return len(self.ranges)
+    def intervals(self) -> Intervals:
+        """See `Sampled`."""
+        return self.ranges
 
     def draw(self, key: jax.Array, step: Step) -> jax.Array:
-        """See `Drawn`."""
-        low, high = (jnp.array([r[i] for r in self.ranges]) for i in (0, 1))
+        """See `Sampled`: an integer."""
+        low, high = jnp.array(self.ranges).T
         return jax.random.randint(key, low.shape, low, high + 1).astype(jnp.float32)

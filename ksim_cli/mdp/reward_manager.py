@@ -1,52 +1,64 @@
 """Rewards of a rollout, and how far its steps were from the commands."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from ksim_cli.mdp.mdp import Mdp
-from ksim_cli.mdp.term import Command
-from ksim_cli.rng import named_key
+from ksim_cli.errors import UserError
+from ksim_cli.mdp.manager import env_keys, select_envs
+from ksim_cli.mdp.term import Command, Reward
 from ksim_cli.types import Scores, Step, StepResult
 
 
-class Scorer:
-    """Scores steps that were taken, outside of the loop over time where that is possible.
+class RewardManager:
+    """The rewards of steps that were taken, outside of the loop over time where possible.
 
     Args:
-        mdp: the terms, bound.
+        terms: the rewards, bound.
+        commands: the commands, bound; the errors of those that have one are measured.
         num_envs: N.
         clip: lower and upper clip of the total reward, None where there is none.
     """
 
     def __init__(
-        self, mdp: Mdp, num_envs: int, clip: tuple[float | None, float | None] = (None, None)
+        self,
+        terms: Mapping[str, Reward],
+        commands: Mapping[str, Command],
+        num_envs: int,
+        clip: tuple[float | None, float | None] = (None, None),
     ) -> None:
-        self._rewards = mdp.rewards
+        self.terms = terms
         self._num_envs = num_envs
         self._clip = clip
         self.measured = {
-            name: term
-            for name, term in mdp.commands.items()
-            if type(term).error is not Command.error
+            name: term for name, term in commands.items() if type(term).error is not Command.error
         }
 
     def init(self) -> dict[str, Any]:
-        """The rewards' carries, each leaf with a leading axis of N."""
-        return {name: self._fresh(name) for name in self._rewards}
+        """name -> carry at the start of an episode, the same for all, leading axis N."""
+        return {name: self._fresh(name) for name in self.terms}
 
     def __call__(
-        self, carry: dict[str, Any], results: StepResult, learned: Any = {}
-    ) -> tuple[dict[str, Any], Scores]:
+        self, carry: Any, results: StepResult, learned: Mapping[str, jax.Array] | None = None
+    ) -> tuple[Any, Scores]:
         """Weighted rewards of `[T, N]` steps and the new carries.
 
         A reward with a carry is scanned over time, and its carry starts anew after each episode;
         so a trajectory gives the same rewards in one piece as in any cut of it.
+
+        Args:
+            carry: name -> carry of the rewards.
+            results: what the steps left.
+            learned: name -> `[T, N]` weighted rewards made elsewhere, which join the components.
+
+        Raises:
+            UserError: a learned reward has the name of a reward term.
         """
         components, carries, steps = {}, {}, results.steps
-        for name, term in self._rewards.items():
+        for name, term in self.terms.items():
             batched = jax.vmap(term)
             if not jax.tree.leaves(carry[name]):
                 values, _ = jax.vmap(batched, in_axes=(0, None))(steps, ())
@@ -57,7 +69,10 @@ class Scorer:
             if term.scale is not None:
                 values = term.scale(steps.level) * values
             components[name] = term.weight * values
-        components |= learned
+        for name, values in (learned or {}).items():
+            if name in components:
+                raise UserError(f"rewards.{name}: the algorithm adds a reward of that name itself")
+            components[name] = values
         total = sum(components.values(), start=jnp.zeros(results.terminated.shape))
         low, high = self._clip
         if low is not None or high is not None:
@@ -69,8 +84,8 @@ class Scorer:
         return carries, Scores(total=total, components=components, command_errors=errors)
 
     def _fresh(self, name: str) -> Any:
-        keys = jax.random.split(named_key(jax.random.key(0), name), self._num_envs)
-        return jax.vmap(self._rewards[name].init)(keys)
+        keys = env_keys(jax.random.key(0), self._num_envs, name)
+        return jax.vmap(self.terms[name].init)(keys)
 
 
 def _score_step(
@@ -78,13 +93,4 @@ def _score_step(
 ) -> tuple[Any, jax.Array]:
     steps, done = inputs
     values, carry = term(steps, carry)
-    return where(done, fresh, carry), values
-
-
-def where(mask: jax.Array, new: Any, old: Any) -> Any:
-    """Leaf by leaf: `new` in the environments of `mask` `[N]`, `old` elsewhere."""
-
-    def pick(a: jax.Array, b: jax.Array) -> jax.Array:
-        return jnp.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b)
-
-    return jax.tree.map(pick, new, old)
+    return select_envs(done, fresh, carry), values

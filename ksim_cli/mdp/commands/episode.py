@@ -2,31 +2,32 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from ksim_cli.mdp.base import BaseTerm
-from ksim_cli.mdp.commands.drawn import commanded
 from ksim_cli.mdp.commands.motion import BLUE, UPRIGHT
-from ksim_cli.mdp.term import Carry, Command
+from ksim_cli.mdp.commands.sampled import commanded
+from ksim_cli.mdp.floating_base import BaseTerm
+from ksim_cli.mdp.term import Carry, Command, Latch
 from ksim_cli.registry import COMMANDS
 from ksim_cli.types import Marker, Step
 
 
 @dataclass(frozen=True, kw_only=True)
 class Started(BaseTerm, Command):
-    """Base of commands that hold on to what was at the start of the episode."""
+    """Base of commands that hold on to what was at the start of the episode.
+
+    Attributes:
+        size: elements of the value.
+    """
+
+    size: ClassVar[int]
 
     def init(self, key: jax.Array) -> Carry:
         """See `Term.init`."""
-        value = jnp.zeros(self.size)
-        return {"value": value, "started": jnp.zeros((), bool)}
-
-    @property
-    def size(self) -> int:
-        """Elements of the value."""
-        raise NotImplementedError
+        return Latch.empty(self.size)
 
     def now(self, step: Step) -> jax.Array:
         """What is held on to, as it is now, `[size]`."""
@@ -34,8 +35,8 @@ class Started(BaseTerm, Command):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Command`."""
-        value = jnp.where(carry["started"], carry["value"], self.now(step))
-        return value, {"value": value, "started": jnp.ones((), bool)}
+        value = carry.get(self.now(step))
+        return value, Latch.holding(value)
 
 
 @COMMANDS.register("start_position")
@@ -43,10 +44,7 @@ class Started(BaseTerm, Command):
 class StartPosition(Started):
     """Where the base was when the episode began, [x, y, z] m."""
 
-    @property
-    def size(self) -> int:
-        """See `Started`."""
-        return 3
+    size: ClassVar[int] = 3
 
     def now(self, step: Step) -> jax.Array:
         """See `Started`."""
@@ -62,10 +60,7 @@ class StartPosition(Started):
 class StartQuaternion(Started):
     """How the base was turned when the episode began: a unit quaternion, w first."""
 
-    @property
-    def size(self) -> int:
-        """See `Started`."""
-        return 4
+    size: ClassVar[int] = 4
 
     def now(self, step: Step) -> jax.Array:
         """See `Started`."""

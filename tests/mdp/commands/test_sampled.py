@@ -7,7 +7,7 @@ import pytest
 
 from ksim_cli.errors import UserError
 from ksim_cli.mdp import register_terms
-from ksim_cli.mdp.commands import commanded
+from ksim_cli.mdp.commands.sampled import commanded
 from ksim_cli.mdp.term import Command
 from ksim_cli.registry import COMMANDS
 from tests.legged import bound, posed, step_of

@@ -1,0 +1,34 @@
+"""Disturbances of N environments."""
+
+from functools import reduce
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ksim_cli.mdp.manager import Manager
+from ksim_cli.mdp.term import Disturbance, Event
+from ksim_cli.types import Step
+
+
+class EventManager(Manager[Event]):
+    """The events: their effects add up."""
+
+    kind = "events"
+
+    def __call__(
+        self, steps: Step, carry: dict[str, Any], key: jax.Array
+    ) -> tuple[Disturbance, dict[str, Any]]:
+        """The sum of what all events do, with a leading axis of N, and the new carries."""
+        effects, carries = [], {}
+        for name, term in self.terms.items():
+            effect, carries[name] = jax.vmap(term)(steps, carry[name], self.keys(key, name))
+            effects.append(effect)
+        velocity = _total([effect.velocity for effect in effects])
+        return Disturbance(velocity, _total([effect.force for effect in effects])), carries
+
+
+def _total(parts: list[jax.Array | None]) -> jax.Array | None:
+    """The sum of what is there; None where nothing is."""
+    there = [part for part in parts if part is not None]
+    return reduce(jnp.add, there) if there else None
