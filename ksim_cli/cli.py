@@ -3,6 +3,8 @@
 import sys
 
 from ksim_cli import __version__
+from ksim_cli.config import help as texts
+from ksim_cli.config.options import list_options
 from ksim_cli.errors import UserError, listing, nearest
 
 
@@ -19,8 +21,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    from ksim_cli.config import help as texts
-
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(texts.main_help())
         return 0 if arguments else 2
@@ -44,9 +44,6 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _list(names: list[str]) -> int:
-    from ksim_cli.config import help as texts
-    from ksim_cli.config.options import list_options
-
     if "-h" in names or "--help" in names:
         print(
             "ksim list [NAME ...]: the options of every group, or of some; with a NAME also the"

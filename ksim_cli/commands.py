@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ksim_cli import registry
 from ksim_cli.config.compose import Start, is_sweep, launch, to_run_config
 from ksim_cli.config.overrides import CommandLine
 from ksim_cli.config.report import JobFailedError
@@ -53,7 +54,7 @@ def list_types(names: list[str]) -> str:
         names: sections; one that has no types is passed over. A task's own types are not among
             them, since no task is imported.
     """
-    from ksim_cli import mdp, models, registry, rl
+    from ksim_cli import mdp, models, rl
 
     mdp.register_terms()
     models.register_models()

@@ -38,7 +38,7 @@ from ksim_cli.models.policy import (
     Variables,
 )
 from ksim_cli.paths import project_roots
-from ksim_cli.physics.joints import joint_metadata
+from ksim_cli.physics.joint_metadata import joint_metadata
 from ksim_cli.physics.model import load_spec
 from ksim_cli.registry import TASKS, Registry
 

@@ -1,13 +1,12 @@
 """A task bound to its model: what every set of environments shares, and the policy."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
 
-from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import Limits, TaskEnv
 from ksim_cli.errors import UserError
 from ksim_cli.mdp.actuation import Timing
@@ -20,10 +19,11 @@ from ksim_cli.models.policy import (
     PPOVariables,
     Variables,
 )
-from ksim_cli.physics.engine import EngineSpec, make_engine
-from ksim_cli.physics.joints import apply_metadata
+from ksim_cli.physics.engine import EngineSpec
+from ksim_cli.physics.engines import make_engine
+from ksim_cli.physics.joint_metadata import apply_metadata
 from ksim_cli.physics.model import compile_model
-from ksim_cli.physics.randomized import randomized_models
+from ksim_cli.physics.model_variants import randomized_models
 from ksim_cli.task import Task
 
 
@@ -156,13 +156,3 @@ class TaskModel:
         limits = [bound for bound in bounds if bound is not None]
         seconds = min(limits, default=self.task.config.eval_length_seconds)
         return math.ceil(seconds / self.task.config.ctrl_dt - 1e-6)
-
-
-def make_task(config: RunConfig, load: Callable[[str], type[Task]]) -> Task:
-    """The task a config names.
-
-    Args:
-        config: the run's configuration.
-        load: finds a task's class by its registered name.
-    """
-    return load(config.task.type)(config)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ksim_cli.config.components import COMPONENTS
-from ksim_cli.config.keys import refusal
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
+from ksim_cli.option import refusal
 from ksim_cli.registry import make
 
 

@@ -19,7 +19,7 @@ from ksim_cli.mdp.term import (
     disturbed,
     resolved,
 )
-from ksim_cli.physics.joints import drives_joint, spec_joints
+from ksim_cli.physics.joint_metadata import drives_joint, spec_joints
 from ksim_cli.physics.model import home_pose
 from ksim_cli.physics.names import joint_addresses, match_names
 from ksim_cli.registry import ACTUATORS

@@ -14,7 +14,7 @@ import jax
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console, open_console
-from ksim_cli.physics.engine import resolve_engine
+from ksim_cli.physics.engines import resolve_engine
 from ksim_cli.rl.ppo import TrainState
 from ksim_cli.run.compile import Compiled, compile_training
 from ksim_cli.run.memory import available, explained, refuse_too_large
@@ -79,7 +79,7 @@ class Bench:
 
     def round(self) -> Rates:
         """Runs every part once; the run goes on by two dispatches and a rollout."""
-        bare = self._engine.bare(self._state.env.physics, self._substeps)
+        bare = self._engine.physics_only_runner(self._state.env.physics, self._substeps)
         (state, rollout), acting = _timed(self._act, self._state, self._key)
         (self._state, *_), learning = _timed(self._learn, state, rollout, self._key)
         torques = jax.block_until_ready(rollout.results.steps.view.ctrl)

@@ -18,13 +18,14 @@ from ksim_cli.errors import UserError
 from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.console import Console
 from ksim_cli.io.runs import RunFolder, find_checkpoint
+from ksim_cli.load_task import make_task
 from ksim_cli.models.policy import Variables
 from ksim_cli.physics.engine import Engine
 from ksim_cli.rl.ppo import PPO, Setup
 from ksim_cli.rl.rollout import Actor, RandomAgent, ZeroAgent
 from ksim_cli.run.devices import choose_mesh
 from ksim_cli.run.seeds import each_seed, variables_of
-from ksim_cli.task_model import TaskModel, make_task
+from ksim_cli.task_model import TaskModel
 
 VERSIONED = ("jax", "mujoco", "mujoco-mjx", "flax", "optax", "orbax-checkpoint", "numpy")
 RUNS = Path("runs")
@@ -63,7 +64,7 @@ class Trainer:
 
 def make_task_model(config: RunConfig) -> TaskModel:
     """The task a config names, with its model compiled and its terms bound."""
-    return TaskModel(make_task(config, registry.load_task))
+    return TaskModel(make_task(config))
 
 
 def make_trainer(config: RunConfig, recorded: Collection[str] = ()) -> Trainer:

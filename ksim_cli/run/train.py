@@ -17,7 +17,7 @@ from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.console import Console, open_console, silent_console
 from ksim_cli.io.runs import RunFolder, find_run, write_json
 from ksim_cli.models.policy import Variables
-from ksim_cli.physics.engine import resolve_engine
+from ksim_cli.physics.engines import resolve_engine
 from ksim_cli.rl.ppo import TrainState
 from ksim_cli.run import hosts
 from ksim_cli.run.compile import Compiled, compile_training

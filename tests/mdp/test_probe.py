@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import pytest
 
 from ksim_cli.errors import UserError
+from ksim_cli.load_task import load_task
 from ksim_cli.mdp.probe import fields_needed, fields_scored, observation_layout
 from ksim_cli.mdp.term import Event, Observation, Reward, Termination
-from ksim_cli.registry import load_task
 from ksim_cli.task_model import TaskModel
 from tests.helpers import tiny_cartpole
 

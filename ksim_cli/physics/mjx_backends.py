@@ -1,4 +1,4 @@
-"""What differs between the two implementations of MJX: models, data, and what may overflow.
+"""The two implementations of MJX: where their models, their data and their buffers differ.
 
 MuJoCo Warp runs on NVIDIA GPUs, and slowly on the CPU. It steps the environments of a device in one
 call that JAX takes as it is. That works under `jit` (buffers donated or not), `scan` and `cond`,
@@ -19,7 +19,7 @@ import mujoco
 import numpy as np
 
 from ksim_cli.errors import UserError
-from ksim_cli.physics.engine import EngineSpec, on_nvidia
+from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.mjx_import import mjx, mjx_warp
 from ksim_cli.physics.warp_sizes import BufferSizes, buffer_sizes
 
@@ -28,7 +28,7 @@ PUBLIC = frozenset(f.name for f in mjx.Data.fields()) - {"_impl"}
 """Fields of `mjx.Data` that both implementations have."""
 
 
-class Impl(Protocol):
+class MjxBackend(Protocol):
     """An implementation of MJX, for one model and N environments.
 
     `packed` is the `mjx.Data` of one or all environments as the engine keeps it between steps:
@@ -41,7 +41,7 @@ class Impl(Protocol):
     buffer_sizes: Mapping[str, int]
 
     def put(self, models: Sequence[mujoco.MjModel]) -> list[Any]:
-        """Variants of the model on the device; the first one's structure stands for all.
+        """ModelVariants of the model on the device; the first one's structure stands for all.
 
         Raises:
             UserError: they differ in what this implementation has only once.
@@ -81,7 +81,7 @@ class Impl(Protocol):
         ...
 
 
-class JaxImpl:
+class JaxBackend:
     """`impl=jax`: runs everywhere; its arrays hold every contact that a model can have.
 
     Between steps only the fields that a step or the view reads are kept; contacts, constraints and
@@ -95,38 +95,38 @@ class JaxImpl:
         self._kept = sorted(name for name in spec.viewed() if name not in PUBLIC)
 
     def put(self, models: Sequence[mujoco.MjModel]) -> list[Any]:
-        """See `Impl.put`."""
+        """See `MjxBackend.put`."""
         return [mjx.put_model(model, _here(), impl="jax") for model in models]
 
     def batched(self, path: Any, values: Sequence[Any]) -> bool:
-        """See `Impl.batched`."""
+        """See `MjxBackend.batched`."""
         del path
         return _differ(values)
 
     def packed(self) -> Any:
-        """See `Impl.packed`."""
+        """See `MjxBackend.packed`."""
         return self.pack(self._one)
 
     def pack(self, data: Any) -> Any:
-        """See `Impl.pack`."""
+        """See `MjxBackend.pack`."""
         return _packed(data, self._kept)
 
     def unpack(self, packed: Any) -> Any:
-        """See `Impl.unpack`."""
+        """See `MjxBackend.unpack`."""
         n = packed.qpos.shape[0]
         rest = jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), self._one._impl)
         return packed.replace(_impl=rest.replace(**packed._impl))
 
     def field(self, packed: Any, name: str) -> jax.Array:
-        """See `Impl.field`."""
+        """See `MjxBackend.field`."""
         return _field(packed, name)
 
     def overflows(self, packed: Any) -> jax.Array:
-        """See `Impl.overflows`."""
+        """See `MjxBackend.overflows`."""
         return jnp.zeros(packed.qpos.shape[0], bool)
 
 
-class WarpImpl:
+class WarpBackend:
     """`impl=warp`: MuJoCo Warp.
 
     Between steps only the fields that a step or the view reads are kept; contacts and constraints
@@ -164,7 +164,7 @@ class WarpImpl:
         self._kept = sorted(viewed | {"overflow"})
 
     def put(self, models: Sequence[mujoco.MjModel]) -> list[Any]:
-        """See `Impl.put`."""
+        """See `MjxBackend.put`."""
         put = [self._put(model) for model in models]
         # Read by sleeping alone, which an engine that forgets what slept does not do.
         same = {"_impl.dof_length": put[0]._impl.dof_length}
@@ -182,7 +182,7 @@ class WarpImpl:
         return put.tree_replace({"opt._impl.warn_overflow": 0})  # it prints, for each environment
 
     def batched(self, path: Any, values: Sequence[Any]) -> bool:
-        """See `Impl.batched`."""
+        """See `MjxBackend.batched`."""
         if not _differ(values):
             return False
         name = "__".join(part.name for part in path if part.name != "_impl")
@@ -192,24 +192,24 @@ class WarpImpl:
         return bool(can)  # None: MuJoCo Warp does not read it
 
     def packed(self) -> Any:
-        """See `Impl.packed`."""
+        """See `MjxBackend.packed`."""
         return self.pack(self._one)
 
     def pack(self, data: Any) -> Any:
-        """See `Impl.pack`."""
+        """See `MjxBackend.pack`."""
         return _packed(data, self._kept)
 
     def unpack(self, packed: Any) -> Any:
-        """See `Impl.unpack`; the bits of `overflow` begin anew."""
+        """See `MjxBackend.unpack`; the bits of `overflow` begin anew."""
         kept = {name: value for name, value in packed._impl.items() if name != "overflow"}
         return packed.replace(_impl=self._all(self._one._impl).replace(**kept))
 
     def field(self, packed: Any, name: str) -> jax.Array:
-        """See `Impl.field`."""
+        """See `MjxBackend.field`."""
         return _field(packed, name)
 
     def overflows(self, packed: Any) -> jax.Array:
-        """See `Impl.overflows`; all environments overflow together where the contacts do."""
+        """See `MjxBackend.overflows`; all environments overflow together where the contacts do."""
         return packed._impl["overflow"] & self._lost != 0
 
     def _all(self, one: Any) -> Any:
@@ -226,9 +226,26 @@ class WarpImpl:
         return one.replace(**changed)
 
 
-def make_impl(name: str, spec: EngineSpec) -> Impl:
+def on_nvidia() -> bool:
+    """True where JAX computes on an NVIDIA GPU."""
+    if jax.default_backend() != "gpu":
+        return False
+    try:
+        return bool(jax.devices("cuda"))
+    except RuntimeError:  # no such platform: a GPU of another make
+        return False
+
+
+def choose_backend(impl: str) -> str:
+    """`engine.impl` with `auto` resolved: `warp` on NVIDIA where it is installed, else `jax`."""
+    if impl != "auto":
+        return impl
+    return "warp" if on_nvidia() and mjx_warp.WARP_INSTALLED else "jax"
+
+
+def make_backend(name: str, spec: EngineSpec) -> MjxBackend:
     """The implementation of that name, `jax` or `warp`."""
-    return WarpImpl(spec) if name == "warp" else JaxImpl(spec)
+    return WarpBackend(spec) if name == "warp" else JaxBackend(spec)
 
 
 def _packed(data: Any, kept: Sequence[str]) -> Any:

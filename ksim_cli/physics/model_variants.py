@@ -31,7 +31,7 @@ class ModelEdit(Protocol):
 
 
 @dataclass(frozen=True)
-class Variants:
+class ModelVariants:
     """Randomised models, and which environment runs on which.
 
     Attributes:
@@ -63,8 +63,8 @@ class Variants:
 
 def randomized_models(
     model: mujoco.MjModel, randomizers: Mapping[str, ModelEdit], num_envs: int, seed: int
-) -> Variants:
-    """Variants of `model`, each edited by all randomizers in order, from the nominal values.
+) -> ModelVariants:
+    """ModelVariants of `model`, each edited by all randomizers in order, from the nominal values.
 
     Derived constants are recomputed by `mj_setConst`. The same seed gives the same variants, and
     each randomizer draws from a stream of its own.
@@ -89,7 +89,7 @@ def randomized_models(
             mujoco.mj_setConst(variant, mujoco.MjData(variant))
             _restore_frames(variant, model)
             variants.append(variant)
-    return Variants(models=variants, num_startup=num_startup, num_reset=num_reset)
+    return ModelVariants(models=variants, num_startup=num_startup, num_reset=num_reset)
 
 
 def _restore_frames(variant: mujoco.MjModel, model: mujoco.MjModel) -> None:
