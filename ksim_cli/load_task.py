@@ -18,7 +18,13 @@ _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 def make_task(config: RunConfig) -> Task:
-    """The task that a config names."""
+    """The task that a config names; what it extends is imported too, for the terms it registers.
+
+    Raises:
+        UserError: see `load_task`.
+    """
+    for name in config.task.extends:
+        _import(name)
     return load_task(config.task.type)(config)
 
 
@@ -32,24 +38,30 @@ def load_task(name: str) -> Any:
     Raises:
         UserError: no such task, or its file does not register it.
     """
-    if not _NAME.fullmatch(name):
-        raise UserError(
-            f"task.type={name}: cannot be a task. It is the name of a file in tasks/, without"
-            " .py: letters, digits and _"
-        )
-    own, file = project_root(), None
-    if own is not None and (own / "tasks").is_dir():
-        _user_package(own / "tasks")
-        file = task_file(own, name)
-    if file is not None:
-        importlib.import_module(f"tasks.{name}")
-    elif (file := task_file(builtin_root(), name)) is not None:
-        importlib.import_module(f"ksim_cli.tasks.{name}")
+    file = _import(name)
     if file is not None and name not in TASKS.names():
         raise UserError(
             f"{file}: registers no task '{name}'. Put @TASKS.register(\"{name}\") above its class"
         )
     return TASKS.get(name, "task.type")
+
+
+def _import(name: str) -> Path | None:
+    """Imports the file of a task, the user's or the built-in one; None where there is none."""
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"task.type={name}: cannot be a task. It is the name of a file in tasks/, without"
+            " .py: letters, digits and _"
+        )
+    own = project_root()
+    if own is not None and (own / "tasks").is_dir():
+        _user_package(own / "tasks")
+        if (file := task_file(own, name)) is not None:
+            importlib.import_module(f"tasks.{name}")
+            return file
+    if (file := task_file(builtin_root(), name)) is not None:
+        importlib.import_module(f"ksim_cli.tasks.{name}")
+    return file
 
 
 def _user_package(folder: Path) -> None:

@@ -7,6 +7,7 @@ beside it (`algo=ppo`), not inherited.
 
 import inspect
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +64,11 @@ class Task:
     def get_mujoco_model(self) -> mujoco.MjSpec:
         """The model, not yet compiled, so that terms can add sensors and actuators to it.
 
-        Default: the MJCF file `task.model`, relative to the folder of the task's class; without
-        it `<folder>/<name of the task>.xml`. A task without a class of its own has its MJCF in
-        `tasks/` or `tasks/<name of the task>/`, the user's first.
+        Default: the MJCF file `task.model`, without it `<name of the task>.xml`. It is looked for
+        beside the task's class and in `tasks/` and `tasks/<name of the task>/`, the user's first;
+        then beside those that its class and its YAML extend.
         """
-        task = self.config.task
-        if type(self) is not Task:
-            folder = Path(inspect.getfile(type(self))).parent
-            return load_spec(folder / (task.model or f"{task.type}.xml"))
-        folders = [root / "tasks" / part for root in project_roots() for part in (task.name, "")]
-        files = [folder / (task.model or f"{task.name}.xml") for folder in folders]
+        files = _model_files(self)
         return load_spec(next((file for file in files if file.is_file()), files[0]))
 
     def get_mujoco_model_metadata(self, spec: mujoco.MjSpec) -> dict[str, JointMetadata]:
@@ -179,6 +175,24 @@ class Task:
         the answer's `carry` what it remembers after it.
         """
         return policy.ppo_variables(variables, obs, action, carry)
+
+
+def _model_files(task: Task) -> list[Path]:
+    """Places of a task's MJCF, the nearest first."""
+    section = task.config.task
+    names = [section.name, *section.extends]
+    # Options that say nothing of a class inherit it: what is theirs stands before what is its.
+    nearer = names.index(section.type) if section.type in names else 0
+    classes = [cls for cls in type(task).__mro__ if issubclass(cls, Task) and cls is not Task]
+    beside = [
+        (Path(inspect.getfile(cls)).parent, TASKS.find_name(cls) or section.type) for cls in classes
+    ]
+    places = [
+        [(root / "tasks" / part, name) for root in project_roots() for part in (name, "")]
+        for name in names
+    ]
+    near = [*chain(*places[:nearer]), *beside, *chain(*places[nearer:])]
+    return [folder / (section.model or f"{name}.xml") for folder, name in near]
 
 
 def build_terms(kind: Registry[Any], section: Mapping[str, Any], where: str) -> dict[str, Any]:

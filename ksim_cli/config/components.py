@@ -18,6 +18,7 @@ class TaskConfig:
     """`task.*`: which registered task, on which model."""
 
     name: str = option("", "the chosen option of the group `task`; filled in by ksim")
+    extends: list[str] = option([], "tasks its YAML extends, nearest first; filled in by ksim")
     type: str = option("", "registered task class; empty: the one named like the option, or `task`")
     model: str = option(
         "", "MJCF file, relative to the task's folder; empty: the task's own choice"

@@ -223,8 +223,8 @@ def _check_field(section: str, field: str, value: str) -> None:
             f"{nearest(f'{section}.{field}', [f'{section}.{name}' for name in fields])}"
             f"\n  {section}: {', '.join(sorted(fields))}"
         )
-    if (section, field) == ("task", "name"):
-        raise UserError(f"task.name={value}: is filled in by ksim. Choose a task with task={value}")
+    if section == "task" and field in ("name", "extends"):
+        raise UserError(f"task.{field}={value}: is filled in by ksim. Choose a task with task=NAME")
 
 
 def _known(key: str) -> bool:
