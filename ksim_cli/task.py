@@ -6,6 +6,7 @@ beside it (`algo=ppo`), not inherited.
 """
 
 import inspect
+import re
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
@@ -28,6 +29,7 @@ from ksim_cli.mdp.term import (
     Randomizer,
     Reset,
     Reward,
+    Term,
     Termination,
 )
 from ksim_cli.models.policy import (
@@ -61,8 +63,12 @@ class Task:
 
     # The environment.
 
-    def get_mujoco_model(self) -> mujoco.MjSpec:
-        """The model, not yet compiled, so that terms can add sensors and actuators to it.
+    def get_mujoco_model(self) -> Any:
+        """The model as an `MjSpec`, not yet compiled, so that terms can add to it.
+
+        An override may return an `MjModel` instead, which is taken as it is: its own motors are
+        driven, and nothing can be added (`engine=mujoco`, unless an engine is typed); or an
+        `mjx.Data` of the model below, whose `qpos` is the home pose then (`engine=mjx`).
 
         Default: the MJCF file `task.model`, without it `<name of the task>.xml`. It is looked for
         beside the task's class and in `tasks/` and `tasks/<name of the task>/`, the user's first;
@@ -175,6 +181,48 @@ class Task:
         the answer's `carry` what it remembers after it.
         """
         return policy.ppo_variables(variables, obs, action, carry)
+
+
+GETTERS = {
+    "actuators": "get_actuators",
+    "observations": "get_observations",
+    "commands": "get_commands",
+    "terminations": "get_terminations",
+    "resets": "get_resets",
+    "events": "get_events",
+    "rewards": "get_rewards",
+    "randomization": "get_physics_randomizers",
+}
+"""Kind of term -> the method of a task that gives them."""
+
+
+def by_name(given: Any, getter: str) -> dict[str, Any]:
+    """name -> term of what a task's method gave: a mapping, a list, or a single term.
+
+    In a list each is named like its class in snake_case, the second of a name `name_2`.
+
+    Args:
+        given: what it gave.
+        getter: the method's name, for the message.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if isinstance(given, Mapping):
+        return {str(name): term for name, term in given.items()}
+    terms = [given] if isinstance(given, Term) else given
+    if not isinstance(terms, list | tuple) or not all(isinstance(term, Term) for term in terms):
+        raise UserError(
+            f"{getter}: returned an object of type {type(given).__name__}. Return a dict"
+            " name -> term, a list of terms, or one term"
+        )
+    named: dict[str, Any] = {}
+    for term in terms:
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(term).__name__)
+        name = name.lower()
+        count = sum(type(other) is type(term) for other in named.values())
+        named[f"{name}_{count + 1}" if count else name] = term
+    return named
 
 
 def _model_files(task: Task) -> list[Path]:

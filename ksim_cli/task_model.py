@@ -1,12 +1,16 @@
 """A task bound to its model: what every set of environments shares, and the policy."""
 
+import dataclasses
 import math
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
 
+from ksim_cli.config.schema import RunConfig
+from ksim_cli.config.validate import time_steps
 from ksim_cli.env import Limits, TaskEnv
 from ksim_cli.errors import UserError
 from ksim_cli.mdp.actuation import Timing
@@ -22,9 +26,9 @@ from ksim_cli.models.policy import (
 from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.engines import make_engine
 from ksim_cli.physics.joint_metadata import apply_metadata
-from ksim_cli.physics.model import compile_model
+from ksim_cli.physics.model import compile_model, editable
 from ksim_cli.physics.model_variants import randomized_models
-from ksim_cli.task import Task
+from ksim_cli.task import GETTERS, Task, by_name
 
 
 class TaskAgent:
@@ -65,30 +69,30 @@ class TaskModel:
 
     Args:
         task: the task.
+
+    Attributes:
+        config: the run's, with the engine that a compiled model means where none was asked for.
     """
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        config = task.config
-        spec = task.get_mujoco_model()
+        given = task.get_mujoco_model()
+        spec, engine = editable(given, partial(Task.get_mujoco_model, task))
+        self.config = config = _with_engine(task.config, engine)
         metadata = task.get_mujoco_model_metadata(spec)
         apply_metadata(spec, metadata)
         terms = Mdp(
             curriculum=task.get_curriculum(),
-            actuators=task.get_actuators(),
-            observations=task.get_observations(),
-            rewards=task.get_rewards(),
-            terminations=task.get_terminations(),
-            resets=task.get_resets(),
-            commands=task.get_commands(),
-            events=task.get_events(),
-            randomization=task.get_physics_randomizers(),
+            **{kind: by_name(getattr(task, getter)(), getter) for kind, getter in GETTERS.items()},
         ).edit(spec, metadata)
         self.model = compile_model(spec, config)
         self.mdp = terms.bind(self.model)
         if not self.mdp.actuators:
             raise UserError("actuators: none; a task needs at least one. Try actuators=torque")
-        substeps = round(config.ctrl_dt / config.dt)
+        dt = float(self.model.opt.timestep)
+        if complaints := [*time_steps(config, dt)]:
+            raise UserError("\n  ".join(complaints))
+        substeps = round(config.ctrl_dt / dt)
         update_dt = config.engine.actuator_update_dt
         self.timing = Timing(
             ctrl_dt=config.ctrl_dt,
@@ -114,7 +118,7 @@ class TaskModel:
             recorded: fields of the view that results hold besides those that rewards read.
             num_seeds: how many times they are there on a device, by an outer `vmap`.
         """
-        config = self.task.config
+        config = self.config
         limits = Limits(
             action_clip=config.action_clip_max,
             reward_clip=(config.reward_clip_min, config.reward_clip_max),
@@ -156,3 +160,10 @@ class TaskModel:
         limits = [bound for bound in bounds if bound is not None]
         seconds = min(limits, default=self.task.config.eval_length_seconds)
         return math.ceil(seconds / self.task.config.ctrl_dt - 1e-6)
+
+
+def _with_engine(config: RunConfig, engine: str) -> RunConfig:
+    """The config with `engine=auto` replaced by the engine that a model means; empty: none."""
+    if not engine or config.engine.type != "auto" or config.engine.impl == "warp":
+        return config
+    return dataclasses.replace(config, engine=dataclasses.replace(config.engine, type=engine))

@@ -21,7 +21,7 @@ from ksim_cli.mdp.term import (
 )
 from ksim_cli.physics.joint_metadata import drives_joint, spec_joints
 from ksim_cli.physics.model import home_pose
-from ksim_cli.physics.names import joint_addresses, match_names
+from ksim_cli.physics.names import joint_actuators, joint_addresses, match_names
 from ksim_cli.registry import ACTUATORS
 
 PerJoint = float | dict[str, float]
@@ -75,7 +75,8 @@ class Actuator(Term):
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
         qpos, dof = joint_addresses(model, self.joints)
-        ctrl = tuple(int(model.actuator(joint).id) for joint in self.joints)
+        pulling = joint_actuators(model)
+        ctrl = tuple(pulling[int(model.joint(joint).id)][0] for joint in self.joints)
         home = tuple(float(x) for x in home_pose(model)[list(qpos)])
         return replace(self, qpos_addresses=qpos, dof_addresses=dof, ctrl_addresses=ctrl, home=home)
 

@@ -87,15 +87,15 @@ def randomized_models(
                 draw = startup if randomize.mode == "startup" else reset
                 randomize(variant, np.random.default_rng([seed, draw, *name.encode()]))
             mujoco.mj_setConst(variant, mujoco.MjData(variant))
-            _restore_frames(variant, model)
+            restore_frames(variant, model)
             variants.append(variant)
     return ModelVariants(models=variants, num_startup=num_startup, num_reset=num_reset)
 
 
-def _restore_frames(variant: mujoco.MjModel, model: mujoco.MjModel) -> None:
-    """Says again of frames that were not moved that they coincide.
+def restore_frames(variant: mujoco.MjModel, model: mujoco.MjModel) -> None:
+    """Restore the `*_sameframe` flags of frames that were not moved; `mj_setConst` clears them.
 
-    `mj_setConst` forgets it of all of them, and the kinematics cost more where it is not said.
+    The kinematics cost more without them.
     """
     for kind, place in (("body", "i"), ("site", ""), ("geom", "")):
         unmoved = np.ones(getattr(model, f"n{kind}"), bool)

@@ -74,8 +74,8 @@ def make_trainer(config: RunConfig, recorded: Collection[str] = ()) -> Trainer:
         config: the run's.
         recorded: fields of the view that results hold besides those that rewards read.
     """
-    mesh = choose_mesh(config)
     task_model = make_task_model(config)
+    mesh = choose_mesh(task_model.config)
     algorithm = registry.ALGORITHMS.build(config.algo, "algo")
     task = task_model.task
 
