@@ -6,6 +6,7 @@ from ksim_cli import __version__
 from ksim_cli.config import help as texts
 from ksim_cli.config.options import list_options
 from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.registry import KINDS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,7 +59,7 @@ def _list(names: list[str]) -> int:
     text = texts.list_text([name for name in names if name not in texts.TERMS_ONLY])
     if not names or any(name in list_options() for name in names):
         print(text)
-    if any(name in texts.TYPED for name in names):
+    if any(name in KINDS for name in names):
         from ksim_cli.commands import list_types
 
         print(list_types(names), end="")

@@ -18,16 +18,22 @@ from ksim_cli.option import refusal
 
 T = TypeVar("T")
 
+KINDS: dict[str, "Registry[Any]"] = {}
+"""Section of the configuration or name of a part of terms -> the types that may stand there."""
+
 
 class Registry(Generic[T]):
     """The components of one kind: name -> class.
 
     Args:
         kind: what one entry is called in messages, e.g. `reward`.
+        section: where `ksim list` shows its types, e.g. `rewards`; empty: nowhere.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, section: str = "") -> None:
         self.kind = kind
+        if section:
+            KINDS[section] = self
         self._entries: dict[str, type[T] | str] = {}  # a module that registers it, or the class
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
@@ -290,19 +296,19 @@ def _origin(cls: type) -> tuple[str, str]:
 
 
 TASKS: Registry[Any] = Registry("task")
-OBSERVATIONS: Registry[Any] = Registry("observation")
-REWARDS: Registry[Any] = Registry("reward")
-TERMINATIONS: Registry[Any] = Registry("termination")
-RESETS: Registry[Any] = Registry("reset")
-NOISES: Registry[Any] = Registry("noise")
-SCALES: Registry[Any] = Registry("scale")
-FILTERS: Registry[Any] = Registry("action filter")
-COMMANDS: Registry[Any] = Registry("command")
-EVENTS: Registry[Any] = Registry("event")
-RANDOMIZERS: Registry[Any] = Registry("randomizer")
-CURRICULA: Registry[Any] = Registry("curriculum")
-ACTUATORS: Registry[Any] = Registry("actuator")
-MODELS: Registry[Any] = Registry("model")
-OPTIMIZERS: Registry[Any] = Registry("optimizer")
-ALGORITHMS: Registry[Any] = Registry("algorithm")
+OBSERVATIONS: Registry[Any] = Registry("observation", "observations")
+REWARDS: Registry[Any] = Registry("reward", "rewards")
+TERMINATIONS: Registry[Any] = Registry("termination", "terminations")
+RESETS: Registry[Any] = Registry("reset", "resets")
+NOISES: Registry[Any] = Registry("noise", "noise")
+SCALES: Registry[Any] = Registry("scale", "scales")
+FILTERS: Registry[Any] = Registry("action filter", "filters")
+COMMANDS: Registry[Any] = Registry("command", "commands")
+EVENTS: Registry[Any] = Registry("event", "events")
+RANDOMIZERS: Registry[Any] = Registry("randomizer", "randomization")
+CURRICULA: Registry[Any] = Registry("curriculum", "curriculum")
+ACTUATORS: Registry[Any] = Registry("actuator", "actuators")
+MODELS: Registry[Any] = Registry("model", "model")
+OPTIMIZERS: Registry[Any] = Registry("optimizer", "optimizer")
+ALGORITHMS: Registry[Any] = Registry("algorithm", "algo")
 ENGINES: Registry[Any] = Registry("engine")

@@ -120,7 +120,7 @@ class Task:
         return build_terms(registry.REWARDS, self.config.rewards, "rewards")
 
     def get_curriculum(self) -> Curriculum:
-        """What moves the level. Default: the config's `curriculum`."""
+        """Curriculum, which moves the level. Default: the config's `curriculum`."""
         return registry.CURRICULA.build(self.config.curriculum, "curriculum")
 
     def get_physics_randomizers(self) -> dict[str, Randomizer]:

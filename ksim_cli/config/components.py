@@ -20,9 +20,7 @@ class TaskConfig:
     name: str = option("", "the chosen option of the group `task`; filled in by ksim")
     extends: list[str] = option([], "tasks its YAML extends, nearest first; filled in by ksim")
     type: str = option("", "registered task class; empty: the one named like the option, or `task`")
-    model: str = option(
-        "", "MJCF file, relative to the task's folder; empty: the task's own choice"
-    )
+    model: str = option("", "MJCF file, relative to the task's folder; empty: the task's choice")
 
 
 @dataclass(frozen=True)
@@ -94,9 +92,7 @@ class PPOConfig:
         0.2, "clip of the probability ratio, and of the value if clipped", gt=0
     )
     value_loss_coef: float = option(0.5, "weight of the value loss", ge=0)
-    use_clipped_value_loss: bool = option(
-        True, "clip the change of the value as the ratio is clipped"
-    )
+    use_clipped_value_loss: bool = option(True, "clip the value's change as the ratio is clipped")
     entropy_coef: float = option(0.0, "weight of the entropy bonus", ge=0)
     kl_coef: float = option(0.0, "weight of the KL penalty between old and new policy", ge=0)
     adaptive_kl: bool = option(False, "steer kl_coef so that the KL stays near desired_kl")
@@ -105,9 +101,7 @@ class PPOConfig:
     gamma: float = option(0.99, "discount per control step", ge=0, le=1)
     lam: float = option(0.95, "GAE: 1 is low bias and high variance, 0 the reverse", ge=0, le=1)
     normalize_advantages: bool = option(True, "zero mean and unit variance over each minibatch")
-    monte_carlo_returns: bool = option(
-        False, "value targets are discounted returns instead of GAE's"
-    )
+    monte_carlo_returns: bool = option(False, "value targets are discounted returns, not GAE's")
     normalize_returns: bool = option(True, "divide rewards by the running std of their return")
 
 
@@ -128,7 +122,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class ActorCriticConfig:
-    """What `model.*` holds whichever network is chosen."""
+    """Keys of `model.*` that every network has."""
 
     type: str = option("", "registered model")
     hidden_size: int = option(64, "width of each hidden layer", ge=1)

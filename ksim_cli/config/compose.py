@@ -40,7 +40,7 @@ _SCHEMAS = "schema"
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """Where the composition starts.
+    """Start of the composition.
 
     Attributes:
         line: the command line, perhaps with the run that it means written out.
@@ -157,7 +157,7 @@ def _plain(composed: DictConfig) -> RunConfig:
 
 
 def is_sweep() -> bool:
-    """Whether the job is one of a sweep; called inside the job."""
+    """True for a job of a sweep; called inside the job."""
     return HydraConfig.get().mode == RunMode.MULTIRUN
 
 

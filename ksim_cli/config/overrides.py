@@ -1,4 +1,4 @@
-"""What the user typed after the command, looked through before Hydra sees it."""
+"""Parsing of the command line, before Hydra sees it."""
 
 import dataclasses
 import re
@@ -76,7 +76,7 @@ class CommandLine:
 
     @property
     def multirun(self) -> bool:
-        """Whether this is a sweep."""
+        """True for a sweep."""
         return "-m" in self.flags or "--multirun" in self.flags
 
 

@@ -22,9 +22,7 @@ class ComponentKeys:
     optimizer: Any = option(None, "the optimizer")
     curriculum: Any = option(None, "how the level of difficulty moves")
     logger: LoggerConfig = field(default_factory=LoggerConfig, metadata={"help": "extra logs"})
-    joints: dict[str, Any] = option(
-        {}, "joint name or pattern -> gains, limits, friction, armature"
-    )
+    joints: dict[str, Any] = option({}, "joint or pattern -> gains, limits, friction, armature")
     actuators: dict[str, Any] = option({}, "name -> actuator of some joints")
     observations: dict[str, Any] = option({}, "name -> observation term")
     rewards: dict[str, Any] = option({}, "name -> reward term and its weight")
@@ -32,9 +30,7 @@ class ComponentKeys:
     resets: dict[str, Any] = option({}, "name -> reset term, applied in order")
     commands: dict[str, Any] = option({}, "name -> command term")
     events: dict[str, Any] = option({}, "name -> event term")
-    randomization: dict[str, Any] = option(
-        {}, "name -> randomizer of the physics, applied in order"
-    )
+    randomization: dict[str, Any] = option({}, "name -> randomizer of physics, applied in order")
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ class RunKeys:
 
 @dataclass(frozen=True)
 class BackendKeys:
-    """How JAX computes."""
+    """Computation in JAX."""
 
     matmul_precision: str = option(
         "highest",
@@ -111,7 +107,7 @@ class SimulationKeys:
     ls_iterations: int | None = _physics("ls_iterations", "line search iterations", ge=1)
     tolerance: float | None = _physics("tolerance", "solver tolerance", ge=0)
     disable_euler_damping: bool | None = _physics(
-        "disable_euler_damping", "no implicit joint damping in the euler integrator"
+        "disable_euler_damping", "no implicit joint damping in euler"
     )
 
 

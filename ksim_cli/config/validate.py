@@ -1,4 +1,4 @@
-"""What a configuration must hold beyond the types of its keys; checked before JAX is imported."""
+"""Validation of a configuration beyond the types of its keys, before JAX is imported."""
 
 import dataclasses
 import math

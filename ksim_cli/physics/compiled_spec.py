@@ -29,49 +29,49 @@ class CompiledSpec:
 
     def __init__(self, model: mujoco.MjModel) -> None:
         self._nominal, self._model = model, copy.copy(model)
-        self.compiler = SimpleNamespace(degree=False)
-        self.joints = [
-            SimpleNamespace(name=name, type=int(kind), actfrcrange=limits)
-            for name, kind, limits in zip(
-                object_names(model, "joint"), model.jnt_type, model.jnt_actfrcrange, strict=True
-            )
-        ]
         self._pulling = joint_actuators(model)
+        self.compiler = SimpleNamespace(degree=False)
+        self.joints = _elements(
+            model, "joint", type=model.jnt_type, actfrcrange=model.jnt_actfrcrange
+        )
         targets = {i: self.joints[j].name for j, own in self._pulling.items() for i in own}
-        self.actuators = [
-            SimpleNamespace(
-                name=model.actuator(i).name,
-                trntype=mujoco.mjtTrn(int(model.actuator_trntype[i])),
-                target=targets.get(i, ""),
-                forcerange=model.actuator_forcerange[i],
-                gear=model.actuator_gear[i],
-            )
-            for i in range(model.nu)
-        ]
-        self.geoms = [
-            SimpleNamespace(name=name, type=int(kind), contype=int(own), conaffinity=int(other))
-            for name, kind, own, other in zip(
-                object_names(model, "geom"),
-                model.geom_type,
-                model.geom_contype,
-                model.geom_conaffinity,
-                strict=True,
-            )
-        ]
-        self.bodies = [
-            SimpleNamespace(
-                name=name,
-                simple=bool(model.body_simple[i]),
-                geoms=[g for g, b in zip(self.geoms, model.geom_bodyid, strict=True) if b == i],
-                joints=[j for j, b in zip(self.joints, model.jnt_bodyid, strict=True) if b == i],
-            )
-            for i, name in enumerate(object_names(model, "body"))
-        ]
-        self.sensors = [_sensor(model, i) for i in range(model.nsensor)]
-        self.pairs = [
-            SimpleNamespace(geomname1=model.geom(one).name, geomname2=model.geom(other).name)
-            for one, other in zip(model.pair_geom1, model.pair_geom2, strict=True)
-        ]
+        self.actuators = _elements(
+            model,
+            "actuator",
+            trntype=model.actuator_trntype,
+            target=[targets.get(i, "") for i in range(model.nu)],
+            forcerange=model.actuator_forcerange,
+            gear=model.actuator_gear,
+        )
+        self.geoms = _elements(
+            model,
+            "geom",
+            type=model.geom_type,
+            contype=model.geom_contype,
+            conaffinity=model.geom_conaffinity,
+        )
+        bodies = range(model.nbody)
+        self.bodies = _elements(
+            model,
+            "body",
+            simple=model.body_simple > 0,
+            joints=[_of(self.joints, model.jnt_bodyid == i) for i in bodies],
+            geoms=[_of(self.geoms, model.geom_bodyid == i) for i in bodies],
+        )
+        objects = zip(model.sensor_objtype.tolist(), model.sensor_objid.tolist(), strict=True)
+        self.sensors = _elements(
+            model,
+            "sensor",
+            type=model.sensor_type,
+            intprm=model.sensor_intprm,
+            objtype=model.sensor_objtype,
+            objname=[mujoco.mj_id2name(model, kind, i) for kind, i in objects],
+            reftype=model.sensor_reftype,
+            cutoff=model.sensor_cutoff,
+        )
+        names = object_names(model, "geom")
+        pairs = zip(model.pair_geom1, model.pair_geom2, strict=True)
+        self.pairs = [SimpleNamespace(geomname1=names[i], geomname2=names[j]) for i, j in pairs]
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -170,14 +170,15 @@ class CompiledSpec:
         return model
 
 
-def _sensor(model: mujoco.MjModel, index: int) -> Any:
-    kind = int(model.sensor_objtype[index])
-    return SimpleNamespace(
-        name=model.sensor(index).name,
-        type=mujoco.mjtSensor(int(model.sensor_type[index])),
-        intprm=model.sensor_intprm[index],
-        objtype=mujoco.mjtObj(kind),
-        objname=mujoco.mj_id2name(model, kind, int(model.sensor_objid[index])),
-        reftype=mujoco.mjtObj(int(model.sensor_reftype[index])),
-        cutoff=float(model.sensor_cutoff[index]),
-    )
+def _elements(model: mujoco.MjModel, kind: str, **columns: Any) -> list[Any]:
+    """An object with the values of each element of a kind, one array or list for each value."""
+    names = object_names(model, kind)
+    rows = zip(*columns.values(), strict=True)
+    return [
+        SimpleNamespace(name=name, **dict(zip(columns, row, strict=True)))
+        for name, row in zip(names, rows, strict=True)
+    ]
+
+
+def _of(elements: list[Any], mask: np.ndarray) -> list[Any]:
+    return [element for element, chosen in zip(elements, mask, strict=True) if chosen]

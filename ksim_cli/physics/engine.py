@@ -94,7 +94,7 @@ def fields_read(model: mujoco.MjModel, use: Callable[[View], Any]) -> frozenset[
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """What an engine is built from.
+    """Arguments of an engine.
 
     Attributes:
         model: the compiled model, nominal.

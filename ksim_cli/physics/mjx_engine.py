@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec
 
 from ksim_cli.errors import UserError
 from ksim_cli.physics.engine import HUGE, EngineSpec, View
-from ksim_cli.physics.mjx_backends import MjxBackend, choose_backend, make_backend
+from ksim_cli.physics.mjx_backends import JaxBackend, choose_backend, make_backend
 from ksim_cli.physics.mjx_import import mjx
 from ksim_cli.registry import ENGINES
 
@@ -180,7 +180,7 @@ class MjxEngine:
 class _Models:
     """The model on the device; of variants, the leaves that differ are stacked `[K, ...]`."""
 
-    def __init__(self, backend: MjxBackend, spec: EngineSpec) -> None:
+    def __init__(self, backend: JaxBackend, spec: EngineSpec) -> None:
         models = [spec.model] if spec.variants is None else spec.variants.models
         put = [jax.tree_util.tree_flatten_with_path(m) for m in backend.put(_with_friction(models))]
         self._treedef = put[0][1]

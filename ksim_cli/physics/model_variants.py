@@ -18,7 +18,7 @@ MAX_EACH = 16
 
 
 class ModelEdit(Protocol):
-    """What changes a model in place; `ksim_cli.mdp.term.Randomizer` is one."""
+    """Edit of a model in place, such as a `ksim_cli.mdp.term.Randomizer`."""
 
     @property
     def mode(self) -> str:

@@ -36,7 +36,7 @@ _Prepared = tuple[jax.Array, jax.Array, jax.Array]
 
 
 class MujocoState(struct.PyTreeNode):
-    """What JAX sees of the batch.
+    """State of the batch, as JAX sees it.
 
     Attributes:
         view: fields of all environments, float32.

@@ -47,9 +47,9 @@ def object_names(model: mujoco.MjModel, kind: str) -> list[str]:
 
     Args:
         model: the compiled model.
-        kind: `body`, `geom`, `site`, `joint` or `sensor`.
+        kind: `body`, `geom`, `site`, `joint`, `actuator` or `sensor`.
     """
-    count = getattr(model, {"joint": "njnt"}.get(kind, f"n{kind}"))
+    count = getattr(model, {"joint": "njnt", "actuator": "nu"}.get(kind, f"n{kind}"))
     return [getattr(model, kind)(i).name for i in range(count)]
 
 
@@ -87,7 +87,7 @@ def joint_ids(model: mujoco.MjModel, joints: Iterable[str]) -> tuple[int, ...]:
 def joint_addresses(
     model: mujoco.MjModel, joints: Iterable[str]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Where hinge and slide joints stand in `qpos` and in `qvel`; see `joint_ids`."""
+    """Addresses of hinge and slide joints in `qpos` and in `qvel`; see `joint_ids`."""
     ids = joint_ids(model, joints)
     return (
         tuple(int(model.jnt_qposadr[i]) for i in ids),
