@@ -6,7 +6,9 @@ beside it (`algo=ppo`), not inherited.
 """
 
 import inspect
+import re
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from ksim_cli.mdp.term import (
     Randomizer,
     Reset,
     Reward,
+    Term,
     Termination,
 )
 from ksim_cli.models.policy import (
@@ -38,7 +41,7 @@ from ksim_cli.models.policy import (
     sample_action,
 )
 from ksim_cli.paths import project_roots
-from ksim_cli.physics.joints import joint_metadata
+from ksim_cli.physics.joint_metadata import joint_metadata
 from ksim_cli.physics.model import load_spec
 from ksim_cli.registry import TASKS, Registry
 from ksim_cli.rl.algorithm import Context, Learning
@@ -61,19 +64,18 @@ class Task:
 
     # The environment.
 
-    def get_mujoco_model(self) -> mujoco.MjSpec:
-        """The model, not yet compiled, so that terms can add sensors and actuators to it.
+    def get_mujoco_model(self) -> Any:
+        """The model as an `MjSpec`, not yet compiled, so that terms can add to it.
 
-        Default: the MJCF file `task.model`, relative to the folder of the task's class; without
-        it `<folder>/<name of the task>.xml`. A task without a class of its own has its MJCF in
-        `tasks/` or `tasks/<name of the task>/`, the user's first.
+        An override may return an `MjModel` instead, which is taken as it is: its own motors are
+        driven, and nothing can be added (`engine=mujoco`, unless an engine is typed); or an
+        `mjx.Data` of the model below, whose `qpos` is the home pose then (`engine=mjx`).
+
+        Default: the MJCF file `task.model`, without it `<name of the task>.xml`. It is looked for
+        beside the task's class and in `tasks/` and `tasks/<name of the task>/`, the user's first;
+        then beside those that its class and its YAML extend.
         """
-        task = self.config.task
-        if type(self) is not Task:
-            folder = Path(inspect.getfile(type(self))).parent
-            return load_spec(folder / (task.model or f"{task.type}.xml"))
-        folders = [root / "tasks" / part for root in project_roots() for part in (task.name, "")]
-        files = [folder / (task.model or f"{task.name}.xml") for folder in folders]
+        files = _model_files(self)
         return load_spec(next((file for file in files if file.is_file()), files[0]))
 
     def get_mujoco_model_metadata(self, spec: mujoco.MjSpec) -> dict[str, JointMetadata]:
@@ -119,7 +121,7 @@ class Task:
         return build_terms(registry.REWARDS, self.config.rewards, "rewards")
 
     def get_curriculum(self) -> Curriculum:
-        """What moves the level. Default: the config's `curriculum`."""
+        """Curriculum, which moves the level. Default: the config's `curriculum`."""
         return registry.CURRICULA.build(self.config.curriculum, "curriculum")
 
     def get_physics_randomizers(self) -> dict[str, Randomizer]:
@@ -205,6 +207,66 @@ class Task:
             key: random key.
         """
         return algorithm.update(context, learning, experience, key)
+
+
+GETTERS = {
+    "actuators": "get_actuators",
+    "observations": "get_observations",
+    "commands": "get_commands",
+    "terminations": "get_terminations",
+    "resets": "get_resets",
+    "events": "get_events",
+    "rewards": "get_rewards",
+    "randomization": "get_physics_randomizers",
+}
+"""Kind of term -> the method of a task that gives them."""
+
+
+def by_name(given: Any, getter: str) -> dict[str, Any]:
+    """name -> term of what a task's method gave: a mapping, a list, or a single term.
+
+    In a list each is named like its class in snake_case, the second of a name `name_2`.
+
+    Args:
+        given: what it gave.
+        getter: the method's name, for the message.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if isinstance(given, Mapping):
+        return {str(name): term for name, term in given.items()}
+    terms = [given] if isinstance(given, Term) else given
+    if not isinstance(terms, list | tuple) or not all(isinstance(term, Term) for term in terms):
+        raise UserError(
+            f"{getter}: returned an object of type {type(given).__name__}. Return a dict"
+            " name -> term, a list of terms, or one term"
+        )
+    named: dict[str, Any] = {}
+    for term in terms:
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(term).__name__)
+        name = name.lower()
+        count = sum(type(other) is type(term) for other in named.values())
+        named[f"{name}_{count + 1}" if count else name] = term
+    return named
+
+
+def _model_files(task: Task) -> list[Path]:
+    """Places of a task's MJCF, the nearest first."""
+    section = task.config.task
+    names = [section.name, *section.extends]
+    # Options that say nothing of a class inherit it: what is theirs stands before what is its.
+    nearer = names.index(section.type) if section.type in names else 0
+    classes = [cls for cls in type(task).__mro__ if issubclass(cls, Task) and cls is not Task]
+    beside = [
+        (Path(inspect.getfile(cls)).parent, TASKS.find_name(cls) or section.type) for cls in classes
+    ]
+    places = [
+        [(root / "tasks" / part, name) for root in project_roots() for part in (name, "")]
+        for name in names
+    ]
+    near = [*chain(*places[:nearer]), *beside, *chain(*places[nearer:])]
+    return [folder / (section.model or f"{name}.xml") for folder, name in near]
 
 
 def build_terms(kind: Registry[Any], section: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A task bound to its model: what every set of environments shares, the policy, the algorithm."""
 
+import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from ksim_cli.config.schema import RunConfig
+from ksim_cli.config.validate import time_steps
 from ksim_cli.env import Limits, TaskEnv
 from ksim_cli.errors import UserError
 from ksim_cli.mdp.action_manager import Timing
@@ -18,13 +20,14 @@ from ksim_cli.mdp.inspect_terms import inspect_terms
 from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.models.adapters import adapt
 from ksim_cli.models.policy import Policy, Variables, initial_carry, ppo_variables, sample_action
-from ksim_cli.physics.engine import EngineSpec, make_engine
-from ksim_cli.physics.joints import apply_metadata
-from ksim_cli.physics.model import compile_model
-from ksim_cli.physics.randomized import randomized_models
+from ksim_cli.physics.engine import EngineSpec
+from ksim_cli.physics.engines import make_engine
+from ksim_cli.physics.joint_metadata import apply_metadata
+from ksim_cli.physics.model import compile_model, editable
+from ksim_cli.physics.model_variants import randomized_models
 from ksim_cli.registry import ALGORITHMS, OBSERVATIONS
 from ksim_cli.rl.algorithm import Algorithm, Context
-from ksim_cli.task import Task, build_terms
+from ksim_cli.task import GETTERS, Task, build_terms, by_name
 
 
 class TaskModel:
@@ -34,6 +37,7 @@ class TaskModel:
         task: the task.
 
     Attributes:
+        config: the run's, with the engine that a compiled model means where none was asked for.
         model: the compiled model.
         mdp: the terms, bound to it.
         layout: what they read and give.
@@ -46,29 +50,25 @@ class TaskModel:
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        config = task.config
+        given = task.get_mujoco_model()
+        spec, engine = editable(given, partial(Task.get_mujoco_model, task))
+        self.config = config = _with_engine(task.config, engine)
         self.algorithm: Algorithm = ALGORITHMS.build(config.algo, "algo")
-        spec = task.get_mujoco_model()
         metadata = task.get_mujoco_model_metadata(spec)
         apply_metadata(spec, metadata)
         terms = Mdp(
             curriculum=task.get_curriculum(),
-            actuators=task.get_actuators(),
-            observations=dict(task.get_observations())
-            | build_terms(OBSERVATIONS, self.algorithm.extra_observations(), "observations"),
-            rewards=task.get_rewards(),
-            terminations=task.get_terminations(),
-            resets=task.get_resets(),
-            commands=task.get_commands(),
-            events=task.get_events(),
-            randomization=task.get_physics_randomizers(),
+            **self._terms(),
         ).edit(spec, metadata)
         self.model = compile_model(spec, config)
         self.mdp = terms.bind(self.model)
         if not self.mdp.actuators:
             raise UserError("actuators: none; a task needs at least one. Try actuators=torque")
         self.layout = inspect_terms(self.model, self.mdp, self._aux)
-        substeps = round(config.ctrl_dt / config.dt)
+        dt = float(self.model.opt.timestep)
+        if complaints := [*time_steps(config, dt)]:
+            raise UserError("\n  ".join(complaints))
+        substeps = round(config.ctrl_dt / dt)
         update_dt = config.engine.actuator_update_dt
         self.timing = Timing(
             ctrl_dt=config.ctrl_dt,
@@ -94,7 +94,7 @@ class TaskModel:
             recorded: fields of the view that results hold besides those that rewards read.
             num_seeds: how many times they are there on a device, by an outer `vmap`.
         """
-        config = self.task.config
+        config = self.config
         limits = Limits(
             action_clip=config.action_clip_max,
             reward_clip=(config.reward_clip_min, config.reward_clip_max),
@@ -127,6 +127,13 @@ class TaskModel:
             noisy_groups=config.noisy_groups,
             recorded=recorded,
         )
+
+    def _terms(self) -> dict[str, dict[str, Any]]:
+        """Kind -> name -> term, those among them that the algorithm asks for."""
+        terms = {kind: by_name(getattr(self.task, get)(), get) for kind, get in GETTERS.items()}
+        extra = self.algorithm.extra_observations()
+        terms["observations"] |= build_terms(OBSERVATIONS, extra, "observations")
+        return terms
 
     def _aux(self, observation_sizes: Mapping[str, int]) -> Any:
         """Make the policy; the shapes of one environment's auxiliary outputs."""
@@ -232,11 +239,8 @@ class TaskModel:
         return math.ceil(seconds / self.task.config.ctrl_dt - 1e-6)
 
 
-def make_task(config: RunConfig, load: Callable[[str], type[Task]]) -> Task:
-    """The task a config names.
-
-    Args:
-        config: the run's configuration.
-        load: finds a task's class by its registered name.
-    """
-    return load(config.task.type)(config)
+def _with_engine(config: RunConfig, engine: str) -> RunConfig:
+    """The config with `engine=auto` replaced by the engine that a model means; empty: none."""
+    if not engine or config.engine.type != "auto" or config.engine.impl == "warp":
+        return config
+    return dataclasses.replace(config, engine=dataclasses.replace(config.engine, type=engine))

@@ -15,7 +15,7 @@ import jax
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console, open_console
-from ksim_cli.physics.engine import resolve_engine
+from ksim_cli.physics.engines import resolve_engine
 from ksim_cli.rl import algorithm as iteration
 from ksim_cli.rl.algorithm import TrainState
 from ksim_cli.run.build import TrainingParts, make_training_parts, versions
@@ -83,7 +83,7 @@ class Bench:
 
     def round(self) -> Rates:
         """Runs every part once; the run goes on by two dispatches and a rollout."""
-        bare = self._engine.bare(self._state.env.physics, self._substeps)
+        bare = self._engine.physics_only_runner(self._state.env.physics, self._substeps)
         (state, rollout), acting = _timed(self._act, self._state, self._key)
         (self._state, *_), learning = _timed(self._learn, state, rollout, self._key)
         torques = jax.block_until_ready(rollout.results.steps.view.ctrl)

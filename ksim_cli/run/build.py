@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 import ksim_cli
-from ksim_cli import registry
 from ksim_cli.config.saved import read_config
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv
@@ -19,6 +18,7 @@ from ksim_cli.errors import UserError
 from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.console import Console
 from ksim_cli.io.runs import RunFolder, find_checkpoint
+from ksim_cli.load_task import make_task
 from ksim_cli.models.policy import Policy
 from ksim_cli.rl.algorithm import Algorithm, Context, make_player
 from ksim_cli.rl.rollout import (
@@ -30,7 +30,7 @@ from ksim_cli.rl.rollout import (
 )
 from ksim_cli.run.devices import choose_mesh
 from ksim_cli.run.seeds import each_seed, read_policy_state
-from ksim_cli.task_model import TaskModel, make_task
+from ksim_cli.task_model import TaskModel
 
 VERSIONED = ("jax", "mujoco", "mujoco-mjx", "flax", "optax", "orbax-checkpoint", "numpy")
 RUNS = Path("runs")
@@ -68,7 +68,7 @@ class TrainingParts:
 
 def make_task_model(config: RunConfig) -> TaskModel:
     """The task a config names, with its model compiled and its terms bound."""
-    return TaskModel(make_task(config, registry.load_task))
+    return TaskModel(make_task(config))
 
 
 def make_training_parts(config: RunConfig, recorded: Collection[str] = ()) -> TrainingParts:
@@ -78,9 +78,9 @@ def make_training_parts(config: RunConfig, recorded: Collection[str] = ()) -> Tr
         config: the run's.
         recorded: fields of the view that results hold besides those that rewards read.
     """
-    mesh = choose_mesh(config)
     task_model = make_task_model(config)
     task_model.refuse_unlearnable()
+    mesh = choose_mesh(task_model.config)
     env = task_model.make_env(
         config.num_envs,
         training=True,

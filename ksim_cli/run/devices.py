@@ -9,7 +9,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
-from ksim_cli.physics.engine import resolve_engine
+from ksim_cli.physics.engines import engine_class, resolve_engine
 
 AXIS = "devices"
 """Name of the mesh's only axis."""
@@ -23,8 +23,16 @@ def choose_mesh(config: RunConfig) -> Mesh | None:
             evenly, or an engine that does neither.
     """
     asked, there = config.num_devices, jax.device_count()
-    if resolve_engine(config.engine.type, config.engine.impl).type == "mujoco":
-        _refuse_for_mujoco(config)
+    name = resolve_engine(config.engine.type, config.engine.impl).type
+    engine = engine_class(name)
+    if config.num_seeds > 1 and not engine.batches_seeds:
+        seeds = ",".join(str(config.seed + i) for i in range(config.num_seeds))
+        raise UserError(
+            f"num_seeds={config.num_seeds}: engine={name} trains one seed at a time. Use"
+            f" engine=mjx, or one run for each: ksim train -m seed={seeds}"
+        )
+    if not engine.shards:
+        _refuse_several(config, name)
         return None
     if asked is not None and asked > there:
         raise UserError(
@@ -66,22 +74,16 @@ def _up(number: int, step: int) -> int:
     return -(-number // step) * step
 
 
-def _refuse_for_mujoco(config: RunConfig) -> None:
-    """The batch of simulations belongs to one process and one program."""
+def _refuse_several(config: RunConfig, engine: str) -> None:
+    """Refuses several devices or processes for an engine that does not shard."""
     if config.num_devices not in (None, 1):
         raise UserError(
-            f"num_devices={config.num_devices}: engine=mujoco computes on one device (its physics"
-            " on all CPU cores). Leave out num_devices, or use engine=mjx"
-        )
-    if config.num_seeds > 1:
-        seeds = ",".join(str(config.seed + i) for i in range(config.num_seeds))
-        raise UserError(
-            f"num_seeds={config.num_seeds}: engine=mujoco trains one seed at a time. Use"
-            f" engine=mjx, or one run for each: ksim train -m seed={seeds}"
+            f"num_devices={config.num_devices}: engine={engine} computes on one device."
+            " Leave out num_devices, or use engine=mjx"
         )
     if jax.process_count() > 1:
         raise UserError(
-            f"engine=mujoco: trains in one process, there are {jax.process_count()}. Use engine=mjx"
+            f"engine={engine}: trains in one process, got {jax.process_count()}. Use engine=mjx"
         )
 
 

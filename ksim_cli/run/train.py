@@ -17,7 +17,8 @@ from ksim_cli.errors import UserError
 from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.console import Console, open_console, silent_console
 from ksim_cli.io.runs import RunFolder, find_run, write_json
-from ksim_cli.physics.engine import Engine, resolve_engine
+from ksim_cli.physics.engine import Engine
+from ksim_cli.physics.engines import resolve_engine
 from ksim_cli.rl.algorithm import TrainState, make_player
 from ksim_cli.rl.rollout import PolicyState, record_nothing
 from ksim_cli.run import hosts

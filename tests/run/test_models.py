@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ksim_cli.load_task import load_task
 from ksim_cli.models.distributions import NormalMixture
-from ksim_cli.registry import load_task
 from ksim_cli.rl.rollout import collect, replay
 from ksim_cli.task import Task
 from ksim_cli.task_model import TaskModel
