@@ -17,16 +17,12 @@ from ksim_cli.errors import UserError
 from ksim_cli.rl.ppo import Learner
 from ksim_cli.run.devices import choose_mesh, state_layout
 from tests.helpers import tiny_cartpole
-from tests.run.commands import ksim
+from tests.run.commands import ksim_process, rows
 
 TINY = (
     *("task=cartpole", "engine=mjx", "num_envs=256", "batch_size=64", "rollout_length_frames=8"),
     *("num_episodes=2", "max_env_steps=null"),
 )
-
-
-def rows(run):
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -77,16 +73,16 @@ def four(monkeypatch):
 
 def test_what_is_learned_does_not_depend_on_the_devices_and_runs_move_between_them(tmp_path, four):
     common = (*TINY, "num_iterations=5")
-    done = ksim("train", *common, "run_dir=four", cwd=tmp_path, check=0)
+    done = ksim_process("train", *common, "run_dir=four", cwd=tmp_path, check=0)
     assert "engine mjx (jax) on 4 devices" in done.stdout
-    ksim("train", *common, "num_devices=1", "run_dir=one", cwd=tmp_path, check=0)
+    ksim_process("train", *common, "num_devices=1", "run_dir=one", cwd=tmp_path, check=0)
     names = ("loss", "value_loss", "entropy", "reward", "grad_norm")
     for a, b in zip(rows(tmp_path / "four"), rows(tmp_path / "one"), strict=True):
         for name in names:
             np.testing.assert_allclose(a[name], b[name], rtol=1e-5, err_msg=name)
     # From four to one and from one to four: each goes on as the other does.
-    ksim("train", "resume=four", "num_devices=1", "num_iterations=7", cwd=tmp_path, check=0)
-    ksim("train", "resume=one", "num_devices=4", "num_iterations=7", cwd=tmp_path, check=0)
+    ksim_process("train", "resume=four", "num_devices=1", "num_iterations=7", cwd=tmp_path, check=0)
+    ksim_process("train", "resume=one", "num_devices=4", "num_iterations=7", cwd=tmp_path, check=0)
     last = [rows(tmp_path / run)[-1] for run in ("four", "one")]
     assert [row["iteration"] for row in last] == [7, 7]
     np.testing.assert_allclose(last[0]["loss"], last[1]["loss"], rtol=1e-4)
@@ -94,7 +90,7 @@ def test_what_is_learned_does_not_depend_on_the_devices_and_runs_move_between_th
 
 def test_environments_that_cannot_be_spread_evenly(tmp_path, four):
     odd = [key for key in TINY if not key.startswith(("num_envs", "batch_size"))]
-    done = ksim("train", *odd, "num_envs=30", "batch_size=10", cwd=tmp_path, check=2)
+    done = ksim_process("train", *odd, "num_envs=30", "batch_size=10", cwd=tmp_path, check=2)
     assert "num_envs=30, batch_size=10: must be multiples of the 4 devices" in done.stderr
     assert "Type num_envs=36 batch_size=12" in done.stderr
 
@@ -126,5 +122,5 @@ def test_only_sums_and_small_things_pass_between_devices(tmp_path, four):
 
 
 def test_bench_on_several_devices(tmp_path, four):
-    done = ksim("bench", *TINY[:-2], "bench_seconds=0.1", cwd=tmp_path, check=0)
+    done = ksim_process("bench", *TINY[:-2], "bench_seconds=0.1", cwd=tmp_path, check=0)
     assert json.loads(done.stdout.splitlines()[-1])["num_devices"] == 4
