@@ -7,7 +7,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ from hydra.core.config_store import ConfigStore
 
 from ksim_cli import registry
 from ksim_cli.cli import main
+
+ROOT = Path(__file__).parents[2]
 
 TINY = (
     *("task=cartpole", "num_envs=8", "batch_size=4", "rollout_length_frames=8"),
@@ -69,6 +71,27 @@ def ksim_process(*arguments: str, cwd: Any, timeout: float = 300, check: int | N
     if check is not None:
         assert done.returncode == check, done.stdout + done.stderr
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def ksim_on_devices(count: int, *commands: Sequence[str], cwd: Any) -> list[Done]:
+    """Run commands one after the other in one process, where XLA makes `count` devices of a CPU."""
+    program = (
+        "import json, sys\n"
+        "from tests.run.commands import ksim\n"
+        "done = [ksim(*typed, cwd='.') for typed in json.loads(sys.argv[1])]\n"
+        "print(json.dumps(done))\n"
+    )
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}"
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(commands)],
+        cwd=cwd,
+        env={**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=600,
+        check=True,
+    )
+    return [Done(*each) for each in json.loads(done.stdout.splitlines()[-1])]
 
 
 @contextlib.contextmanager
