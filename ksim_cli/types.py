@@ -143,7 +143,11 @@ class Env(Protocol):
     num_envs: int
     action_size: int
     observation_sizes: Mapping[str, int]
-    command_error_names: Collection[str]
+
+    @property
+    def command_error_names(self) -> Collection[str]:
+        """Names of `Scores.command_errors`."""
+        ...
 
     def init(self, key: jax.Array, level: jax.Array | None = None) -> Any:
         """Fresh environments, at a curriculum level or at the one training starts at."""
