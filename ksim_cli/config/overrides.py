@@ -224,7 +224,7 @@ def _check_field(section: str, field: str, value: str) -> None:
             f"\n  {section}: {', '.join(sorted(fields))}"
         )
     if section == "task" and field in ("name", "extends"):
-        raise UserError(f"task.{field}={value}: is filled in by ksim. Choose a task with task=NAME")
+        raise UserError(f"task.{field}={value}: is filled in by ksim. Type task=OPTION instead")
 
 
 def _known(key: str) -> bool:
