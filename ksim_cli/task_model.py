@@ -21,7 +21,7 @@ from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.models.adapters import adapt
 from ksim_cli.models.policy import Policy, Variables, initial_carry, ppo_variables, sample_action
 from ksim_cli.physics.engine import EngineSpec
-from ksim_cli.physics.engines import make_engine
+from ksim_cli.physics.engines import EngineChoice, make_engine, resolve_engine
 from ksim_cli.physics.joint_metadata import apply_metadata
 from ksim_cli.physics.model import compile_model, editable
 from ksim_cli.physics.model_variants import randomized_models
@@ -75,6 +75,11 @@ class TaskModel:
             num_substeps=substeps,
             num_updates=substeps if update_dt is None else round(config.ctrl_dt / update_dt),
         )
+
+    @property
+    def engine(self) -> EngineChoice:
+        """What steps its environments on this machine."""
+        return resolve_engine(self.config.engine.type, self.config.engine.impl)
 
     def make_env(
         self,

@@ -15,7 +15,6 @@ import jax
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console, open_console
-from ksim_cli.physics.engines import resolve_engine
 from ksim_cli.rl import algorithm as iteration
 from ksim_cli.rl.algorithm import TrainState
 from ksim_cli.run.build import TrainingParts, make_training_parts, versions
@@ -146,7 +145,7 @@ def _measured(subject: Bench, seconds: float, console: Console) -> list[Rates]:
 def _setting(config: RunConfig, parts: TrainingParts) -> dict[str, Any]:
     return {
         "task": config.task.name,
-        "engine": str(resolve_engine(config.engine.type, config.engine.impl)),
+        "engine": str(parts.task_model.engine),
         "num_envs": config.num_envs,
         "batch_size": config.batch_size,
         "num_steps": parts.context.num_steps,
@@ -205,7 +204,7 @@ def _table(
         )
         for name, rate in rates.items()
     ]
-    engine = resolve_engine(config.engine.type, config.engine.impl)
+    engine = parts.task_model.engine
     title = (
         f"{config.task.name}: {config.num_envs} environments x {parts.context.num_steps} steps,"
         f" engine {engine} on {jax.devices()[0].device_kind}"

@@ -18,7 +18,6 @@ from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.console import Console, open_console, silent_console
 from ksim_cli.io.runs import RunFolder, find_run, write_json
 from ksim_cli.physics.engine import Engine
-from ksim_cli.physics.engines import resolve_engine
 from ksim_cli.rl.algorithm import TrainState, make_player
 from ksim_cli.rl.rollout import PolicyState, record_nothing
 from ksim_cli.run import hosts
@@ -292,10 +291,11 @@ class TrainingRun:
         )
         seeds = "" if config.num_seeds == 1 else f"{config.num_seeds} seeds x "
         devices = "" if parts.mesh is None else f" on {parts.mesh.size} devices"
+        self.facts["engine"] = str(parts.task_model.engine)
         self.console.print(
             f"{config.task.name}: {seeds}{config.num_envs} environments x {context.num_steps}"
             " steps,"
-            f" engine {resolve_engine(config.engine.type, config.engine.impl)}{devices},"
+            f" engine {self.facts['engine']}{devices},"
             f" algo {config.algo['type']}"
         )
         self.console.print(f"observations: {sizes}; actions: {context.env.action_size}")
@@ -311,7 +311,6 @@ class TrainingRun:
         self.facts |= {
             "task": config.task.name,
             "algo": config.algo["type"],
-            "engine": str(resolve_engine(config.engine.type, config.engine.impl)),
             "num_envs": config.num_envs,
             "seed": config.seed,
             "env_steps": self.env_steps,
