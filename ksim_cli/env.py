@@ -17,7 +17,7 @@ from ksim_cli.mdp.action_manager import ActionManager, Timing
 from ksim_cli.mdp.command_manager import CommandManager
 from ksim_cli.mdp.event_manager import EventManager
 from ksim_cli.mdp.inspect_terms import Layout
-from ksim_cli.mdp.manager import select_envs
+from ksim_cli.mdp.manager import blank_step, select_envs
 from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.mdp.observation_manager import ObservationManager
 from ksim_cli.mdp.reset_manager import ResetManager
@@ -155,7 +155,7 @@ class TaskEnv:
         self.reset_manager = ResetManager(mdp.resets, model, n)
         self.reward_manager = RewardManager(mdp.rewards, mdp.commands, n, limits.reward_clip)
         self.termination_manager = TerminationManager(mdp.terminations, n)
-        self.init_rewards, self.rewards = self.reward_manager.init, self.reward_manager.__call__
+        self.init_rewards, self.rewards = self.reward_manager.fresh, self.reward_manager.__call__
         self.command_error_names = tuple(self.reward_manager.measured)
         self.action_size = self.action_manager.action_size
         self.observation_layout = layout.groups
@@ -173,8 +173,7 @@ class TaskEnv:
         """
         key, key_reset, key_carry, key_step = jax.random.split(key, 4)
         n, curriculum = self.num_envs, self.mdp.curriculum
-        if level is None:
-            level = jnp.asarray(curriculum.initial_level(), jnp.float32)
+        level = jnp.float32(curriculum.initial_level()) if level is None else level
         steps = max(1, self.limits.stagger_steps)
         count = jax.random.randint(named_key(key_carry, "stagger"), (n,), 0, steps)
         prepared = self._prepare(key_reset, level, count)
@@ -372,17 +371,8 @@ class TaskEnv:
 
     def _blank_steps(self, count: jax.Array, level: jax.Array) -> Step:
         """Steps without a view, before any action."""
-        n = self.num_envs
-        return Step(
-            view=View({}),
-            action=jnp.zeros((n, self.action_size)),
-            commands={},
-            time=count * jnp.float32(self.timing.ctrl_dt),
-            termination=jnp.zeros(n, jnp.int32),
-            truncated=jnp.zeros(n, bool),
-            level=jnp.broadcast_to(level, (n,)),
-            ctrl_dt=self.timing.ctrl_dt,
-        )
+        dt = self.timing.ctrl_dt
+        return blank_step(self.action_size, count * jnp.float32(dt), level, dt)
 
 
 def _finite(tree: Any, n: int) -> jax.Array:

@@ -1,7 +1,8 @@
 """Errors that are the user's to mend, and the nearest name to a mistyped one."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -9,6 +10,15 @@ class UserError(Exception):
 
     The message says what is wrong, what was got, what is allowed and what to type instead.
     """
+
+
+@contextmanager
+def error_context(where: str) -> Generator[None]:
+    """Put the config path of a component before what it complains about."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.config.components import JointMetadata
-from ksim_cli.errors import UserError
+from ksim_cli.errors import UserError, error_context
 from ksim_cli.mdp.action_filters import ActionFilter
 from ksim_cli.mdp.noise import Noises, disturbed
 from ksim_cli.mdp.term import Carry, JointState, Term, resolved
@@ -106,27 +106,14 @@ class Actuator(Term):
         driven = {a.target for a in spec.actuators if drives_joint(a)}
         return tuple(j for j in available if j in driven) or tuple(available)
 
-    def per_joint(self, value: PerJoint, default: float, field: str) -> jax.Array:
-        """`[J]` numbers of this actuator's joints; those a table does not name have the default.
+    def per_joint(self, value: PerJoint | PerJointRange, default: Any, field: str) -> jax.Array:
+        """`[J]` numbers, or `[J, 2]` ranges; joints that a table does not name have the default.
 
         Raises:
             UserError: the table names a joint that this actuator does not drive.
         """
-        if not isinstance(value, Mapping):
-            return jnp.full(len(self.joints), value)
-        table = self.expanded(value, field)
+        table = self.expanded(value if isinstance(value, Mapping) else {"*": value}, field)
         return jnp.array([table.get(joint, default) for joint in self.joints])
-
-    def per_joint_range(
-        self, value: PerJointRange, default: tuple[float, float], field: str
-    ) -> tuple[jax.Array, jax.Array]:
-        """Lower and upper ends `[J]`, as `per_joint`."""
-        if isinstance(value, Mapping):
-            table = self.expanded(value, field)
-            ranges = [table.get(joint, default) for joint in self.joints]
-        else:
-            ranges = [value] * len(self.joints)
-        return jnp.array([r[0] for r in ranges]), jnp.array([r[1] for r in ranges])
 
     def expanded(self, table: Mapping[str, Any], field: str) -> dict[str, Any]:
         """A table with its patterns replaced by the joints they fit.
@@ -136,18 +123,15 @@ class Actuator(Term):
         """
         expanded: dict[str, Any] = {}
         for pattern, value in table.items():
-            try:
+            with error_context(field):
                 names = match_names([pattern], self.joints, "joint of this actuator")
-            except UserError as error:
-                raise UserError(f"{field}: {error}") from error
             expanded |= dict.fromkeys(names, value)
         return expanded
 
 
-@ACTUATORS.register("torque")
 @dataclass(frozen=True, kw_only=True)
-class Torque(Actuator):
-    """torque = clip(action, -limit, limit).
+class Limited(Actuator):
+    """Base of actuators whose torque is clipped.
 
     Attributes:
         limit: largest torque, N m or N; null: the joint's `torque_limit`, if it has one.
@@ -160,6 +144,12 @@ class Torque(Actuator):
         if self.limit is None:
             return super().torque_limits()
         return tuple(self.per_joint(self.limit, float("inf"), "limit").tolist())
+
+
+@ACTUATORS.register("torque")
+@dataclass(frozen=True, kw_only=True)
+class Torque(Limited):
+    """torque = clip(action, -limit, limit)."""
 
     def __call__(self, action: jax.Array, joints: JointState, carry: Carry) -> Torques:
         """See `Actuator`."""
@@ -183,13 +173,13 @@ class ScaledTorque(Actuator):
 
     def torque_limits(self) -> tuple[float, ...]:
         """See `Actuator.torque_limits`."""
-        low, high = self.per_joint_range(self.input_range, (-1.0, 1.0), "input_range")
+        low, high = self.per_joint(self.input_range, (-1.0, 1.0), "input_range").T
         reach = jnp.maximum(jnp.abs(low), jnp.abs(high)) * jnp.abs(self._gear())
         return tuple(reach.tolist())
 
     def __call__(self, action: jax.Array, joints: JointState, carry: Carry) -> Torques:
         """See `Actuator`."""
-        low, high = self.per_joint_range(self.input_range, (-1.0, 1.0), "input_range")
+        low, high = self.per_joint(self.input_range, (-1.0, 1.0), "input_range").T
         return jnp.clip(action, low, high) * self._gear(), carry
 
     def _gear(self) -> jax.Array:
@@ -200,7 +190,7 @@ class ScaledTorque(Actuator):
 
 @ACTUATORS.register("position")
 @dataclass(frozen=True, kw_only=True)
-class Position(Actuator):
+class Position(Limited):
     """A PD controller, the MIT style: torque = kp (target - q) - kd dq, within the limit.
 
     target = home + scale * action, rad or m, with home the joints' part of the home pose (0
@@ -211,7 +201,6 @@ class Position(Actuator):
     Attributes:
         kp: N m/rad or N/m; null: the joint's own in `joints`.
         kd: N m s/rad or N s/m; null: the joint's own.
-        limit: largest torque, N m or N; null: the joint's `torque_limit`.
         scale: rad or m at action 1.
         relative: whether targets count from the home pose.
         action_noise: on the target, rad or m.
@@ -225,7 +214,6 @@ class Position(Actuator):
     feedback: ClassVar[bool] = True
     kp: PerJoint | None = None
     kd: PerJoint | None = None
-    limit: PerJoint | None = None
     scale: PerJoint = 1.0
     relative: bool = True
     action_noise: Noises = None
@@ -255,12 +243,6 @@ class Position(Actuator):
             UserError: a joint that has none.
         """
         return self._gain(self.kp, "kp"), self._gain(self.kd, "kd")
-
-    def torque_limits(self) -> tuple[float, ...]:
-        """See `Actuator.torque_limits`."""
-        if self.limit is None:
-            return super().torque_limits()
-        return tuple(self.per_joint(self.limit, float("inf"), "limit").tolist())
 
     def rest_action(self, position: jax.Array) -> jax.Array:
         """See `Actuator`: the joints' own positions as targets."""

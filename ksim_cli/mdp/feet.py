@@ -39,11 +39,6 @@ class FeetTerm(Term):
     frames: Frames = resolved(Frames())
     velocities: tuple[int, ...] = resolved()
 
-    @property
-    def count(self) -> int:
-        """F, how many feet there are."""
-        return len(self.frames.ids)
-
     def edit(self, spec: mujoco.MjSpec) -> None:
         """See `Term.edit`."""
         super().edit(spec)
@@ -63,16 +58,8 @@ class FeetTerm(Term):
             contacts = bind_contacts(model, self.feet, self.wanted)
         if self.motion:
             velocities = tuple(sensor_address(model, "framelinvel", k, n) for k, n in named)
-        return replace(
-            super().bind(model),
-            contacts=contacts,
-            frames=frames_of(model, named),
-            velocities=velocities,
-        )
-
-    def position(self, view: View) -> jax.Array:
-        """`[F, 3]` m of the feet's frames: bodies' origins and geoms' centres, world frame."""
-        return self.frames.position(view)
+        bound, frames = super().bind(model), frames_of(model, named)
+        return replace(bound, contacts=contacts, frames=frames, velocities=velocities)
 
     def velocity(self, view: View) -> jax.Array:
         """`[F, 3]` m/s of the feet's frames, world frame."""

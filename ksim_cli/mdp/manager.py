@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from ksim_cli.mdp.term import Term
+from ksim_cli.physics.engine import View
 from ksim_cli.rng import named_key
+from ksim_cli.types import Step
 
 T = TypeVar("T", bound=Term)
 
@@ -33,16 +35,37 @@ class Manager(Generic[T]):
             key: random key.
             names: some of the terms; None: all.
         """
-        return {
-            name: jax.vmap(self.terms[name].init)(
-                env_keys(key, self.num_envs, "init", self.kind, name)
-            )
-            for name in (self.terms if names is None else names)
-        }
+        carries = {}
+        for name in self.terms if names is None else names:
+            keys = env_keys(key, self.num_envs, "init", self.kind, name)
+            carries[name] = jax.vmap(self.terms[name].init)(keys)
+        return carries
 
     def keys(self, key: jax.Array, name: str) -> jax.Array:
         """`[N]` random keys that a term draws from, whatever stands beside it."""
         return env_keys(key, self.num_envs, self.kind, name)
+
+
+def blank_step(action_size: int, time: jax.Array, level: jax.Array, ctrl_dt: float = 0.02) -> Step:
+    """A step, or N of them, without a view: as before any action.
+
+    Args:
+        action_size: elements of an action.
+        time: s since the episode began, a scalar or `[N]`.
+        level: curriculum level.
+        ctrl_dt: s between two actions.
+    """
+    shape = jnp.shape(time)
+    return Step(
+        view=View({}),
+        action=jnp.zeros((*shape, action_size)),
+        commands={},
+        time=time,
+        termination=jnp.zeros(shape, jnp.int32),
+        truncated=jnp.zeros(shape, bool),
+        level=jnp.broadcast_to(level, shape),
+        ctrl_dt=ctrl_dt,
+    )
 
 
 def env_keys(key: jax.Array, num_envs: int, *names: str) -> jax.Array:

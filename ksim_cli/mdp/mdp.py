@@ -1,14 +1,13 @@
 """All terms of one task, together: edited into a model, then bound to it."""
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 import mujoco
 
 from ksim_cli.config.components import JointMetadata
-from ksim_cli.errors import UserError
+from ksim_cli.errors import UserError, error_context
 from ksim_cli.mdp.actuators import Actuator
 from ksim_cli.mdp.term import (
     ActionTerm,
@@ -96,12 +95,3 @@ class Mdp:
         kinds = [f.name for f in fields(self) if f.name != "curriculum"]
         terms = [(f"{k}.{n}", t) for k in kinds for n, t in getattr(self, k).items()]
         return [*terms, ("curriculum", self.curriculum)]
-
-
-@contextmanager
-def error_context(where: str) -> Generator[None]:
-    """Puts the config path of a term before what it complains about."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error

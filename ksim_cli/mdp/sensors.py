@@ -19,6 +19,12 @@ _OBJECTS = {
     "geom": mujoco.mjtObj.mjOBJ_GEOM,
     "site": mujoco.mjtObj.mjOBJ_SITE,
 }
+_SENSORS = {
+    "framelinvel": mujoco.mjtSensor.mjSENS_FRAMELINVEL,
+    "frameangvel": mujoco.mjtSensor.mjSENS_FRAMEANGVEL,
+    "framelinacc": mujoco.mjtSensor.mjSENS_FRAMELINACC,
+    "frameangacc": mujoco.mjtSensor.mjSENS_FRAMEANGACC,
+}
 _CONTACT = mujoco.mjtSensor.mjSENS_CONTACT
 # Order and sizes of what a contact sensor may hold (mjtConDataField).
 _CONTACT_SIZES = {
@@ -58,8 +64,7 @@ def add_frame_sensor(spec: mujoco.MjSpec, kind: str, what: str, name: str) -> No
     own = _sensor_name(kind, what, name)
     if any(sensor.name == own for sensor in spec.sensors):
         return
-    sensor = getattr(mujoco.mjtSensor, f"mjSENS_{kind.upper()}")
-    spec.add_sensor(name=own, type=sensor, objtype=_OBJECTS[what], objname=name)
+    spec.add_sensor(name=own, type=_SENSORS[kind], objtype=_OBJECTS[what], objname=name)
 
 
 def sensor_address(model: mujoco.MjModel, kind: str, what: str, name: str) -> int:

@@ -47,7 +47,7 @@ class FeetPosition(FeetVectors):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        position = self.position(step.view)
+        position = self.frames.position(step.view)
         if self.in_robot_frame:
             position = position - self.base.position(step.view)
         return self.turned(step, position).reshape(-1), carry
@@ -74,7 +74,7 @@ class FeetTorque(FeetVectors):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        torque = self.contacts.torque(step.view, self.position(step.view))
+        torque = self.contacts.torque(step.view, self.frames.position(step.view))
         return self.turned(step, torque).reshape(-1), carry
 
 

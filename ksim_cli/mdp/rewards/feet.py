@@ -35,7 +35,8 @@ class FeetAirTime(FeetTerm, Reward):
 
     def init(self, key: jax.Array) -> Carry:
         """See `Term.init`: time in the air of each foot, s, and whether it touched."""
-        return {"air": jnp.zeros(self.count), "touched": jnp.ones(self.count, bool)}
+        count = len(self.frames.ids)
+        return {"air": jnp.zeros(count), "touched": jnp.ones(count, bool)}
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
@@ -77,7 +78,7 @@ class FeetClearance(FeetTerm, Reward):
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
         speed = jnp.sqrt(jnp.square(self.velocity(step.view)[:, :2]).sum(-1))
-        error = jnp.square(self.position(step.view)[:, 2] - self.height)
+        error = jnp.square(self.frames.position(step.view)[:, 2] - self.height)
         return (error * speed).sum(), carry
 
 
@@ -98,8 +99,8 @@ class SinusoidalGaitTracking(FeetTerm, Reward):
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
-        height = self.position(step.view)[:, 2] - self.ground
-        error = jnp.square(height - commanded(step, self.command, self.count)).mean()
+        height = self.frames.position(step.view)[:, 2] - self.ground
+        error = jnp.square(height - commanded(step, self.command, len(self.frames.ids))).mean()
         return jnp.exp(-error / self.sigma**2), carry
 
 

@@ -12,41 +12,24 @@ from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.term import Carry, Reward, resolved
 from ksim_cli.physics.model import home_pose
-from ksim_cli.physics.names import joint_ids, match_names, scalar_joints
+from ksim_cli.physics.names import joint_addresses, joint_ids, match_names
 from ksim_cli.registry import REWARDS
 from ksim_cli.types import Step
 
 
-@dataclass(frozen=True, kw_only=True)
-class JointReward(JointTerm, Reward):
-    """Base of rewards of hinge and slide joints."""
-
-    def position(self, step: Step) -> jax.Array:
-        """`[J]` rad or m."""
-        return pick(step.view.qpos, self.qpos_addresses)
-
-    def velocity(self, step: Step) -> jax.Array:
-        """`[J]` rad/s or m/s."""
-        return pick(step.view.qvel, self.dof_addresses)
-
-    def torque(self, step: Step) -> jax.Array:
-        """`[J]` of the actuators, N m or N."""
-        return pick(step.view.qfrc_actuator, self.dof_addresses)
-
-
 @REWARDS.register("torque")
 @dataclass(frozen=True, kw_only=True)
-class TorquePenalty(JointReward):
+class TorquePenalty(JointTerm, Reward):
     """Mean of squared actuator torques, (N m)^2. From 0 up, a penalty."""
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
-        return jnp.square(self.torque(step)).mean(), carry
+        return jnp.square(pick(step.view.qfrc_actuator, self.dof_addresses)).mean(), carry
 
 
 @REWARDS.register("energy")
 @dataclass(frozen=True, kw_only=True)
-class EnergyPenalty(JointReward):
+class EnergyPenalty(JointTerm, Reward):
     """Sum of |torque * velocity| of the actuators, W: what goes in and what is braked away.
 
     From 0 up, a penalty.
@@ -54,12 +37,13 @@ class EnergyPenalty(JointReward):
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
-        return jnp.abs(self.torque(step) * self.velocity(step)).sum(), carry
+        power = pick(step.view.qfrc_actuator * step.view.qvel, self.dof_addresses)
+        return jnp.abs(power).sum(), carry
 
 
 @REWARDS.register("joint_deviation")
 @dataclass(frozen=True, kw_only=True)
-class JointDeviation(JointReward):
+class JointDeviation(JointTerm, Reward):
     """Weighted mean of squared deviations from the home pose, rad^2 or m^2. A penalty.
 
     Attributes:
@@ -79,13 +63,13 @@ class JointDeviation(JointReward):
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
-        deviation = self.position(step) - jnp.array(self.home)
+        deviation = pick(step.view.qpos, self.qpos_addresses) - jnp.array(self.home)
         return (jnp.array(self.weights) * jnp.square(deviation)).mean(), carry
 
 
 @REWARDS.register("joint_limits")
 @dataclass(frozen=True, kw_only=True)
-class JointLimits(JointReward):
+class JointLimits(JointTerm, Reward):
     """Sum of how far joints are beyond a share of their range, rad or m. From 0 up, a penalty.
 
     A joint without a range is never beyond it.
@@ -114,7 +98,7 @@ class JointLimits(JointReward):
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
-        position = self.position(step)
+        position = pick(step.view.qpos, self.qpos_addresses)
         within = jnp.clip(position, jnp.array(self.low), jnp.array(self.high))
         return jnp.abs(position - within).sum(), carry
 
@@ -144,11 +128,9 @@ class PairwiseSymmetry(Reward):
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
-        available = scalar_joints(model)
-        for pair in self.pairs:
-            match_names(pair, available, "hinge or slide joint")
-        address = {n: int(model.jnt_qposadr[model.joint(n).id]) for n in available}
-        first, second = (tuple(address[pair[i]] for pair in self.pairs) for i in (0, 1))
+        first, second = (
+            tuple(joint_addresses(model, (pair[i],))[0][0] for pair in self.pairs) for i in (0, 1)
+        )
         home = tuple(float(x) for x in home_pose(model))
         return replace(self, first=first, second=second, home=home)
 
