@@ -41,7 +41,7 @@ class Timing:
 
 
 class ActionManager:
-    """What lies between the actions of N environments and their torques.
+    """The way of the actions of N environments to their torques.
 
     Args:
         actuators: the actuators, bound.

@@ -1,4 +1,4 @@
-"""What bound terms read and give, found by calling each once under abstract evaluation."""
+"""Inspect bound terms: what they read and give is found by calling each once under abstract evaluation."""
 
 from collections import UserDict
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Layout:
-    """What the terms of a task read and give.
+    """Inputs and outputs of a task's terms: what they read and give.
 
     Attributes:
         fields: `mjData` fields that any term reads.
@@ -47,7 +47,7 @@ class Layout:
 def inspect_terms(
     model: mujoco.MjModel, mdp: Mdp, aux: Callable[[dict[str, int]], Any] | None = None
 ) -> Layout:
-    """Call every term once.
+    """Call every term once, under abstract evaluation.
 
     Args:
         model: the compiled model.

@@ -1,4 +1,4 @@
-"""What the managers of terms share: carries and random keys of N environments."""
+"""Base of the managers of terms: carries, random keys and steps of N environments."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
