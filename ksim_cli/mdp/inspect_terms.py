@@ -1,4 +1,4 @@
-"""Inspect bound terms: what they read and give is found by calling each once under abstract evaluation."""
+"""Inspection of bound terms: each is called once under abstract evaluation."""
 
 from collections import UserDict
 from collections.abc import Callable, Mapping
