@@ -3,7 +3,10 @@
 import sys
 
 from ksim_cli import __version__
+from ksim_cli.config import help as texts
+from ksim_cli.config.options import list_options
 from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.registry import KINDS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,8 +22,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    from ksim_cli.config import help as texts
-
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(texts.main_help())
         return 0 if arguments else 2
@@ -44,9 +45,6 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _list(names: list[str]) -> int:
-    from ksim_cli.config import help as texts
-    from ksim_cli.config.options import list_options
-
     if "-h" in names or "--help" in names:
         print(
             "ksim list [NAME ...]: the options of every group, or of some; with a NAME also the"
@@ -61,7 +59,7 @@ def _list(names: list[str]) -> int:
     text = texts.list_text([name for name in names if name not in texts.TERMS_ONLY])
     if not names or any(name in list_options() for name in names):
         print(text)
-    if any(name in texts.TYPED for name in names):
+    if any(name in KINDS for name in names):
         from ksim_cli.commands import list_types
 
         print(list_types(names), end="")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ksim_cli import registry
 from ksim_cli.config.compose import Start, is_sweep, launch, to_run_config
 from ksim_cli.config.overrides import CommandLine
 from ksim_cli.config.report import JobFailedError
@@ -53,31 +54,14 @@ def list_types(names: list[str]) -> str:
         names: sections; one that has no types is passed over. A task's own types are not among
             them, since no task is imported.
     """
-    from ksim_cli import mdp, models, registry, rl
+    from ksim_cli import mdp, models, rl
 
     mdp.register_terms()
     models.register_models()
     rl.register_algorithms()
-    kinds: dict[str, Any] = {
-        "actuators": registry.ACTUATORS,
-        "algo": registry.ALGORITHMS,
-        "commands": registry.COMMANDS,
-        "curriculum": registry.CURRICULA,
-        "events": registry.EVENTS,
-        "filters": registry.FILTERS,
-        "model": registry.MODELS,
-        "noise": registry.NOISES,
-        "observations": registry.OBSERVATIONS,
-        "optimizer": registry.OPTIMIZERS,
-        "randomization": registry.RANDOMIZERS,
-        "resets": registry.RESETS,
-        "rewards": registry.REWARDS,
-        "scales": registry.SCALES,
-        "terminations": registry.TERMINATIONS,
-    }
     lines: list[str] = []
-    for name in (name for name in names if name in kinds):
-        kind = kinds[name]
+    for name in (name for name in names if name in registry.KINDS):
+        kind = registry.KINDS[name]
         lines.append(f"types of {name}:" if kind.names() else f"types of {name}: (none)")
         for each in kind.names():
             cls = kind.get(each, name)
@@ -234,7 +218,7 @@ def _newest_of(task: str) -> str:
     if any(folder.glob("*/config.yaml")):
         return str(folder)
     raise UserError(
-        f"task={task}: has no run in {folder}, so nothing to act. Train one (ksim train"
+        f"task={task}: no trained run in {folder}. Train one (ksim train"
         f" task={task}), name one with checkpoint=, or add policy=zero or policy=random"
     )
 

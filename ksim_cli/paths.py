@@ -1,4 +1,4 @@
-"""Where configs and tasks are found: in the package, and in the folder the user is in."""
+"""Project roots: folders of configs and tasks, the built-in one and the user's."""
 
 import os
 from pathlib import Path

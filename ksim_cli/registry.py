@@ -8,22 +8,18 @@ Standard library only: `ksim list` and a mistyped key must not pay for JAX.
 
 import dataclasses
 import importlib
-import importlib.util
-import re
-import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, Union
 
-from ksim_cli.config.keys import refusal
 from ksim_cli.errors import UserError, listing, nearest
-from ksim_cli.paths import builtin_root, project_root, task_file
+from ksim_cli.option import refusal
 
 T = TypeVar("T")
 
-_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+KINDS: dict[str, "Registry[Any]"] = {}
+"""Section of the configuration or name of a part of terms -> the types that may stand there."""
 
 
 class Registry(Generic[T]):
@@ -31,11 +27,14 @@ class Registry(Generic[T]):
 
     Args:
         kind: what one entry is called in messages, e.g. `reward`.
+        section: where `ksim list` shows its types, e.g. `rewards`; empty: nowhere.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, section: str = "") -> None:
         self.kind = kind
-        self._entries: dict[str, type[T]] = {}
+        if section:
+            KINDS[section] = self
+        self._entries: dict[str, type[T] | str] = {}  # a module that registers it, or the class
 
     def register(self, name: str) -> Callable[[type[T]], type[T]]:
         """Class decorator that registers a class under `name`.
@@ -46,7 +45,7 @@ class Registry(Generic[T]):
 
         def decorate(cls: type[T]) -> type[T]:
             other = self._entries.get(name)
-            if other is not None and _origin(other) != _origin(cls):
+            if isinstance(other, type) and _origin(other) != _origin(cls):
                 raise ValueError(
                     f"{self.kind} '{name}' is registered twice:"
                     f" by {'.'.join(_origin(other))} and by {'.'.join(_origin(cls))}"
@@ -55,6 +54,10 @@ class Registry(Generic[T]):
             return cls
 
         return decorate
+
+    def register_module(self, name: str, module: str) -> None:
+        """Registers a module that registers `name` once it is imported, which `get` does."""
+        self._entries.setdefault(name, module)
 
     def get(self, name: Any, where: str) -> type[T]:
         """The class registered under `name`.
@@ -71,7 +74,12 @@ class Registry(Generic[T]):
                 f"{where}: no {self.kind} '{name}'.{nearest(str(name), self._entries)}"
                 f"\n  available: {listing(self._entries)}"
             )
-        return self._entries[name]
+        entry = self._entries[name]
+        if isinstance(entry, str):
+            importlib.import_module(entry)
+            entry = self._entries[name]
+            assert not isinstance(entry, str)  # the module registers it
+        return entry
 
     def find_name(self, cls: type) -> str | None:
         """The name a class is registered under; None where it is not."""
@@ -288,77 +296,19 @@ def _origin(cls: type) -> tuple[str, str]:
 
 
 TASKS: Registry[Any] = Registry("task")
-OBSERVATIONS: Registry[Any] = Registry("observation")
-REWARDS: Registry[Any] = Registry("reward")
-TERMINATIONS: Registry[Any] = Registry("termination")
-RESETS: Registry[Any] = Registry("reset")
-NOISES: Registry[Any] = Registry("noise")
-SCALES: Registry[Any] = Registry("scale")
-FILTERS: Registry[Any] = Registry("action filter")
-COMMANDS: Registry[Any] = Registry("command")
-EVENTS: Registry[Any] = Registry("event")
-RANDOMIZERS: Registry[Any] = Registry("randomizer")
-CURRICULA: Registry[Any] = Registry("curriculum")
-ACTUATORS: Registry[Any] = Registry("actuator")
-MODELS: Registry[Any] = Registry("model")
-OPTIMIZERS: Registry[Any] = Registry("optimizer")
-ALGORITHMS: Registry[Any] = Registry("algorithm")
+OBSERVATIONS: Registry[Any] = Registry("observation", "observations")
+REWARDS: Registry[Any] = Registry("reward", "rewards")
+TERMINATIONS: Registry[Any] = Registry("termination", "terminations")
+RESETS: Registry[Any] = Registry("reset", "resets")
+NOISES: Registry[Any] = Registry("noise", "noise")
+SCALES: Registry[Any] = Registry("scale", "scales")
+FILTERS: Registry[Any] = Registry("action filter", "filters")
+COMMANDS: Registry[Any] = Registry("command", "commands")
+EVENTS: Registry[Any] = Registry("event", "events")
+RANDOMIZERS: Registry[Any] = Registry("randomizer", "randomization")
+CURRICULA: Registry[Any] = Registry("curriculum", "curriculum")
+ACTUATORS: Registry[Any] = Registry("actuator", "actuators")
+MODELS: Registry[Any] = Registry("model", "model")
+OPTIMIZERS: Registry[Any] = Registry("optimizer", "optimizer")
+ALGORITHMS: Registry[Any] = Registry("algorithm", "algo")
 ENGINES: Registry[Any] = Registry("engine")
-
-
-def load_task(name: str) -> Any:
-    """The task class registered under `name`, from the user's `tasks/` first.
-
-    Only `tasks/<name>.py` (or `tasks/<name>/`) is imported, so that a broken neighbour does no
-    harm; and the user's `tasks/__init__.py`, if there is one, whatever the task: terms of his own
-    that built-in tasks shall know go there.
-
-    Raises:
-        UserError: no such task, or its file does not register it.
-    """
-    if not _NAME.fullmatch(name):
-        raise UserError(
-            f"task.type={name}: cannot be a task. It is the name of a file in tasks/, without"
-            " .py: letters, digits and _"
-        )
-    own, file = project_root(), None
-    if own is not None and (own / "tasks").is_dir():
-        _user_package(own / "tasks")
-        file = task_file(own, name)
-    if file is not None:
-        importlib.import_module(f"tasks.{name}")
-    elif name == "task":
-        importlib.import_module("ksim_cli.task")
-    elif (file := task_file(builtin_root(), name)) is not None:
-        importlib.import_module(f"ksim_cli.tasks.{name}")
-    if file is not None and name not in TASKS.names():
-        raise UserError(
-            f"{file}: registers no task '{name}'. Put @TASKS.register(\"{name}\") above its class"
-        )
-    return TASKS.get(name, "task.type")
-
-
-def _user_package(folder: Path) -> None:
-    """Makes `tasks` the user's folder, whatever other `tasks` may stand on the module path."""
-    there = sys.modules.get("tasks")
-    if there is not None and list(getattr(there, "__path__", [])) == [str(folder)]:
-        return
-    for name in [n for n in sys.modules if n == "tasks" or n.startswith("tasks.")]:
-        del sys.modules[name]
-    init = folder / "__init__.py"
-    if not init.is_file():
-        package = types.ModuleType("tasks")
-        package.__path__ = [str(folder)]
-        sys.modules["tasks"] = package
-        return
-    spec = importlib.util.spec_from_file_location(
-        "tasks", init, submodule_search_locations=[str(folder)]
-    )
-    assert spec is not None and spec.loader is not None  # it is a Python file
-    package = importlib.util.module_from_spec(spec)
-    sys.modules["tasks"] = package
-    try:
-        spec.loader.exec_module(package)
-    except BaseException:
-        del sys.modules["tasks"]  # half a package would hide the error from the next job
-        raise

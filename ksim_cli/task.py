@@ -6,7 +6,9 @@ beside it (`algo=ppo`), not inherited.
 """
 
 import inspect
+import re
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +29,22 @@ from ksim_cli.mdp.term import (
     Randomizer,
     Reset,
     Reward,
+    Term,
     Termination,
 )
 from ksim_cli.models.policy import (
     ActionSample,
-    NNXModel,
     Observations,
-    Policy,
     PPOVariables,
-    Variables,
+    initial_carry,
+    ppo_variables,
+    sample_action,
 )
 from ksim_cli.paths import project_roots
-from ksim_cli.physics.joints import joint_metadata
+from ksim_cli.physics.joint_metadata import joint_metadata
 from ksim_cli.physics.model import load_spec
 from ksim_cli.registry import TASKS, Registry
+from ksim_cli.rl.algorithm import Context, Learning
 
 mdp.register_terms()
 models.register_models()
@@ -60,19 +64,18 @@ class Task:
 
     # The environment.
 
-    def get_mujoco_model(self) -> mujoco.MjSpec:
-        """The model, not yet compiled, so that terms can add sensors and actuators to it.
+    def get_mujoco_model(self) -> Any:
+        """The model as an `MjSpec`, not yet compiled, so that terms can add to it.
 
-        Default: the MJCF file `task.model`, relative to the folder of the task's class; without
-        it `<folder>/<name of the task>.xml`. A task without a class of its own has its MJCF in
-        `tasks/` or `tasks/<name of the task>/`, the user's first.
+        An override may return an `MjModel` instead, which is taken as it is: its own motors are
+        driven, and nothing can be added (`engine=mujoco`, unless an engine is typed); or an
+        `mjx.Data` of the model below, whose `qpos` is the home pose then (`engine=mjx`).
+
+        Default: the MJCF file `task.model`, without it `<name of the task>.xml`. It is looked for
+        beside the task's class and in `tasks/` and `tasks/<name of the task>/`, the user's first;
+        then beside those that its class and its YAML extend.
         """
-        task = self.config.task
-        if type(self) is not Task:
-            folder = Path(inspect.getfile(type(self))).parent
-            return load_spec(folder / (task.model or f"{task.type}.xml"))
-        folders = [root / "tasks" / part for root in project_roots() for part in (task.name, "")]
-        files = [folder / (task.model or f"{task.name}.xml") for folder in folders]
+        files = _model_files(self)
         return load_spec(next((file for file in files if file.is_file()), files[0]))
 
     def get_mujoco_model_metadata(self, spec: mujoco.MjSpec) -> dict[str, JointMetadata]:
@@ -118,67 +121,152 @@ class Task:
         return build_terms(registry.REWARDS, self.config.rewards, "rewards")
 
     def get_curriculum(self) -> Curriculum:
-        """What moves the level. Default: the config's `curriculum`."""
+        """Curriculum, which moves the level. Default: the config's `curriculum`."""
         return registry.CURRICULA.build(self.config.curriculum, "curriculum")
 
     def get_physics_randomizers(self) -> dict[str, Randomizer]:
         """name -> randomizer, applied in this order. Default: the config's `randomization`."""
         return build_terms(registry.RANDOMIZERS, self.config.randomization, "randomization")
 
-    # The model.
+    # The model. `model` below is what `get_model` gives, with the weights of now in it.
 
-    def get_model(self, observation_sizes: Mapping[str, int], action_size: int) -> Any:
-        """The networks, as a `ksim_cli.models.policy.Model`. Default: the config's `model`.
+    def get_model(
+        self, observation_sizes: Mapping[str, int], action_size: int, key: jax.Array
+    ) -> Any:
+        """The networks. Default: the config's `model`.
+
+        A Flax NNX or Linen module, an Equinox module or any pytree of arrays, or an object with
+        nothing to learn. One with the methods of `ksim_cli.models.actor_critic.ActorCritic` is used
+        as it is; for another override the methods below.
 
         Args:
             observation_sizes: observation group -> size.
             action_size: elements of an action.
+            key: random key of the weights.
         """
         model = registry.MODELS.build(self.config.model, "model")
-        return NNXModel(lambda key: model.build(observation_sizes, action_size, key))
+        return model.build(observation_sizes, action_size, key)
 
-    def get_optimizer(self) -> optax.GradientTransformation:
-        """Trains the parameters. Default: the config's `optimizer`."""
-        return registry.OPTIMIZERS.build(self.config.optimizer, "optimizer").build()
+    def get_initial_model_carry(self, model: Any, num_envs: int) -> Any:
+        """The model's carry at the start of an episode, leading axis N. Default: the model's own.
 
-    def get_initial_model_carry(self, policy: Policy, num_envs: int) -> Any:
-        """The model's carry of `num_envs` environments at the start of an episode."""
-        return policy.initial_carry(num_envs)
+        It must not depend on the weights.
+        """
+        return initial_carry(model, num_envs)
 
     def sample_action(
-        self,
-        policy: Policy,
-        variables: Variables,
-        obs: Observations,
-        carry: Any,
-        key: jax.Array,
-        argmax: bool,
+        self, model: Any, obs: Observations, carry: Any, key: jax.Array, argmax: bool
     ) -> ActionSample:
-        """Acts in all environments. Default: the policy's sample, or its mode with `argmax`."""
-        return policy.sample_action(variables, obs, carry, key, argmax)
+        """Act in N environments. Default: a sample of the model's distribution, or its mode.
+
+        Args:
+            model: the model.
+            obs: observation group -> `[N, O]`.
+            carry: the model's carry.
+            key: random key.
+            argmax: no chance: `ksim eval` and `ksim view` ask for that.
+
+        Returns:
+            The action and the new carry. `log_prob` and `value` may be left out; auxiliary outputs
+            go into `aux`.
+        """
+        return sample_action(model, obs, carry, key, argmax)
 
     # The algorithm.
 
-    def update_model(
-        self, algorithm: Any, setup: Any, learner: Any, batch: Any, key: jax.Array
-    ) -> tuple[Any, dict[str, jax.Array]]:
-        """One update from a rollout. Default: the algorithm's."""
-        return algorithm.update_model(setup, learner, batch, key)
+    def get_optimizer(self) -> optax.GradientTransformation:
+        """The optimizer of the parameters. Default: the config's `optimizer`."""
+        return registry.OPTIMIZERS.build(self.config.optimizer, "optimizer").build()
 
     def get_ppo_variables(
-        self,
-        policy: Policy,
-        variables: Variables,
-        obs: Observations,
-        action: jax.Array,
-        carry: Any,
+        self, model: Any, obs: Observations, action: jax.Array, carry: Any
     ) -> PPOVariables:
-        """What PPO's loss needs of stored transitions. Default: the policy's.
+        """What a loss needs of stored transitions. Default: by the model's distribution and value.
 
         A recurrent model is asked step by step: `carry` is what it remembers before the step, and
         the answer's `carry` what it remembers after it.
+
+        Args:
+            model: the model.
+            obs: observation group -> `[B, O]`.
+            action: `[B, A]` the stored actions; the value must not depend on them.
+            carry: the model's carry.
         """
-        return policy.ppo_variables(variables, obs, action, carry)
+        return ppo_variables(model, obs, action, carry)
+
+    def update_model(
+        self, algorithm: Any, context: Context, learning: Learning, experience: Any, key: jax.Array
+    ) -> tuple[Learning, dict[str, jax.Array]]:
+        """One update from a rollout, and scalars to log. Default: the algorithm's `update`.
+
+        Args:
+            algorithm: the chosen algorithm.
+            context: what is trained where.
+            learning: the learner's state, and what the algorithm keeps for each environment.
+            experience: the rollout, a `ksim_cli.rl.rollout.Experience`.
+            key: random key.
+        """
+        return algorithm.update(context, learning, experience, key)
+
+
+GETTERS = {
+    "actuators": "get_actuators",
+    "observations": "get_observations",
+    "commands": "get_commands",
+    "terminations": "get_terminations",
+    "resets": "get_resets",
+    "events": "get_events",
+    "rewards": "get_rewards",
+    "randomization": "get_physics_randomizers",
+}
+"""Kind of term -> the method of a task that gives them."""
+
+
+def by_name(given: Any, getter: str) -> dict[str, Any]:
+    """name -> term of what a task's method gave: a mapping, a list, or a single term.
+
+    In a list each is named like its class in snake_case, the second of a name `name_2`.
+
+    Args:
+        given: what it gave.
+        getter: the method's name, for the message.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if isinstance(given, Mapping):
+        return {str(name): term for name, term in given.items()}
+    terms = [given] if isinstance(given, Term) else given
+    if not isinstance(terms, list | tuple) or not all(isinstance(term, Term) for term in terms):
+        raise UserError(
+            f"{getter}: returned an object of type {type(given).__name__}. Return a dict"
+            " name -> term, a list of terms, or one term"
+        )
+    named: dict[str, Any] = {}
+    for term in terms:
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(term).__name__)
+        name = name.lower()
+        count = sum(type(other) is type(term) for other in named.values())
+        named[f"{name}_{count + 1}" if count else name] = term
+    return named
+
+
+def _model_files(task: Task) -> list[Path]:
+    """Places of a task's MJCF, the nearest first."""
+    section = task.config.task
+    names = [section.name, *section.extends]
+    # Options that say nothing of a class inherit it: what is theirs stands before what is its.
+    nearer = names.index(section.type) if section.type in names else 0
+    classes = [cls for cls in type(task).__mro__ if issubclass(cls, Task) and cls is not Task]
+    beside = [
+        (Path(inspect.getfile(cls)).parent, TASKS.find_name(cls) or section.type) for cls in classes
+    ]
+    places = [
+        [(root / "tasks" / part, name) for root in project_roots() for part in (name, "")]
+        for name in names
+    ]
+    near = [*chain(*places[:nearer]), *beside, *chain(*places[nearer:])]
+    return [folder / (section.model or f"{name}.xml") for folder, name in near]
 
 
 def build_terms(kind: Registry[Any], section: Mapping[str, Any], where: str) -> dict[str, Any]:

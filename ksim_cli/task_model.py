@@ -1,63 +1,33 @@
-"""A task bound to its model: what every set of environments shares, and the policy."""
+"""A task bound to its model: what every set of environments shares, the policy, the algorithm."""
 
+import dataclasses
+import inspect
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from ksim_cli.config.schema import RunConfig
+from ksim_cli.config.validate import time_steps
 from ksim_cli.env import Limits, TaskEnv
 from ksim_cli.errors import UserError
 from ksim_cli.mdp.action_manager import Timing
 from ksim_cli.mdp.inspect_terms import inspect_terms
 from ksim_cli.mdp.mdp import Mdp
-from ksim_cli.models.policy import (
-    ActionSample,
-    Observations,
-    Policy,
-    PPOVariables,
-    Variables,
-)
-from ksim_cli.physics.engine import EngineSpec, make_engine
-from ksim_cli.physics.joints import apply_metadata
-from ksim_cli.physics.model import compile_model
-from ksim_cli.physics.randomized import randomized_models
-from ksim_cli.task import Task
-
-
-class TaskAgent:
-    """A policy that acts and is evaluated through its task, so that the task may override both.
-
-    Args:
-        task: the task.
-        policy: its policy.
-    """
-
-    def __init__(self, task: Task, policy: Policy) -> None:
-        self._task = task
-        self.policy = policy
-        self.recurrent = policy.recurrent
-        self.init = policy.init
-        self.value = policy.value
-        self.update_statistics = policy.update_statistics
-
-    def initial_carry(self, num_envs: int) -> Any:
-        """See `Task.get_initial_model_carry`."""
-        return self._task.get_initial_model_carry(self.policy, num_envs)
-
-    def sample_action(
-        self, variables: Variables, obs: Observations, carry: Any, key: jax.Array, argmax: bool
-    ) -> ActionSample:
-        """See `Task.sample_action`."""
-        return self._task.sample_action(self.policy, variables, obs, carry, key, argmax)
-
-    def ppo_variables(
-        self, variables: Variables, obs: Observations, action: jax.Array, carry: Any
-    ) -> PPOVariables:
-        """See `Task.get_ppo_variables`."""
-        return self._task.get_ppo_variables(self.policy, variables, obs, action, carry)
+from ksim_cli.models.adapters import adapt
+from ksim_cli.models.policy import Policy, Variables, initial_carry, ppo_variables, sample_action
+from ksim_cli.physics.engine import EngineSpec
+from ksim_cli.physics.engines import make_engine
+from ksim_cli.physics.joint_metadata import apply_metadata
+from ksim_cli.physics.model import compile_model, editable
+from ksim_cli.physics.model_variants import randomized_models
+from ksim_cli.registry import ALGORITHMS, OBSERVATIONS
+from ksim_cli.rl.algorithm import Algorithm, Context
+from ksim_cli.task import GETTERS, Task, build_terms, by_name
 
 
 class TaskModel:
@@ -65,31 +35,40 @@ class TaskModel:
 
     Args:
         task: the task.
+
+    Attributes:
+        config: the run's, with the engine that a compiled model means where none was asked for.
+        model: the compiled model.
+        mdp: the terms, bound to it.
+        layout: what they read and give.
+        observation_sizes: observation group -> size.
+        action_size: elements of an action.
+        algorithm: the chosen algorithm.
+        policy: what acts.
+        aux: shapes of one environment's auxiliary outputs.
     """
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        config = task.config
-        spec = task.get_mujoco_model()
+        given = task.get_mujoco_model()
+        spec, engine = editable(given, partial(Task.get_mujoco_model, task))
+        self.config = config = _with_engine(task.config, engine)
+        self.algorithm: Algorithm = ALGORITHMS.build(config.algo, "algo")
         metadata = task.get_mujoco_model_metadata(spec)
         apply_metadata(spec, metadata)
         terms = Mdp(
             curriculum=task.get_curriculum(),
-            actuators=task.get_actuators(),
-            observations=task.get_observations(),
-            rewards=task.get_rewards(),
-            terminations=task.get_terminations(),
-            resets=task.get_resets(),
-            commands=task.get_commands(),
-            events=task.get_events(),
-            randomization=task.get_physics_randomizers(),
+            **self._terms(),
         ).edit(spec, metadata)
         self.model = compile_model(spec, config)
         self.mdp = terms.bind(self.model)
         if not self.mdp.actuators:
             raise UserError("actuators: none; a task needs at least one. Try actuators=torque")
-        self.layout = inspect_terms(self.model, self.mdp)
-        substeps = round(config.ctrl_dt / config.dt)
+        self.layout = inspect_terms(self.model, self.mdp, self._aux)
+        dt = float(self.model.opt.timestep)
+        if complaints := [*time_steps(config, dt)]:
+            raise UserError("\n  ".join(complaints))
+        substeps = round(config.ctrl_dt / dt)
         update_dt = config.engine.actuator_update_dt
         self.timing = Timing(
             ctrl_dt=config.ctrl_dt,
@@ -115,7 +94,7 @@ class TaskModel:
             recorded: fields of the view that results hold besides those that rewards read.
             num_seeds: how many times they are there on a device, by an outer `vmap`.
         """
-        config = self.task.config
+        config = self.config
         limits = Limits(
             action_clip=config.action_clip_max,
             reward_clip=(config.reward_clip_min, config.reward_clip_max),
@@ -143,14 +122,108 @@ class TaskModel:
             engine, self.mdp, self.layout, self.timing, config.engine, limits, noisy, recorded
         )
 
-    def make_agent(self) -> TaskAgent:
-        """The task's policy, acting through the task."""
-        sizes, action_size = self.sizes()
-        return TaskAgent(self.task, Policy(self.task.get_model(sizes, action_size)))
+    def _terms(self) -> dict[str, dict[str, Any]]:
+        """Kind -> name -> term, those among them that the algorithm asks for."""
+        terms = {kind: by_name(getattr(self.task, get)(), get) for kind, get in GETTERS.items()}
+        extra = self.algorithm.extra_observations()
+        terms["observations"] |= build_terms(OBSERVATIONS, extra, "observations")
+        return terms
 
-    def sizes(self) -> tuple[dict[str, int], int]:
-        """Observation group -> size, and the size of an action."""
-        return self.layout.group_sizes, sum(a.action_size for a in self.mdp.actuators.values())
+    def _aux(self, observation_sizes: Mapping[str, int]) -> Any:
+        """Make the policy; the shapes of one environment's auxiliary outputs."""
+        self.observation_sizes = observation_sizes
+        self.action_size = sum(a.action_size for a in self.mdp.actuators.values())
+        self.policy = self._make_policy()
+
+        def sample(key: jax.Array) -> Any:
+            obs = {group: jnp.zeros((1, size)) for group, size in observation_sizes.items()}
+            variables, carry = self.policy.init(key), self.policy.initial_carry(1)
+            return self.policy.sample(variables, obs, carry, key).aux
+
+        shapes = jax.eval_shape(sample, jax.random.key(0))
+        self.aux = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes)
+        return self.aux
+
+    def _make_policy(self) -> Policy:
+        """What acts; of the task's methods only those that it overrides are called.
+
+        Raises:
+            UserError: the model cannot act, and the task does not say how.
+        """
+        task, sizes, action_size = self.task, self.observation_sizes, self.action_size
+        adapter = adapt(lambda key: task.get_model(sizes, action_size, key), sizes)
+        model = adapter.merge(jax.eval_shape(adapter.init, jax.random.key(0)))
+        acts = self._overridden("sample_action")
+        if acts is None:
+            self._refuse_without(model, ("action_distribution", "value"), "sample_action")
+            acts = sample_action
+        evaluates = self._overridden("get_ppo_variables")
+        if evaluates is None and hasattr(model, "action_distribution"):
+            evaluates = ppo_variables
+        start = self._overridden("get_initial_model_carry") or initial_carry
+        return Policy(adapter, acts, evaluates, start)
+
+    def make_context(self, env: TaskEnv, num_steps: int) -> Context:
+        """What is trained, or played, in some environments of this task."""
+        return Context(
+            env=env,
+            policy=self.policy,
+            optimizer=self.task.get_optimizer(),
+            num_steps=num_steps,
+            batch_size=self.task.config.batch_size,
+            parts=self.algorithm.prepare(self),
+            update=self._overridden("update_model", self.algorithm),
+            aux=self.aux,
+        )
+
+    def refuse_unlearnable(self) -> None:
+        """Refuses to train a model that lacks what the algorithm asks of it.
+
+        Raises:
+            UserError: nothing in it can be learned, or a method of the task is missing.
+        """
+        policy, algorithm, name = self.policy, self.algorithm, self.task.config.algo["type"]
+        variables = jax.eval_shape(policy.init, jax.random.key(0))
+        kind = type(policy.adapter.merge(variables)).__name__
+        if not jax.tree.leaves(variables.params):
+            raise UserError(
+                f"get_model gives a {kind}, which holds nothing to learn. It acts in ksim view,"
+                f" eval and collect: add policy=initial task={self.task.config.task.name}"
+            )
+        if not algorithm.needs_ppo_variables or self._overridden("update_model") is not None:
+            return
+        if not policy.evaluates:
+            model = policy.adapter.merge(variables)
+            self._refuse_without(model, ("action_distribution", "value"), "get_ppo_variables")
+        if algorithm.needs_value and not self._has_value(variables):
+            raise UserError(
+                f"algo={name}: asks for values, and the model has no critic. Type"
+                " model.critic_groups=[critic], or give `value` in get_ppo_variables"
+            )
+
+    def _has_value(self, variables: Variables) -> bool:
+        def evaluate(variables: Variables) -> Any:
+            obs = {group: jnp.zeros((1, size)) for group, size in self.observation_sizes.items()}
+            action, carry = jnp.zeros((1, self.action_size)), self.policy.initial_carry(1)
+            return self.policy.ppo_variables(variables, obs, action, carry).value
+
+        return jax.eval_shape(evaluate, variables) is not None
+
+    def _overridden(self, method: str, *first: Any) -> Callable[..., Any] | None:
+        """A method that the task's class overrides, its first arguments filled in."""
+        if getattr(type(self.task), method) is getattr(Task, method):
+            return None
+        own = getattr(self.task, method)
+        return partial(own, *first) if first else own
+
+    def _refuse_without(self, model: Any, wanted: tuple[str, ...], method: str) -> None:
+        lacking = [name for name in wanted if not hasattr(model, name)]
+        if lacking:
+            parameters = ", ".join(inspect.signature(getattr(self.task, method)).parameters)
+            raise UserError(
+                f"get_model gives a {type(model).__name__} without {' and '.join(lacking)}."
+                f" Override {method}({parameters}) in class {type(self.task).__name__}"
+            )
 
     def episode_steps(self) -> int:
         """Control steps of the longest episode: the first time limit, else the config's."""
@@ -160,11 +233,8 @@ class TaskModel:
         return math.ceil(seconds / self.task.config.ctrl_dt - 1e-6)
 
 
-def make_task(config: RunConfig, load: Callable[[str], type[Task]]) -> Task:
-    """The task a config names.
-
-    Args:
-        config: the run's configuration.
-        load: finds a task's class by its registered name.
-    """
-    return load(config.task.type)(config)
+def _with_engine(config: RunConfig, engine: str) -> RunConfig:
+    """The config with `engine=auto` replaced by the engine that a model means; empty: none."""
+    if not engine or config.engine.type != "auto" or config.engine.impl == "warp":
+        return config
+    return dataclasses.replace(config, engine=dataclasses.replace(config.engine, type=engine))

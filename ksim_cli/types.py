@@ -4,7 +4,7 @@ Letters in shapes: N environments, T control steps of a rollout, B transitions o
 A actions, O observations. Arrays of a rollout are time-major: `[T, N, ...]`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 import jax
@@ -143,6 +143,11 @@ class Env(Protocol):
     num_envs: int
     action_size: int
     observation_sizes: Mapping[str, int]
+
+    @property
+    def command_error_names(self) -> Collection[str]:
+        """Names of `Scores.command_errors`."""
+        ...
 
     def init(self, key: jax.Array, level: jax.Array | None = None) -> Any:
         """Fresh environments, at a curriculum level or at the one training starts at."""

@@ -4,6 +4,7 @@ import dataclasses
 
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf, open_dict
 
 from ksim_cli.config import compose as composing
@@ -51,6 +52,7 @@ SMALL = """
 def run_config(*overrides: str) -> RunConfig:
     """The config that `ksim train <overrides>` gives."""
     composing._register_schemas()
+    Plugins.instance().register(composing.ProjectConfigs)
     with initialize_config_dir(str(builtin_root() / "configs"), version_base="1.3"):
         composed = compose("train", list(overrides), return_hydra_config=True)
     HydraConfig.instance().set_config(composed)

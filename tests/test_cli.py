@@ -93,7 +93,7 @@ WRONG = {
     f"train {CARTPOLE} rewards={{}}": "rewards={}: changes nothing",
     f"train {CARTPOLE} ~seed": "'seed' cannot be removed",
     f"train {CARTPOLE} ~algo": "'algo' cannot be removed",
-    f"train {CARTPOLE} task.name=other": "Choose a task with task=other",
+    f"train {CARTPOLE} task.name=other": "task.name=other: is filled in by ksim. Type task=OPTION",
     f"train {CARTPOLE} task.type=nothing": "no task 'nothing'",
     f"train {CARTPOLE} task.type=../x": "no task '../x'",
     f"train {CARTPOLE} experiment=mine": "Add ./configs/experiment/NAME.yaml",

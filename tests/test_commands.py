@@ -108,7 +108,7 @@ def test_resuming_starts_from_the_runs_own_config(runs, work, spec):
         (("train", "resume=latest", "algo.gamma=x"), "algo.gamma=x: expected float"),
         (("train", "run_model_viewer=true", "collect_dataset=true"), "one at a time"),
         (("view", "run_dir=x"), "run_dir=x: is for ksim train"),
-        (("view", "task=humanoid"), "has no run in runs/humanoid"),
+        (("view", "task=humanoid"), "no trained run in runs/humanoid"),
     ],
 )
 def test_what_does_not_go_together(runs, work, capsys, typed, message):

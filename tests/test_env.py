@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from ksim_cli.env import Limits
+from ksim_cli.load_task import load_task
 from ksim_cli.mdp.noise import AdditiveGaussian
 from ksim_cli.mdp.reward_manager import RewardManager
 from ksim_cli.mdp.term import Command, Disturbance, Event, Observation, Reward, Termination
-from ksim_cli.registry import load_task
 from ksim_cli.task_model import TaskModel
 from ksim_cli.types import QUARANTINE_CAUSES
 from tests.helpers import tiny_cartpole

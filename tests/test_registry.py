@@ -4,9 +4,9 @@ from typing import Literal
 
 import pytest
 
-from ksim_cli.config.keys import key
 from ksim_cli.errors import UserError
-from ksim_cli.registry import Registry, convert, load_task, make, parameters, settable_fields
+from ksim_cli.option import option
+from ksim_cli.registry import Registry, convert, make, parameters, settable_fields
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Thing:
     kind: Literal["a", "b"] = "a"
     maybe: int | None = None
     table: dict[str, float] | float = 1.0
-    share: float = key(0.5, "a share", least=0, most=1)
+    share: float = option(0.5, "a share", ge=0, le=1)
     index: int = field(default=0, metadata={"resolved": True})
 
     def __post_init__(self):
@@ -91,24 +91,6 @@ def test_settable_fields_are_those_yaml_may_give():
     assert convert(3, float | None, "x") == 3.0
 
 
-def test_tasks_are_loaded_by_name(project):
-    assert load_task("cartpole").__name__ == "CartPole"
-    assert load_task("task").__name__ == "Task"
-    with pytest.raises(UserError, match=r"no task 'cartpol'. Did you mean 'cartpole'"):
-        load_task("cartpol")
-
-
-def test_a_users_task_comes_first_and_a_broken_neighbour_does_no_harm(project):
-    (project / "tasks").mkdir()
-    (project / "tasks" / "broken.py").write_text("syntax error here\n")
-    (project / "tasks" / "mine.py").write_text(
-        "from ksim_cli.registry import TASKS\nfrom . import shared\n"
-        "@TASKS.register('mine')\nclass Mine:\n    word = shared.WORD\n"
-    )
-    (project / "tasks" / "shared.py").write_text("WORD = 'shared'\n")
-    assert load_task("mine").word == "shared"
-
-
 def test_parameters_are_shown_as_they_are_typed():
     assert parameters(Thing).startswith("size: float, names: tuple[str, ...] = (), ")
     assert "maybe: int | null = null" in parameters(Thing)
@@ -119,37 +101,3 @@ def test_a_section_is_not_changed_by_building(things):
     before = copy.deepcopy(section)
     things.build(section, "here")
     assert section == before
-
-
-@pytest.mark.parametrize("name", ["../evil", "a.b", "", "a b", "1st", "os/path"])
-def test_a_task_is_named_by_a_file_in_tasks_and_nothing_else(project, name):
-    (project / "tasks").mkdir()
-    (project / "evil.py").write_text("raise RuntimeError('must not be run')\n")
-    with pytest.raises(UserError, match="cannot be a task"):
-        load_task(name)
-
-
-def test_a_file_that_registers_nothing_is_told_what_to_register(project):
-    (project / "tasks").mkdir()
-    (project / "tasks" / "empty.py").write_text("")
-    with pytest.raises(UserError, match=r"empty.py: registers no task 'empty'. Put @TASKS"):
-        load_task("empty")
-
-
-def test_a_broken_package_is_an_error_each_time(project):
-    (project / "tasks").mkdir()
-    (project / "tasks" / "__init__.py").write_text("raise RuntimeError('broken')\n")
-    for _ in range(2):
-        with pytest.raises(RuntimeError, match="broken"):
-            load_task("cartpole")
-
-
-def test_another_tasks_package_does_not_get_in_the_way(project, monkeypatch):
-    (project / "elsewhere" / "tasks").mkdir(parents=True)
-    (project / "elsewhere" / "tasks" / "__init__.py").write_text("raise RuntimeError('not this')\n")
-    monkeypatch.syspath_prepend(str(project / "elsewhere"))
-    (project / "tasks").mkdir()
-    (project / "tasks" / "here.py").write_text(
-        "from ksim_cli.registry import TASKS\n@TASKS.register('here')\nclass Here: pass\n"
-    )
-    assert load_task("here").__module__ == "tasks.here"

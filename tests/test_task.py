@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from ksim_cli.errors import UserError
+from ksim_cli.load_task import load_task, make_task
 from ksim_cli.mdp.term import Randomizer
-from ksim_cli.registry import load_task
 from ksim_cli.rl.rollout import collect
 from ksim_cli.task import Task
-from ksim_cli.task_model import TaskModel, make_task
+from ksim_cli.task_model import TaskModel
 from tests.helpers import tiny_cartpole
 
 
@@ -38,7 +38,7 @@ def config():
 
 
 def test_every_method_has_a_default_that_builds_from_the_config(config):
-    task = make_task(config, load_task)
+    task = make_task(config)
     assert list(task.get_observations()) == ["cart_position", "pole_angle", "velocity"]
     assert list(task.get_rewards()) == ["balance"]
     assert list(task.get_actuators()) == ["all"]
@@ -54,12 +54,12 @@ def test_every_method_has_a_default_that_builds_from_the_config(config):
 
 def test_a_term_set_to_null_is_left_out(config):
     fewer = dataclasses.replace(config, resets={**config.resets, "velocity": None})
-    assert list(make_task(fewer, load_task).get_resets()) == ["cart_position", "pole_angle"]
+    assert list(make_task(fewer).get_resets()) == ["cart_position", "pole_angle"]
 
 
 def test_what_a_task_overrides_is_what_acts_and_what_is_learned_from(config):
     agent = TaskModel(Halved(config)).make_agent()
-    plain = TaskModel(make_task(config, load_task)).make_agent()
+    plain = TaskModel(make_task(config)).make_agent()
     variables = plain.init(jax.random.key(0))
     obs = {"actor": jnp.ones((4, 5)), "critic": jnp.ones((4, 5))}
     one = plain.sample_action(variables, obs, (), jax.random.key(1), False)
@@ -90,18 +90,18 @@ def test_update_model_may_be_overridden(config):
 
 def test_a_task_needs_an_actuator(config):
     with pytest.raises(UserError, match="actuators: none"):
-        TaskModel(make_task(dataclasses.replace(config, actuators={}), load_task))
+        TaskModel(make_task(dataclasses.replace(config, actuators={})))
 
 
 def test_a_wrong_term_is_named_by_its_path(config):
     wrong = {"balance": {"type": "cartpole_balanc"}}
     with pytest.raises(UserError, match=r"rewards.balance.type.*Did you mean 'cartpole_balance'"):
-        TaskModel(make_task(dataclasses.replace(config, rewards=wrong), load_task))
+        TaskModel(make_task(dataclasses.replace(config, rewards=wrong)))
 
 
 def test_without_a_time_limit_an_evaluation_has_one(config):
     endless = dataclasses.replace(config, terminations={}, eval_length_seconds=3.0)
-    assert TaskModel(make_task(endless, load_task)).episode_steps() == 300
+    assert TaskModel(make_task(endless)).episode_steps() == 300
 
 
 def test_the_runs_timing_and_clips_reach_the_environments(config):
@@ -113,7 +113,7 @@ def test_the_runs_timing_and_clips_reach_the_environments(config):
         reward_clip_max=3.0,
         engine=dataclasses.replace(config.engine, num_threads=3),
     )
-    env = TaskModel(make_task(changed, load_task)).make_env(2)
+    env = TaskModel(make_task(changed)).make_env(2)
     # 0.05 s at 0.01 s per physics step.
     assert (env.timing.ctrl_dt, env.timing.num_substeps) == (0.05, 5)
     assert env.limits.action_clip == 7.0
@@ -144,16 +144,16 @@ def test_only_training_runs_on_randomised_models(config):
 
 
 def test_training_environments_begin_anywhere_in_their_first_episode(config):
-    task_model = TaskModel(make_task(config, load_task))
+    task_model = TaskModel(make_task(config))
     assert task_model.make_env(4, training=True).limits.stagger_steps == 1000
     assert task_model.make_env(4).limits.stagger_steps == 0
     together = dataclasses.replace(config, stagger_episodes=False)
-    task_model = TaskModel(make_task(together, load_task))
+    task_model = TaskModel(make_task(together))
     assert task_model.make_env(4, training=True).limits.stagger_steps == 0
 
 
 def test_an_agent_plays_the_task(config):
-    task_model = TaskModel(make_task(config, load_task))
+    task_model = TaskModel(make_task(config))
     env, agent = task_model.make_env(4), task_model.make_agent()
 
     def play(key):

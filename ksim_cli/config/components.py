@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ksim_cli.config.keys import key
+from ksim_cli.option import option
 
 _ACTIVATIONS = ("tanh", "relu", "elu", "silu", "gelu")
 
@@ -17,54 +17,55 @@ _ACTIVATIONS = ("tanh", "relu", "elu", "silu", "gelu")
 class TaskConfig:
     """`task.*`: which registered task, on which model."""
 
-    name: str = key("", "the chosen option of the group `task`; filled in by ksim")
-    type: str = key("", "registered task class; empty: the one named like the option, or `task`")
-    model: str = key("", "MJCF file, relative to the task's folder; empty: the task's own choice")
+    name: str = option("", "the chosen option of the group `task`; filled in by ksim")
+    extends: list[str] = option([], "tasks its YAML extends, nearest first; filled in by ksim")
+    type: str = option("", "registered task class; empty: the one named like the option, or `task`")
+    model: str = option("", "MJCF file, relative to the task's folder; empty: the task's choice")
 
 
 @dataclass(frozen=True)
 class EngineConfig:
     """`engine.*`: what steps the physics."""
 
-    type: str = key("auto", "what steps the physics", choices=("auto", "mujoco", "mjx"))
-    impl: str = key(
+    type: str = option("auto", "what steps the physics", choices=("auto", "mujoco", "mjx"))
+    impl: str = option(
         "auto",
         "implementation of mjx; auto: warp on NVIDIA where it is installed (extra `warp`)",
         choices=("auto", "jax", "warp"),
     )
-    graph_mode: str | None = key(
+    graph_mode: str | None = option(
         None,
         "how warp captures CUDA graphs; null: warp on a GPU, none on a CPU",
         choices=("none", "warp", "warp_staged", "warp_staged_ex"),
     )
-    naconmax: int | None = key(
-        None, "contacts of all environments that warp has room for; null: from the model", least=1
+    naconmax: int | None = option(
+        None, "contacts of all environments that warp has room for; null: from the model", ge=1
     )
-    njmax: int | None = key(
-        None, "constraints of an environment that warp has room for; null: from the model", least=1
+    njmax: int | None = option(
+        None, "constraints of an environment that warp has room for; null: from the model", ge=1
     )
-    num_threads: int = key(0, "threads of the mujoco engine; 0: one per core", least=0)
-    action_latency_range: list[float] = key(
+    num_threads: int = option(0, "threads of the mujoco engine; 0: one per core", ge=0)
+    action_latency_range: list[float] = option(
         [0.0, 0.0],
         "an action takes effect that much later, drawn per episode; times the level",
         unit="s",
-        least=0,
+        ge=0,
     )
-    drop_action_prob: float = key(
+    drop_action_prob: float = option(
         0.0,
         "probability that an action is lost and the last one stays; times the level",
-        least=0,
-        below=1,
+        ge=0,
+        lt=1,
     )
-    drop_action_per_joint: bool = key(False, "each joint loses its part of an action by itself")
-    zero_offset_std: float | None = key(
-        None, "std of the joints' zero offset, per episode; times the level", unit="rad", above=0
+    drop_action_per_joint: bool = option(False, "each joint loses its part of an action by itself")
+    zero_offset_std: float | None = option(
+        None, "std of the joints' zero offset, per episode; times the level", unit="rad", gt=0
     )
-    zero_offset_mag: float | None = key(
-        None, "half width of a uniform zero offset, added to it", unit="rad", above=0
+    zero_offset_mag: float | None = option(
+        None, "half width of a uniform zero offset, added to it", unit="rad", gt=0
     )
-    actuator_update_dt: float | None = key(
-        None, "time between two updates of the torques; null: each dt", unit="s", above=0
+    actuator_update_dt: float | None = option(
+        None, "time between two updates of the torques; null: each dt", unit="s", gt=0
     )
 
 
@@ -72,95 +73,105 @@ class EngineConfig:
 class JointMetadata:
     """`joints.<name or pattern>.*`: what is known of a joint beyond the MJCF."""
 
-    kp: float | None = key(None, "position gain", unit="N m/rad", least=0)
-    kd: float | None = key(None, "velocity gain", unit="N m s/rad", least=0)
-    torque_limit: float | None = key(None, "largest torque of its actuator", unit="N m", above=0)
-    armature: float | None = key(None, "reflected inertia of the motor", unit="kg m^2", least=0)
-    friction: float | None = key(None, "dry friction", unit="N m", least=0)
-    damping: float | None = key(None, "viscous friction", unit="N m s/rad", least=0)
-    range: tuple[float, float] | None = key(None, "lowest and highest position", unit="rad")
+    kp: float | None = option(None, "position gain", unit="N m/rad", ge=0)
+    kd: float | None = option(None, "velocity gain", unit="N m s/rad", ge=0)
+    torque_limit: float | None = option(None, "largest torque of its actuator", unit="N m", gt=0)
+    armature: float | None = option(None, "reflected inertia of the motor", unit="kg m^2", ge=0)
+    friction: float | None = option(None, "dry friction", unit="N m", ge=0)
+    damping: float | None = option(None, "viscous friction", unit="N m s/rad", ge=0)
+    range: tuple[float, float] | None = option(None, "lowest and highest position", unit="rad")
 
 
 @dataclass(frozen=True)
 class PPOConfig:
     """`algo.*` of `algo=ppo`: proximal policy optimisation (Schulman et al. 2017)."""
 
-    type: str = key("ppo", "registered algorithm")
-    num_passes: int = key(4, "passes over each rollout", least=1)
-    clip_param: float = key(
-        0.2, "clip of the probability ratio, and of the value if clipped", above=0
+    type: str = option("ppo", "registered algorithm")
+    num_passes: int = option(4, "passes over each rollout", ge=1)
+    clip_param: float = option(
+        0.2, "clip of the probability ratio, and of the value if clipped", gt=0
     )
-    value_loss_coef: float = key(0.5, "weight of the value loss", least=0)
-    use_clipped_value_loss: bool = key(True, "clip the change of the value as the ratio is clipped")
-    entropy_coef: float = key(0.0, "weight of the entropy bonus", least=0)
-    kl_coef: float = key(0.0, "weight of the KL penalty between old and new policy", least=0)
-    adaptive_kl: bool = key(False, "steer kl_coef so that the KL stays near desired_kl")
-    desired_kl: float = key(0.01, "KL per update that adaptive_kl aims at", unit="nat", above=0)
-    log_clip_value: float = key(5.0, "clip of the log of the probability ratio", above=0)
-    gamma: float = key(0.99, "discount per control step", least=0, most=1)
-    lam: float = key(0.95, "GAE: 1 is low bias and high variance, 0 the reverse", least=0, most=1)
-    normalize_advantages: bool = key(True, "zero mean and unit variance over each minibatch")
-    monte_carlo_returns: bool = key(False, "value targets are discounted returns instead of GAE's")
-    normalize_returns: bool = key(True, "divide rewards by the running std of their return")
+    value_loss_coef: float = option(0.5, "weight of the value loss", ge=0)
+    use_clipped_value_loss: bool = option(True, "clip the value's change as the ratio is clipped")
+    entropy_coef: float = option(0.0, "weight of the entropy bonus", ge=0)
+    kl_coef: float = option(0.0, "weight of the KL penalty between old and new policy", ge=0)
+    adaptive_kl: bool = option(False, "steer kl_coef so that the KL stays near desired_kl")
+    desired_kl: float = option(0.01, "KL per update that adaptive_kl aims at", unit="nat", gt=0)
+    log_clip_value: float = option(5.0, "clip of the log of the probability ratio", gt=0)
+    gamma: float = option(0.99, "discount per control step", ge=0, le=1)
+    lam: float = option(0.95, "GAE: 1 is low bias and high variance, 0 the reverse", ge=0, le=1)
+    normalize_advantages: bool = option(True, "zero mean and unit variance over each minibatch")
+    monte_carlo_returns: bool = option(False, "value targets are discounted returns, not GAE's")
+    normalize_returns: bool = option(True, "divide rewards by the running std of their return")
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
     """`optimizer.*` of `optimizer=adam|adamw`."""
 
-    type: str = key("adam", "registered optimizer")
-    learning_rate: float = key(3e-4, "step size", above=0)
-    max_grad_norm: float | None = key(
-        1.0, "clip of the gradient's global norm; null: no clip", above=0
+    type: str = option("adam", "registered optimizer")
+    learning_rate: float = option(3e-4, "step size", gt=0)
+    max_grad_norm: float | None = option(
+        1.0, "clip of the gradient's global norm; null: no clip", gt=0
     )
-    beta1: float = key(0.9, "decay of the first moment", least=0, below=1)
-    beta2: float = key(0.999, "decay of the second moment", least=0, below=1)
-    eps: float = key(1e-8, "added to the denominator", above=0)
-    weight_decay: float = key(0.0, "decoupled weight decay (adamw)", least=0)
+    beta1: float = option(0.9, "decay of the first moment", ge=0, lt=1)
+    beta2: float = option(0.999, "decay of the second moment", ge=0, lt=1)
+    eps: float = option(1e-8, "added to the denominator", gt=0)
+    weight_decay: float = option(0.0, "decoupled weight decay (adamw)", ge=0)
 
 
 @dataclass(frozen=True)
 class ActorCriticConfig:
-    """What `model.*` holds whichever network is chosen."""
+    """Keys of `model.*` that every network has."""
 
-    type: str = key("", "registered model")
-    hidden_size: int = key(64, "width of each hidden layer", least=1)
-    activation: str = key("tanh", "between the layers", choices=_ACTIVATIONS)
-    distribution: str = key(
+    type: str = option("", "registered model")
+    actor_groups: list[str] = option(["actor"], "observation groups that the actor sees")
+    critic_groups: list[str] = option(
+        ["critic"], "observation groups that the critic sees; []: there is no critic"
+    )
+    hidden_size: int = option(64, "width of each hidden layer", ge=1)
+    actor_hidden: list[int] | None = option(
+        None, "width of each of the actor's hidden layers, in place of the short form", ge=1
+    )
+    critic_hidden: list[int] | None = option(
+        None, "width of each of the critic's hidden layers, in place of the short form", ge=1
+    )
+    activation: str = option("tanh", "between the layers", choices=_ACTIVATIONS)
+    distribution: str = option(
         "normal",
         "of the actions; tanh_normal keeps them within [-1, 1]",
         choices=("normal", "tanh_normal", "mixture"),
     )
-    num_mixtures: int = key(5, "normal distributions in each element's mixture", least=1)
-    init_std: float = key(1.0, "initial standard deviation of the actions", above=0)
-    min_std: float = key(1e-3, "lower bound of that standard deviation", above=0)
-    normalize_observations: bool = key(True, "running mean and variance of the observations")
-    observation_clip: float = key(10.0, "clip of normalised observations", unit="std", above=0)
+    num_mixtures: int = option(5, "normal distributions in each element's mixture", ge=1)
+    init_std: float = option(1.0, "initial standard deviation of the actions", gt=0)
+    min_std: float = option(1e-3, "lower bound of that standard deviation", gt=0)
+    normalize_observations: bool = option(True, "running mean and variance of the observations")
+    observation_clip: float = option(10.0, "clip of normalised observations", unit="std", gt=0)
 
 
 @dataclass(frozen=True)
 class MLPConfig(ActorCriticConfig):
     """`model.*` of `model=mlp`: actor and critic of the same shape, sharing nothing."""
 
-    type: str = key("mlp", "registered model")
-    num_hidden_layers: int = key(2, "hidden layers", least=0)
+    type: str = option("mlp", "registered model")
+    num_hidden_layers: int = option(2, "hidden layers", ge=0)
 
 
 @dataclass(frozen=True)
 class GRUConfig(ActorCriticConfig):
     """`model.*` of `model=gru`: actor and critic with a memory each, sharing nothing."""
 
-    type: str = key("gru", "registered model")
-    num_layers: int = key(1, "layers of gated recurrent units", least=1)
+    type: str = option("gru", "registered model")
+    num_layers: int = option(1, "layers of gated recurrent units", ge=1)
 
 
 @dataclass(frozen=True)
 class LoggerConfig:
     """`logger.*`: where scalars go besides the run folder's metrics.jsonl."""
 
-    tensorboard: bool = key(False, "also write TensorBoard event files (extra `tensorboard`)")
-    wandb: bool = key(False, "also log to Weights & Biases (extra `wandb`)")
-    wandb_project: str = key("ksim", "project at Weights & Biases")
+    tensorboard: bool = option(False, "also write TensorBoard event files (extra `tensorboard`)")
+    wandb: bool = option(False, "also log to Weights & Biases (extra `wandb`)")
+    wandb_project: str = option("ksim", "project at Weights & Biases")
 
 
 COMPONENTS: Mapping[str, Mapping[str, Any]] = {

@@ -25,12 +25,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ksim_cli.config import options, report
 from ksim_cli.config.components import COMPONENTS
+from ksim_cli.config.extending import resolve_task
 from ksim_cli.config.overrides import COMPONENT_SECTIONS, CommandLine, parse
 from ksim_cli.config.saved import read_config
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.config.validate import complete, validate
-from ksim_cli.errors import UserError, listing, nearest
-from ksim_cli.paths import GROUPS, builtin_root, project_root, project_roots, task_file
+from ksim_cli.errors import UserError
+from ksim_cli.paths import GROUPS, builtin_root, project_root
 
 _VERSION_BASE = "1.3"
 _SCHEMAS = "schema"
@@ -39,7 +40,7 @@ _SCHEMAS = "schema"
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """Where the composition starts.
+    """Start of the composition.
 
     Attributes:
         line: the command line, perhaps with the run that it means written out.
@@ -119,13 +120,15 @@ def to_run_config(composed: DictConfig) -> RunConfig:
     """
     hydra_config = HydraConfig.get()
     config = _plain(composed)
-    name = hydra_config.runtime.choices.get("task") or config.task.name
+    for group in COMPONENT_SECTIONS:
+        own = _of_the_option(group, getattr(config, group), hydra_config)
+        config = dataclasses.replace(config, **{group: own})
     changes: dict[str, Any] = {
         group: complete(getattr(config, group), group) for group in COMPONENT_SECTIONS
     }
-    kind = config.task.type or (name if _has_class(name) else "task")
-    _refuse_unknown_task(kind)
-    changes["task"] = dataclasses.replace(config.task, name=name, type=kind)
+    name = hydra_config.runtime.choices.get("task")
+    typed = [override.partition("=")[0].lstrip("+") for override in hydra_config.overrides.task]
+    changes["task"] = resolve_task(config.task, name, "task.type" in typed)
     if config.run_dir is None and is_sweep():
         changes["run_dir"] = hydra_config.runtime.output_dir
     config = dataclasses.replace(config, **changes)
@@ -156,26 +159,35 @@ def _plain(composed: DictConfig) -> RunConfig:
     return dataclasses.replace(config, **sections)
 
 
-def is_sweep() -> bool:
-    """Whether the job is one of a sweep; called inside the job."""
-    return HydraConfig.get().mode == RunMode.MULTIRUN
+def _of_the_option(group: str, section: Any, hydra_config: Any) -> Any:
+    """The section of a component without what a task set for another one than was typed.
 
-
-def _has_class(name: str) -> bool:
-    return any(task_file(root, name) for root in project_roots())
-
-
-def _refuse_unknown_task(kind: str) -> None:
-    """Refuses a task that no file is named after, while that can still be told without JAX."""
+    A task's `algo: {lam: 0.99}` was tuned for the algorithm it names. Of an option of one's own
+    that is typed in its place, what its file or the command line gives is kept.
+    """
+    typed = [override.lstrip("+") for override in hydra_config.overrides.task]
+    option = hydra_config.runtime.choices.get(group)
     own = project_root()
-    if kind == "task" or _has_class(kind):
-        return
-    if own is not None and (own / "tasks" / "__init__.py").is_file():
-        return  # it may register a task of any name
-    names = {"task", *(n for root in project_roots() for n in options.task_files(root))}
-    raise UserError(
-        f"task.type={kind}: no task '{kind}'.{nearest(kind, names)}\n  available: {listing(names)}"
-    )
+    file = None if own is None else own / "configs" / group / f"{option}.yaml"
+    if f"{group}={option}" not in typed or file is None or not file.is_file():
+        return section
+    written = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    if not isinstance(written, dict) or "defaults" in written or not isinstance(section, dict):
+        return section  # built on another option, whose fields it shares
+    given = {*written, *(text.partition("=")[0].removeprefix(f"{group}.") for text in typed)}
+    left_out = {key: value for key, value in section.items() if key not in given}
+    if left_out:
+        shown = ", ".join(f"{key}={value}" for key, value in left_out.items())
+        print(
+            f"ksim: {group}={option}: what the task sets for another is left out: {shown}",
+            file=sys.stderr,
+        )
+    return {key: value for key, value in section.items() if key in given}
+
+
+def is_sweep() -> bool:
+    """True for a job of a sweep; called inside the job."""
+    return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def _register_schemas() -> None:

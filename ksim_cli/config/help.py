@@ -1,4 +1,4 @@
-"""What `--help` prints. Standard library only."""
+"""Texts of `--help` and `ksim list`. Standard library only."""
 
 import dataclasses
 import shutil
@@ -9,6 +9,8 @@ from typing import Any
 from ksim_cli.config.components import COMPONENTS
 from ksim_cli.config.options import Option, list_options
 from ksim_cli.config.schema import SECTIONS, ComponentKeys
+from ksim_cli.paths import GROUPS
+from ksim_cli.registry import KINDS
 
 COMMANDS = {
     "train": "train a policy",
@@ -19,17 +21,8 @@ COMMANDS = {
     "list": "list every group's options, your own included; ksim list rewards: their types too",
 }
 
-TERMS_ONLY = (
-    *("observations", "terminations", "resets", "commands", "events"),
-    *("noise", "scales", "filters"),
-)
-"""What `ksim list` knows besides the groups: sections whose entries only have types."""
-
-TYPED = (
-    *TERMS_ONLY,
-    *("actuators", "rewards", "randomization", "curriculum", "algo", "model", "optimizer"),
-)
-"""Sections whose registered types `ksim list` can show; that imports JAX."""
+TERMS_ONLY = tuple(name for name in KINDS if name not in GROUPS)
+"""Sections that `ksim list` knows besides the groups: their entries only have types."""
 
 _EXAMPLES = {
     "train": (

@@ -1,4 +1,4 @@
-"""What the user typed after the command, looked through before Hydra sees it."""
+"""Parsing of the command line, before Hydra sees it."""
 
 import dataclasses
 import re
@@ -76,7 +76,7 @@ class CommandLine:
 
     @property
     def multirun(self) -> bool:
-        """Whether this is a sweep."""
+        """True for a sweep."""
         return "-m" in self.flags or "--multirun" in self.flags
 
 
@@ -223,8 +223,8 @@ def _check_field(section: str, field: str, value: str) -> None:
             f"{nearest(f'{section}.{field}', [f'{section}.{name}' for name in fields])}"
             f"\n  {section}: {', '.join(sorted(fields))}"
         )
-    if (section, field) == ("task", "name"):
-        raise UserError(f"task.name={value}: is filled in by ksim. Choose a task with task={value}")
+    if section == "task" and field in ("name", "extends"):
+        raise UserError(f"task.{field}={value}: is filled in by ksim. Type task=OPTION instead")
 
 
 def _known(key: str) -> bool:

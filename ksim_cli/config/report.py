@@ -24,7 +24,7 @@ _WRONG_TYPE = (
     r"Value '(?P<value>.*)' of type '(?P<got>\w+)' could not be converted to (?P<wanted>\w+)",
     r"Value '(?P<value>.*)' is not a valid (?P<wanted>\w+) \(type (?P<got>\w+)\)",
 )
-"""How OmegaConf says that a value is of another type."""
+"""OmegaConf's messages that a value is of another type."""
 
 _TYPE_NAMES = {"Integer": "int", "Float": "float", "Boolean": "bool", "String": "str"}
 

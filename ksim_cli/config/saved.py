@@ -74,7 +74,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _known(saved: dict[str, Any], path: Path) -> dict[str, Any]:
-    """What this version knows; the rest is named on stderr."""
+    """Keys that this version knows; the rest is named on stderr."""
     known: dict[str, Any] = {}
     unknown: list[str] = []
     names = {f.name for f in dataclasses.fields(RunConfig)} - set(_NOT_SAVED)

@@ -1,4 +1,4 @@
-"""What a configuration must hold beyond the types of its keys; checked before JAX is imported."""
+"""Validation of a configuration beyond the types of its keys, before JAX is imported."""
 
 import dataclasses
 import math
@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ksim_cli.config.components import COMPONENTS
-from ksim_cli.config.keys import refusal
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
+from ksim_cli.option import refusal
 from ksim_cli.registry import make
 
 
@@ -65,13 +65,8 @@ def _sections(config: RunConfig) -> Iterator[str]:
 
 
 def _sizes(config: RunConfig) -> Iterator[str]:
-    ratio = config.ctrl_dt / config.dt
-    if abs(ratio - round(ratio)) > 1e-6 or round(ratio) < 1:
-        near = max(1, round(ratio)) * config.dt
-        yield (
-            f"ctrl_dt={config.ctrl_dt:g}: must be a multiple of dt={config.dt:g}."
-            f" Nearest: ctrl_dt={near:g}"
-        )
+    if config.dt is not None:  # else the model's, which is not known yet
+        yield from time_steps(config, config.dt)
     if config.num_envs % config.batch_size:
         near = _nearest_divisors(min(config.num_envs, 10**9), config.batch_size)
         yield (
@@ -98,20 +93,30 @@ def _sizes(config: RunConfig) -> Iterator[str]:
 
 
 def _engine(config: RunConfig) -> Iterator[str]:
-    latency, update_dt = config.engine.action_latency_range, config.engine.actuator_update_dt
+    latency = config.engine.action_latency_range
     if len(latency) != 2 or latency[0] > latency[1]:
         yield (
             f"engine.action_latency_range={latency}: must be [shortest, longest], in seconds."
             " Type engine.action_latency_range=[0,0.02]"
         )
+
+
+def time_steps(config: RunConfig, dt: float) -> Iterator[str]:
+    """Complaints about control steps and torque updates that are no multiples of `dt`, s."""
+    ratio, update_dt = config.ctrl_dt / dt, config.engine.actuator_update_dt
+    if abs(ratio - round(ratio)) > 1e-6 or round(ratio) < 1:
+        near = max(1, round(ratio)) * dt
+        yield (
+            f"ctrl_dt={config.ctrl_dt:g}: must be a multiple of dt={dt:g}."
+            f" Nearest: ctrl_dt={near:g}"
+        )
     if update_dt is None:
         return
-    steps, updates = update_dt / config.dt, config.ctrl_dt / update_dt
+    steps, updates = update_dt / dt, config.ctrl_dt / update_dt
     if any(abs(x - round(x)) > 1e-6 or round(x) < 1 for x in (steps, updates)):
-        substeps = round(config.ctrl_dt / config.dt)
-        good = [config.dt * n for n in range(1, substeps + 1) if substeps % n == 0]
+        good = [dt * n for n in range(1, round(ratio) + 1) if round(ratio) % n == 0]
         yield (
-            f"engine.actuator_update_dt={update_dt:g}: must be a multiple of dt={config.dt:g} that"
+            f"engine.actuator_update_dt={update_dt:g}: must be a multiple of dt={dt:g} that"
             f" divides ctrl_dt={config.ctrl_dt:g}. Allowed: {', '.join(f'{x:g}' for x in good)}"
         )
 

@@ -73,6 +73,7 @@ class EpisodeWriter:
         terminations: np.ndarray,
         truncations: np.ndarray,
         final_obs: np.ndarray,
+        infos: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Adds a rollout; episodes that end in it are written.
 
@@ -83,6 +84,7 @@ class EpisodeWriter:
             terminations: `[T, N]` bool, the episode ended by itself.
             truncations: `[T, N]` bool, the episode was cut for lack of time.
             final_obs: `[T, N, O]` observations after each step, before any reset.
+            infos: path (`reward/upright`) -> `[T, N, ...]` of each step, after it.
         """
         num_steps, num_envs = rewards.shape
         if not self._open:
@@ -102,6 +104,7 @@ class EpisodeWriter:
                         "terminations": terminations[part, env],
                         "truncations": truncations[part, env],
                         "last": final_obs[end - 1, env],
+                        **{f"infos/{path}": x[part, env] for path, x in (infos or {}).items()},
                     }
                 )
                 if ended[end - 1, env]:

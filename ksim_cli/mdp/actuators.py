@@ -13,9 +13,9 @@ from ksim_cli.errors import UserError, error_context
 from ksim_cli.mdp.action_filters import ActionFilter
 from ksim_cli.mdp.noise import Noises, disturbed
 from ksim_cli.mdp.term import Carry, JointState, Term, resolved
-from ksim_cli.physics.joints import drives_joint, spec_joints
+from ksim_cli.physics.joint_metadata import drives_joint, spec_joints
 from ksim_cli.physics.model import home_pose
-from ksim_cli.physics.names import joint_addresses, match_names
+from ksim_cli.physics.names import joint_actuators, joint_addresses, match_names
 from ksim_cli.registry import ACTUATORS
 
 PerJoint = float | dict[str, float]
@@ -73,7 +73,8 @@ class Actuator(Term):
         """See `Term.bind`; a table of torque limits that names a wrong joint is found here."""
         self.torque_limits()
         qpos, dof = joint_addresses(model, self.joints)
-        ctrl = tuple(int(model.actuator(joint).id) for joint in self.joints)
+        pulling = joint_actuators(model)
+        ctrl = tuple(pulling[int(model.joint(joint).id)][0] for joint in self.joints)
         home = tuple(float(x) for x in home_pose(model)[list(qpos)])
         return replace(self, qpos_addresses=qpos, dof_addresses=dof, ctrl_addresses=ctrl, home=home)
 

@@ -1,4 +1,4 @@
-"""Randomizers: draws of a model's constants. Derived constants follow, see `physics.randomized`.
+"""Randomizers: draws of a model's constants. Derived ones follow, see `physics.model_variants`.
 
 Ranges called `scale` are factors of what is there, `range` is added to it; either way several
 randomizers of one field compose in order.

@@ -53,7 +53,7 @@ _MOST_CONTACTS = {mujoco.mjtGeom.mjGEOM_SPHERE: 2, mujoco.mjtGeom.mjGEOM_CAPSULE
 
 
 def add_frame_sensor(spec: mujoco.MjSpec, kind: str, what: str, name: str) -> None:
-    """Adds a sensor of a body's, geom's or site's motion in the world frame, once.
+    """Adds a sensor of a body's, geom's or site's motion in the world frame, where there is none.
 
     Args:
         spec: the model before it is compiled.
@@ -61,15 +61,25 @@ def add_frame_sensor(spec: mujoco.MjSpec, kind: str, what: str, name: str) -> No
         what: `body`, `geom` or `site`.
         name: its name.
     """
-    own = _sensor_name(kind, what, name)
-    if any(sensor.name == own for sensor in spec.sensors):
+    wanted = (_SENSORS[kind], _OBJECTS[what], name)
+    if any(
+        (s.type, s.objtype, s.objname) == wanted
+        and s.reftype == mujoco.mjtObj.mjOBJ_UNKNOWN
+        and not s.cutoff
+        for s in spec.sensors
+    ):
         return
+    own = _sensor_name(kind, what, name)
     spec.add_sensor(name=own, type=_SENSORS[kind], objtype=_OBJECTS[what], objname=name)
 
 
 def sensor_address(model: mujoco.MjModel, kind: str, what: str, name: str) -> int:
-    """Where the numbers of a sensor that `add_frame_sensor` added begin in `sensordata`."""
-    return int(model.sensor_adr[model.sensor(_sensor_name(kind, what, name)).id])
+    """Where the numbers of the sensor that `add_frame_sensor` saw to begin in `sensordata`."""
+    suits = model.sensor_type == _SENSORS[kind]
+    suits &= model.sensor_objtype == _OBJECTS[what]
+    suits &= model.sensor_objid == getattr(model, what)(name).id
+    suits &= (model.sensor_reftype == mujoco.mjtObj.mjOBJ_UNKNOWN) & (model.sensor_cutoff == 0)
+    return int(model.sensor_adr[np.flatnonzero(suits)[0]])
 
 
 def _sensor_name(kind: str, what: str, name: str) -> str:

@@ -1,6 +1,6 @@
-"""What every actor-critic is made of, whatever its networks."""
+"""The base of actor-critics, whatever their networks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from flax import nnx
 from ksim_cli.config.components import ActorCriticConfig
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.models.heads import make_head
-from ksim_cli.models.normalizers import RunningStatistics, running_statistics
+from ksim_cli.models.normalizers import Normalizer
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "tanh": jnp.tanh,
@@ -42,10 +42,6 @@ def dense(inputs: int, outputs: int, gain: float, rngs: nnx.Rngs) -> nnx.Linear:
     return nnx.Linear(inputs, outputs, kernel_init=nnx.initializers.orthogonal(gain), rngs=rngs)
 
 
-class Statistic(nnx.Variable[RunningStatistics]):
-    """A variable that is saved with the model and never trained."""
-
-
 class ActorCritic(nnx.Module):
     """Head and normalisers of two networks that share nothing; a base class.
 
@@ -58,20 +54,21 @@ class ActorCritic(nnx.Module):
     def __init__(
         self, config: ActorCriticConfig, sizes: Mapping[str, int], action_size: int
     ) -> None:
-        self.config = nnx.static(config)
+        clip = config.observation_clip if config.normalize_observations else None
+        if not config.actor_groups:
+            raise UserError("model.actor_groups=[]: an actor sees something. Type [actor]")
         self.head = make_head(config, action_size)
-        self.statistics = nnx.Dict(
-            {group: Statistic(running_statistics(sizes[group])) for group in ("actor", "critic")}
-        )
+        self.actor_input = Normalizer("model.actor_groups", config.actor_groups, sizes, clip)
+        critic = ("model.critic_groups", config.critic_groups, sizes, clip)
+        self.critic_input = Normalizer(*critic) if config.critic_groups else None
 
     def update_statistics(self, obs: Mapping[str, jax.Array], mask: jax.Array) -> None:
-        """Adds the observations `[..., O]` where `mask` `[...]` to the running statistics."""
-        for group, statistic in self.statistics.items():
-            statistic.set_value(statistic.get_value().update(obs[group], mask))
+        """Add the observations `[..., O]` where `mask` `[...]` to the running statistics."""
+        self.actor_input.update(obs, mask)
+        if self.critic_input is not None:
+            self.critic_input.update(obs, mask)
 
-    def normalized(self, group: str, obs: Mapping[str, jax.Array]) -> jax.Array:
-        """What a group's network sees, `[..., O]`."""
-        if not self.config.normalize_observations:
-            return obs[group]
-        statistics = self.statistics[group].get_value()
-        return statistics.normalize(obs[group], self.config.observation_clip)
+
+def widths(given: Sequence[int] | None, size: int, count: int) -> list[int]:
+    """The widths of a network's hidden layers: the list, or the short form."""
+    return [size] * count if given is None else list(given)

@@ -7,7 +7,7 @@ import jax
 from flax import nnx
 
 from ksim_cli.config.components import MLPConfig
-from ksim_cli.models.actor_critic import ActorCritic, dense, make_activation
+from ksim_cli.models.actor_critic import ActorCritic, dense, make_activation, widths
 from ksim_cli.models.distributions import Distribution
 from ksim_cli.registry import MODELS
 
@@ -36,21 +36,29 @@ class MLPActorCritic(ActorCritic):
         self, config: MLPConfig, sizes: Mapping[str, int], action_size: int, rngs: nnx.Rngs
     ) -> None:
         super().__init__(config, sizes, action_size)
-        hidden = [config.hidden_size] * config.num_hidden_layers
+        short = (config.hidden_size, config.num_hidden_layers)
+        hidden, outputs = widths(config.actor_hidden, *short), self.head.num_inputs
         self.actor = Perceptron(
-            [sizes["actor"], *hidden, self.head.num_inputs], config.activation, 0.01, rngs
+            [self.actor_input.size, *hidden, outputs], config.activation, 0.01, rngs
         )
-        self.critic = Perceptron([sizes["critic"], *hidden, 1], config.activation, 1.0, rngs)
+        critic = self.critic_input
+        self.critic = critic and Perceptron(
+            [critic.size, *widths(config.critic_hidden, *short), 1], config.activation, 1.0, rngs
+        )
 
     def action_distribution(
         self, obs: Mapping[str, jax.Array], carry: tuple[()]
     ) -> tuple[Distribution, tuple[()]]:
         """The distribution of the actions and the (empty) carry."""
-        return self.head(self.actor(self.normalized("actor", obs))), carry
+        return self.head(self.actor(self.actor_input(obs))), carry
 
-    def value(self, obs: Mapping[str, jax.Array], carry: tuple[()]) -> tuple[jax.Array, tuple[()]]:
-        """The value `[...]` of states and the (empty) carry."""
-        return self.critic(self.normalized("critic", obs))[..., 0], carry
+    def value(
+        self, obs: Mapping[str, jax.Array], carry: tuple[()]
+    ) -> tuple[jax.Array | None, tuple[()]]:
+        """The value `[...]` of states, None without a critic, and the (empty) carry."""
+        if self.critic is None or self.critic_input is None:
+            return None, carry
+        return self.critic(self.critic_input(obs))[..., 0], carry
 
     def initial_carry(self) -> tuple[()]:
         """No carry."""

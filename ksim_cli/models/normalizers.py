@@ -1,8 +1,12 @@
-"""Running mean and variance."""
+"""Running mean and variance, and the normaliser of a network's observations."""
+
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
-from flax import struct
+from flax import nnx, struct
+
+from ksim_cli.errors import UserError, listing, nearest
 
 EPSILON = 1e-8
 """Added to a variance before its root is divided by."""
@@ -53,12 +57,57 @@ class RunningStatistics(struct.PyTreeNode):
             + jnp.square(delta) * share * (1.0 - share),
         )
 
-    def normalize(self, values: jax.Array, clip: float) -> jax.Array:
-        """(values - mean) / std, clipped to [-clip, clip]."""
-        scaled = (values - self.mean) * jax.lax.rsqrt(self.variance + EPSILON)
-        return jnp.clip(scaled, -clip, clip)
-
 
 def running_statistics(*shape: int) -> RunningStatistics:
     """Statistics of nothing yet: mean 0, variance 1."""
     return RunningStatistics(count=jnp.zeros(()), mean=jnp.zeros(shape), variance=jnp.ones(shape))
+
+
+class Statistic(nnx.Variable[RunningStatistics]):
+    """A variable that is saved with the model and never trained."""
+
+
+class Normalizer(nnx.Module):
+    """The observation groups of one network as one vector, normalised by running statistics.
+
+    Args:
+        key: configuration key that names the groups, for messages.
+        groups: their names, in the order of the vector.
+        sizes: observation group -> size.
+        clip: clip of normalised values, standard deviations; None: values are left as they are.
+
+    Raises:
+        UserError: a group that no observation is in.
+    """
+
+    def __init__(
+        self, key: str, groups: Sequence[str], sizes: Mapping[str, int], clip: float | None
+    ) -> None:
+        for group in groups:
+            if not sizes.get(group):
+                raise UserError(
+                    f"{key}: no observation is in the group '{group}'.{nearest(group, sizes)}"
+                    f" Groups: {listing(sizes)}. Name one of them, or give observations"
+                    f" `groups: [{group}]`"
+                )
+        self.groups = tuple(groups)
+        self.clip = clip
+        self.size = sum(sizes[group] for group in groups)
+        self.statistics = Statistic(running_statistics(self.size))
+
+    def __call__(self, obs: Mapping[str, jax.Array]) -> jax.Array:
+        """(obs - mean) / std, clipped to [-clip, clip], `[..., size]`."""
+        values = self._joined(obs)
+        if self.clip is None:
+            return values
+        seen = self.statistics.get_value()
+        scaled = (values - seen.mean) * jax.lax.rsqrt(seen.variance + EPSILON)
+        return jnp.clip(scaled, -self.clip, self.clip)
+
+    def update(self, obs: Mapping[str, jax.Array], mask: jax.Array) -> None:
+        """Add the observations `[..., O]` where `mask` `[...]` to the statistics."""
+        self.statistics.set_value(self.statistics.get_value().update(self._joined(obs), mask))
+
+    def _joined(self, obs: Mapping[str, jax.Array]) -> jax.Array:
+        parts = [obs[group] for group in self.groups]
+        return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)

@@ -1,7 +1,7 @@
-"""The policy: normaliser, network and action distribution behind one interface.
+"""The policy: what acts, as pure functions of its variables.
 
-Training, viewing, evaluation and collection all act through it, so none of them can forget the
-normaliser.
+Training, viewing, evaluation and collection act through it, so none of them can forget the
+normaliser. Arrays have a leading axis of N environments.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,187 +9,185 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
-from flax import nnx, struct
+from flax import struct
 
 Observations = Mapping[str, jax.Array]
+"""Observation group -> `[N, O]`."""
 
 
 class Variables(struct.PyTreeNode):
-    """What a policy is made of.
+    """The arrays of a model.
 
     Attributes:
-        params: what the optimizer trains.
-        statistics: running statistics, saved but never trained.
+        params: trained by the optimizer.
+        statistics: running statistics and other state, saved but never trained.
     """
 
     params: Any
-    statistics: Any
+    statistics: Any = ()
 
 
 class ActionSample(struct.PyTreeNode):
-    """What acting gives.
+    """An action and what came with it.
 
     Attributes:
         action: `[N, A]`.
-        log_prob: `[N]` log density of the action.
-        value: `[N]` the critic's value of the observation.
         carry: the model's carry after the step.
+        log_prob: `[N]` log density of the action; None where the model does not give it.
+        value: `[N]` the critic's value of the observation; None where there is no critic.
+        aux: auxiliary outputs, any pytree `[N, ...]`: rewards see it as `step.aux`.
     """
 
     action: jax.Array
-    log_prob: jax.Array
-    value: jax.Array
-    carry: Any
+    carry: Any = ()
+    log_prob: jax.Array | None = None
+    value: jax.Array | None = None
+    aux: Any = ()
 
 
 class PPOVariables(struct.PyTreeNode):
-    """What PPO's loss needs of the current policy for stored transitions.
+    """What a policy-gradient loss needs of the current policy for stored transitions.
 
     Attributes:
         log_prob: `[B]` log density of the stored actions.
-        value: `[B]` value of the stored observations.
+        value: `[B]` value of the stored observations; None without a critic.
         entropy: `[B]` entropy of the action distribution.
         carry: the model's carry after the step; a recurrent model's next step starts from it.
     """
 
     log_prob: jax.Array
-    value: jax.Array
+    value: jax.Array | None
     entropy: jax.Array
     carry: Any = ()
 
 
-class Model(Protocol):
-    """A model as pure functions over pytrees; how any library's models are used here."""
+class Adapter(Protocol):
+    """A model of any library as its arrays, and back; see `ksim_cli.models.adapters`."""
 
     def init(self, key: jax.Array) -> Variables:
         """Fresh variables."""
         ...
 
-    def initial_carry(self) -> Any:
-        """The carry of one environment at the start of an episode."""
+    def merge(self, variables: Variables) -> Any:
+        """The model with these variables in it."""
         ...
 
-    def action_distribution(
-        self, variables: Variables, obs: Observations, carry: Any
-    ) -> tuple[Any, Any]:
-        """A distribution with `sample`, `mode`, `log_prob`, `entropy`; and the new carry."""
-        ...
-
-    def value(self, variables: Variables, obs: Observations, carry: Any) -> tuple[jax.Array, Any]:
-        """Values and the new carry."""
-        ...
-
-    def update_statistics(
-        self, variables: Variables, obs: Observations, mask: jax.Array
-    ) -> Variables:
-        """Variables whose statistics have seen the observations where `mask`."""
+    def split(self, model: Any) -> Variables:
+        """The variables of a model; the inverse of `merge`."""
         ...
 
 
-class NNXModel:
-    """A Flax NNX module as a `Model`: `nnx.Param` is trained, every other variable is not.
+def sample_action(
+    model: Any, obs: Observations, carry: Any, key: jax.Array, argmax: bool
+) -> ActionSample:
+    """An action of a model with `action_distribution` and `value`, as `ActorCritic` has them."""
+    distribution, carry = model.action_distribution(obs, carry)
+    value, carry = model.value(obs, carry)
+    action = distribution.mode() if argmax else distribution.sample(key)
+    log_prob = distribution.log_prob(action)
+    return ActionSample(action=action, carry=carry, log_prob=log_prob, value=value)
 
-    Args:
-        build: makes the module from a random key. The module has the methods
-            `action_distribution`, `value`, `update_statistics` and `initial_carry`.
-    """
 
-    def __init__(self, build: Callable[[jax.Array], Any]) -> None:
-        self._build = build
-        module: Any = nnx.eval_shape(lambda: build(jax.random.key(0)))
-        self._graph, _, _ = nnx.split(module, nnx.Param, ...)
-        self._carry = module.initial_carry()
+def ppo_variables(model: Any, obs: Observations, action: jax.Array, carry: Any) -> PPOVariables:
+    """Log density, value and entropy under a model as in `sample_action`."""
+    distribution, carry = model.action_distribution(obs, carry)
+    value, carry = model.value(obs, carry)
+    return PPOVariables(
+        log_prob=distribution.log_prob(action),
+        value=value,
+        entropy=distribution.entropy(),
+        carry=carry,
+    )
 
-    def init(self, key: jax.Array) -> Variables:
-        """See `Model`."""
-        _, params, statistics = nnx.split(self._build(key), nnx.Param, ...)
-        return Variables(params=nnx.to_pure_dict(params), statistics=nnx.to_pure_dict(statistics))
 
-    def initial_carry(self) -> Any:
-        """See `Model`."""
-        return self._carry
-
-    def action_distribution(
-        self, variables: Variables, obs: Observations, carry: Any
-    ) -> tuple[Any, Any]:
-        """See `Model`."""
-        return self._module(variables).action_distribution(obs, carry)
-
-    def value(self, variables: Variables, obs: Observations, carry: Any) -> tuple[jax.Array, Any]:
-        """See `Model`."""
-        return self._module(variables).value(obs, carry)
-
-    def update_statistics(
-        self, variables: Variables, obs: Observations, mask: jax.Array
-    ) -> Variables:
-        """See `Model`."""
-        module = self._module(variables)
-        module.update_statistics(obs, mask)
-        _, _, statistics = nnx.split(module, nnx.Param, ...)
-        return variables.replace(statistics=nnx.to_pure_dict(statistics))
-
-    def _module(self, variables: Variables) -> Any:
-        return nnx.merge(self._graph, variables.params, variables.statistics)
+def initial_carry(model: Any, num_envs: int) -> Any:
+    """The carry of `num_envs` environments of a model; `()` of one without `initial_carry`."""
+    if not hasattr(model, "initial_carry"):
+        return ()
+    return jax.tree.map(
+        lambda x: jnp.broadcast_to(x, (num_envs, *jnp.shape(x))), model.initial_carry()
+    )
 
 
 class Policy:
     """A model that acts.
 
     Args:
-        model: the networks with their normalisers.
+        adapter: the model.
+        act: `(model, obs, carry, key, argmax) -> ActionSample`.
+        evaluate: `(model, obs, action, carry) -> PPOVariables`; None where nothing tells it.
+        start: `(model, num_envs) -> carry` at the start of an episode.
     """
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    def __init__(
+        self,
+        adapter: Adapter,
+        act: Callable[..., ActionSample] = sample_action,
+        evaluate: Callable[..., PPOVariables] | None = ppo_variables,
+        start: Callable[[Any, int], Any] = initial_carry,
+    ) -> None:
+        self.adapter = adapter
+        self.init = adapter.init
+        self._act, self._evaluate, self._start = act, evaluate, start
+        self._abstract = jax.eval_shape(adapter.init, jax.random.key(0))
+
+    def initial_carry(self, num_envs: int) -> Any:
+        """The model's carry of N environments at the start of their episodes."""
+        return self._start(self.adapter.merge(self._abstract), num_envs)
 
     @property
     def recurrent(self) -> bool:
         """Whether the model has a carry, so that its transitions are learned from in order."""
-        return bool(jax.tree.leaves(self.model.initial_carry()))
+        return bool(jax.tree.leaves(self.initial_carry(1)))
 
-    def init(self, key: jax.Array) -> Variables:
-        """Fresh variables."""
-        return self.model.init(key)
+    @property
+    def evaluates(self) -> bool:
+        """Whether `ppo_variables` and `value` can be asked for."""
+        return self._evaluate is not None
 
-    def initial_carry(self, num_envs: int) -> Any:
-        """The model's carry of `num_envs` environments at the start of their episodes."""
-        return jax.tree.map(
-            lambda x: jnp.broadcast_to(x, (num_envs, *jnp.shape(x))), self.model.initial_carry()
-        )
-
-    def sample_action(
-        self, variables: Variables, obs: Observations, carry: Any, key: jax.Array, argmax: bool
+    def sample(
+        self, variables: Variables, obs: Observations, carry: Any, key: jax.Array
     ) -> ActionSample:
-        """Acts in `[N]` environments: a sample, or with `argmax` the mode of the distribution."""
-        distribution, new_carry = self.model.action_distribution(variables, obs, carry)
-        value, new_carry = self.model.value(variables, obs, new_carry)
-        action = distribution.mode() if argmax else distribution.sample(key)
-        return ActionSample(
-            action=action,
-            log_prob=distribution.log_prob(action),
-            value=value,
-            carry=new_carry,
-        )
+        """A random action of each environment."""
+        return self._act(self.adapter.merge(variables), obs, carry, key, argmax=False)
 
-    def value(self, variables: Variables, obs: Observations, carry: Any) -> jax.Array:
-        """`[N]` values."""
-        return self.model.value(variables, obs, carry)[0]
+    def mode(self, variables: Variables, obs: Observations, carry: Any) -> ActionSample:
+        """The deterministic action: the mode of the distribution."""
+        key = jax.random.key(0)  # no mode depends on it
+        return self._act(self.adapter.merge(variables), obs, carry, key, argmax=True)
 
     def ppo_variables(
         self, variables: Variables, obs: Observations, action: jax.Array, carry: Any
     ) -> PPOVariables:
         """Log densities, values and entropies of stored transitions under these variables."""
-        distribution, new_carry = self.model.action_distribution(variables, obs, carry)
-        value, new_carry = self.model.value(variables, obs, new_carry)
-        return PPOVariables(
-            log_prob=distribution.log_prob(action),
-            value=value,
-            entropy=distribution.entropy(),
-            carry=new_carry,
-        )
+        assert self._evaluate is not None  # `evaluates` says so
+        return self._evaluate(self.adapter.merge(variables), obs, action, carry)
+
+    def value(self, variables: Variables, obs: Observations, carry: Any, size: int) -> jax.Array:
+        """`[N]` values.
+
+        Args:
+            variables: of the model.
+            obs: observations.
+            carry: the model's carry.
+            size: elements of an action; the value must not depend on it.
+        """
+        n = next(iter(obs.values())).shape[0]
+        value = self.ppo_variables(variables, obs, jnp.zeros((n, size)), carry).value
+        assert value is not None  # the algorithm was refused otherwise
+        return value
 
     def update_statistics(
         self, variables: Variables, obs: Observations, mask: jax.Array
     ) -> Variables:
-        """Variables whose statistics have seen the observations where `mask`."""
-        return self.model.update_statistics(variables, obs, mask)
+        """Add observations `[..., O]` where `mask` `[...]` to the running statistics.
+
+        A model without a method of that name has none.
+        """
+        model = self.adapter.merge(variables)
+        update = getattr(model, "update_statistics", None)
+        if update is None:
+            return variables
+        changed = update(obs, mask)  # a mutable model changes in place and gives back nothing
+        statistics = self.adapter.split(model if changed is None else changed).statistics
+        return variables.replace(statistics=statistics)

@@ -1,9 +1,8 @@
-"""What an engine is: N environments of one model, seen through MuJoCo-named fields."""
+"""Protocol of physics engines: N environments of one model, seen through MuJoCo-named fields."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ksim_cli.errors import UserError, listing, nearest
-from ksim_cli.physics.randomized import Variants
+from ksim_cli.physics.model_variants import ModelVariants
 
 HUGE = 1e10
 """Larger positions, velocities and accelerations count as unstable (MuJoCo's mjMAXVAL)."""
@@ -95,7 +94,7 @@ def fields_read(model: mujoco.MjModel, use: Callable[[View], Any]) -> frozenset[
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """What an engine is built from.
+    """Arguments of an engine.
 
     Attributes:
         model: the compiled model, nominal.
@@ -114,7 +113,7 @@ class EngineSpec:
     model: mujoco.MjModel
     num_envs: int
     fields: frozenset[str] = frozenset()
-    variants: Variants | None = None
+    variants: ModelVariants | None = None
     num_threads: int = 0
     mesh: Mesh | None = None
     num_seeds: int = 1
@@ -131,15 +130,27 @@ class EngineSpec:
 class Engine(Protocol):
     """N environments of one model. All methods but the last three are traced by `jax.jit`.
 
-    `state` is the engine's own pytree. N is `num_envs`.
+    `state` is the engine's own pytree. N is `num_envs`. A class is registered in `ENGINES` and
+    built from an `EngineSpec`.
 
     Attributes:
+        shards: capability: its environments may be spread over devices and processes.
+        batches_seeds: capability: an outer `jax.vmap` over seeds works.
         spec: what it was built from.
         buffer_sizes: key of `engine` -> size in use, of buffers that may overflow; mostly empty.
     """
 
+    shards: ClassVar[bool]
+    batches_seeds: ClassVar[bool]
     spec: EngineSpec
     buffer_sizes: Mapping[str, int]
+
+    def __init__(self, spec: EngineSpec) -> None: ...
+
+    @staticmethod
+    def choose_impl(impl: str) -> str:
+        """The implementation that `engine.impl` means on this machine; empty: there is one only."""
+        ...
 
     def init(self) -> Any:
         """A state that is to be reset before anything else is done with it."""
@@ -187,7 +198,7 @@ class Engine(Protocol):
         """`[N]` bool: contacts or constraints did not all fit in the last `step`."""
         ...
 
-    def bare(self, state: Any, num_steps: int) -> Callable[[Any], None]:
+    def physics_only_runner(self, state: Any, num_steps: int) -> Callable[[Any], None]:
         """Physics alone, to measure a rollout against.
 
         Args:
@@ -208,63 +219,7 @@ class Engine(Protocol):
         ...
 
 
-class EngineChoice(NamedTuple):
-    """An engine, and the implementation of it where there are several.
-
-    Attributes:
-        type: `mujoco` or `mjx`.
-        impl: `jax` or `warp`; empty for mujoco.
-    """
-
-    type: str
-    impl: str
-
-    def __str__(self) -> str:
-        return f"{self.type} ({self.impl})" if self.impl else self.type
-
-
-def resolve_engine(name: str, impl: str = "auto") -> EngineChoice:
-    """What `engine.type` and `engine.impl` mean on this machine.
-
-    `auto` is `mujoco` on a CPU-only machine, `mjx` with Warp on NVIDIA where that is installed,
-    `mjx` with JAX elsewhere. Who asks for Warp by name asks for `mjx`.
-    """
-    if name == "auto":
-        is_native = jax.default_backend() == "cpu" and impl != "warp"
-        name = "mujoco" if is_native else "mjx"
-    if name != "mjx":
-        return EngineChoice(name, "")
-    if impl == "auto":
-        impl = "warp" if on_nvidia() and find_spec("warp") else "jax"
-    return EngineChoice(name, impl)
-
-
-def on_nvidia() -> bool:
-    """Whether JAX computes on an NVIDIA GPU."""
-    if jax.default_backend() != "gpu":
-        return False
-    try:
-        return bool(jax.devices("cuda"))
-    except RuntimeError:  # no such platform: a GPU of another make
-        return False
-
-
-def make_engine(name: str, spec: EngineSpec) -> Engine:
-    """Builds the engine of that name; `mjx` is imported only here, since it takes seconds.
-
-    Raises:
-        UserError: no such engine.
-    """
-    name = resolve_engine(name, spec.impl).type
-    if name == "mujoco":
-        from ksim_cli.physics.mujoco_engine import MujocoEngine
-
-        return MujocoEngine(spec)
-    if name == "mjx":
-        from ksim_cli.physics.mjx_engine import MjxEngine
-
-        return MjxEngine(spec)
-    names = ("auto", "mujoco", "mjx")
-    raise UserError(
-        f"engine.type={name}: no such engine.{nearest(name, names)} One of {listing(names)}"
-    )
+def only_implementation(impl: str) -> str:
+    """`Engine.choose_impl` of an engine with one implementation."""
+    del impl
+    return ""

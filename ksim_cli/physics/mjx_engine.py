@@ -13,9 +13,10 @@ from flax import struct
 from jax.sharding import PartitionSpec
 
 from ksim_cli.errors import UserError
-from ksim_cli.physics.engine import HUGE, EngineSpec, View, resolve_engine
-from ksim_cli.physics.mjx_impl import Impl, make_impl
+from ksim_cli.physics.engine import HUGE, EngineSpec, View
+from ksim_cli.physics.mjx_backends import JaxBackend, choose_backend, make_backend
 from ksim_cli.physics.mjx_import import mjx
+from ksim_cli.registry import ENGINES
 
 TINY_FRICTION = 1e-8
 """Friction loss, N m, of a joint that has none while some variant's has."""
@@ -29,7 +30,7 @@ class MjxState(struct.PyTreeNode):
     """State of all environments.
 
     Attributes:
-        data: `mjx.Data`, packed (see `ksim_cli.physics.mjx_impl`); a leading axis of N.
+        data: `mjx.Data`, packed (see `ksim_cli.physics.mjx_backends`); a leading axis of N.
         variant: `[N]` int32 which of the randomised models each runs on.
     """
 
@@ -37,23 +38,28 @@ class MjxState(struct.PyTreeNode):
     variant: jax.Array
 
 
+@ENGINES.register("mjx")
 class MjxEngine:
     """The `mjx` engine, with either implementation."""
 
+    shards = True
+    batches_seeds = True
+    choose_impl = staticmethod(choose_backend)
+
     def __init__(self, spec: EngineSpec) -> None:
         self.spec = spec
-        self._bare: Any = None
+        self._physics_only: Any = None
         nominal = mujoco.MjData(spec.model)
-        self.impl = resolve_engine("mjx", spec.impl).impl
+        self.impl = choose_backend(spec.impl)
         try:
-            self._impl = make_impl(self.impl, spec)
-            self._models = _Models(self._impl, spec)
+            self._backend = make_backend(self.impl, spec)
+            self._models = _Models(self._backend, spec)
         except (NotImplementedError, ValueError) as error:
             raise UserError(
                 f"engine.type=mjx: this model uses what MJX lacks: {error}."
                 " Use engine=mujoco, or change the model"
             ) from error
-        self.buffer_sizes = self._impl.buffer_sizes
+        self.buffer_sizes = self._backend.buffer_sizes
         self._shapes = {name: np.shape(getattr(nominal, name)) for name in spec.viewed()}
 
     def init(self) -> MjxState:
@@ -101,7 +107,7 @@ class MjxEngine:
         # MuJoCo has matrices as rows of 9, MJX as 3 x 3.
         return View(
             {
-                name: self._impl.field(state.data, name).reshape(n, *shape).astype(jnp.float32)
+                name: self._backend.field(state.data, name).reshape(n, *shape).astype(jnp.float32)
                 for name, shape in self._shapes.items()
             }
         )
@@ -116,19 +122,21 @@ class MjxEngine:
 
     def overflows(self, state: MjxState) -> jax.Array:
         """See `Engine.overflows`."""
-        return self._impl.overflows(state.data)
+        return self._backend.overflows(state.data)
 
-    def bare(self, state: MjxState, num_steps: int) -> Callable[[Any], None]:
-        """See `Engine.bare`."""
+    def physics_only_runner(self, state: MjxState, num_steps: int) -> Callable[[Any], None]:
+        """See `Engine.physics_only_runner`."""
 
         def control_step(state: MjxState, ctrl: jax.Array) -> tuple[MjxState, None]:
             return self.step(state, ctrl, num_steps), None
 
-        if self._bare is None:
-            self._bare = jax.jit(lambda state, torques: jax.lax.scan(control_step, state, torques))
+        if self._physics_only is None:
+            self._physics_only = jax.jit(
+                lambda state, torques: jax.lax.scan(control_step, state, torques)
+            )
 
         def run(torques: Any) -> None:
-            jax.block_until_ready(self._bare(state, torques))
+            jax.block_until_ready(self._physics_only(state, torques))
 
         return run
 
@@ -142,7 +150,9 @@ class MjxEngine:
 
     def _blank(self) -> Any:
         n = self.spec.num_envs
-        return jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), self._impl.packed())
+        return jax.tree.map(
+            lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), self._backend.packed()
+        )
 
     def _run(
         self, function: Any, use: Callable[[Callable[[Any], Any], Any], Any], state: MjxState
@@ -155,7 +165,7 @@ class MjxEngine:
 
         def local(model: Any, packed: Any) -> Any:
             batched = partial(jax.vmap(function, in_axes=(axes, 0)), model)
-            return self._impl.pack(use(batched, self._impl.unpack(packed)))
+            return self._backend.pack(use(batched, self._backend.unpack(packed)))
 
         mesh = self.spec.mesh
         if mesh is not None:
@@ -170,15 +180,15 @@ class MjxEngine:
 class _Models:
     """The model on the device; of variants, the leaves that differ are stacked `[K, ...]`."""
 
-    def __init__(self, impl: Impl, spec: EngineSpec) -> None:
+    def __init__(self, backend: JaxBackend, spec: EngineSpec) -> None:
         models = [spec.model] if spec.variants is None else spec.variants.models
-        put = [jax.tree_util.tree_flatten_with_path(m) for m in impl.put(_with_friction(models))]
+        put = [jax.tree_util.tree_flatten_with_path(m) for m in backend.put(_with_friction(models))]
         self._treedef = put[0][1]
         self._leaves: list[Any] = []
         self._differs: list[bool] = []
         for leaves in zip(*(leaves for leaves, _ in put), strict=True):
             path, values = leaves[0][0], [value for _, value in leaves]
-            differs = impl.batched(path, values)
+            differs = backend.batched(path, values)
             self._leaves.append(jnp.stack(values) if differs else values[0])
             self._differs.append(differs)
 

@@ -11,6 +11,6 @@ with contextlib.redirect_stdout(io.StringIO()):
     from mujoco import mjx
 
 mjx_warp: Any = mjx.warp
-"""What MJX has of MuJoCo Warp; its `WARP_INSTALLED` says whether that can run."""
+"""MJX's side of MuJoCo Warp; its `WARP_INSTALLED` says whether that can run."""
 
 __all__ = ["mjx", "mjx_warp"]

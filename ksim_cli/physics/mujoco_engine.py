@@ -17,7 +17,8 @@ from flax import struct
 from jax.experimental import io_callback
 from mujoco import batch
 
-from ksim_cli.physics.engine import HUGE, EngineSpec, View
+from ksim_cli.physics.engine import HUGE, EngineSpec, View, only_implementation
+from ksim_cli.registry import ENGINES
 
 _BAD = [
     int(w)
@@ -35,7 +36,7 @@ _Prepared = tuple[jax.Array, jax.Array, jax.Array]
 
 
 class MujocoState(struct.PyTreeNode):
-    """What JAX sees of the batch.
+    """State of the batch, as JAX sees it.
 
     Attributes:
         view: fields of all environments, float32.
@@ -127,8 +128,13 @@ class _Host:
         return [*copies, huge | self.batch.warning[:, _BAD, 1].any(axis=1)]
 
 
+@ENGINES.register("mujoco")
 class MujocoEngine:
     """The `mujoco` engine: one persistent batch of simulations, stepped by a thread pool."""
+
+    shards = False
+    batches_seeds = False
+    choose_impl = staticmethod(only_implementation)
 
     def __init__(self, spec: EngineSpec) -> None:
         self.spec = spec
@@ -185,8 +191,8 @@ class MujocoEngine:
         """See `Engine.overflows`; MuJoCo makes room for all there are."""
         return jnp.zeros_like(state.unstable)
 
-    def bare(self, state: MujocoState, num_steps: int) -> Callable[[Any], None]:
-        """See `Engine.bare`; on rows of its own."""
+    def physics_only_runner(self, state: MujocoState, num_steps: int) -> Callable[[Any], None]:
+        """See `Engine.physics_only_runner`; on rows of its own."""
         del state
         own, alone = self._host.batch, self._host.spare
         alone.state[:] = own.state

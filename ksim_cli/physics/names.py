@@ -11,6 +11,13 @@ SCALAR_JOINTS = (int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLI
 """Types of joints with one coordinate: the ones an actuator can drive."""
 
 
+JOINT_TRANSMISSIONS = (
+    int(mujoco.mjtTrn.mjTRN_JOINT),
+    int(mujoco.mjtTrn.mjTRN_JOINTINPARENT),
+)
+"""Transmissions of actuators that pull at a joint."""
+
+
 def match_names(patterns: Iterable[str], available: Sequence[str], what: str) -> tuple[str, ...]:
     """Names that patterns stand for, each once.
 
@@ -40,9 +47,9 @@ def object_names(model: mujoco.MjModel, kind: str) -> list[str]:
 
     Args:
         model: the compiled model.
-        kind: `body`, `geom`, `site`, `joint` or `sensor`.
+        kind: `body`, `geom`, `site`, `joint`, `actuator` or `sensor`.
     """
-    count = getattr(model, {"joint": "njnt"}.get(kind, f"n{kind}"))
+    count = getattr(model, {"joint": "njnt", "actuator": "nu"}.get(kind, f"n{kind}"))
     return [getattr(model, kind)(i).name for i in range(count)]
 
 
@@ -80,12 +87,21 @@ def joint_ids(model: mujoco.MjModel, joints: Iterable[str]) -> tuple[int, ...]:
 def joint_addresses(
     model: mujoco.MjModel, joints: Iterable[str]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Where hinge and slide joints stand in `qpos` and in `qvel`; see `joint_ids`."""
+    """Addresses of hinge and slide joints in `qpos` and in `qvel`; see `joint_ids`."""
     ids = joint_ids(model, joints)
     return (
         tuple(int(model.jnt_qposadr[i]) for i in ids),
         tuple(int(model.jnt_dofadr[i]) for i in ids),
     )
+
+
+def joint_actuators(model: mujoco.MjModel) -> dict[int, list[int]]:
+    """Index of a joint -> indices of the actuators that pull at it."""
+    pulling: dict[int, list[int]] = {}
+    for i in range(model.nu):
+        if model.actuator_trntype[i] in JOINT_TRANSMISSIONS:
+            pulling.setdefault(int(model.actuator_trnid[i, 0]), []).append(i)
+    return pulling
 
 
 def free_joint(model: mujoco.MjModel, body: int | None = None) -> int | None:

@@ -1,4 +1,4 @@
-"""How many contacts and constraints MuJoCo Warp has to make room for.
+"""Buffer sizes of MuJoCo Warp: contacts and constraints to make room for.
 
 Its buffers have a fixed size: what does not fit is left out of the step, and counted (see
 `Engine.overflows`). So the sizes here are what a model can need, not what it needs on average.

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from ksim_cli.models.normalizers import EPSILON, RunningStatistics, running_statistics
+from ksim_cli.models.normalizers import EPSILON, RunningStatistics
 from ksim_cli.types import EpisodeStatistics, StepResult
 
 
@@ -34,7 +34,7 @@ def episode_tracker(num_envs: int) -> EpisodeTracker:
     )
 
 
-def track(
+def update_episode_statistics(
     tracker: EpisodeTracker, rewards_tn: jax.Array, results: StepResult
 ) -> tuple[EpisodeTracker, EpisodeStatistics]:
     """Follows the episodes through a rollout.
@@ -75,41 +75,35 @@ def track(
     )
 
 
-class ReturnScale(struct.PyTreeNode):
-    """The running standard deviation of the discounted return, which rewards are divided by.
+def scaled_rewards(
+    statistics: RunningStatistics,
+    return_n: jax.Array,
+    rewards_tn: jax.Array,
+    done_tn: jax.Array,
+    gamma: float,
+) -> tuple[RunningStatistics, jax.Array, jax.Array]:
+    """Divide rewards by the running standard deviation of the discounted return.
 
-    Attributes:
+    R_t = gamma R_{t-1} + r_t, R starting at 0 in each episode.
+
+    Args:
         statistics: of all discounted returns seen.
-        discounted: `[N]` discounted return of the episodes under way.
+        return_n: `[N]` discounted return of the episodes under way.
+        rewards_tn: `[T, N]`.
+        done_tn: `[T, N]` bool, an episode ended at the step.
+        gamma: discount.
+
+    Returns:
+        Both after the rollout, and the scaled rewards `[T, N]`.
     """
 
-    statistics: RunningStatistics
-    discounted: jax.Array
+    def step(
+        return_n: jax.Array, inputs: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
+        reward_n, done_n = inputs
+        now_n = gamma * return_n + reward_n
+        return jnp.where(done_n, 0.0, now_n), now_n
 
-    def update(
-        self, rewards_tn: jax.Array, done_tn: jax.Array, gamma: float
-    ) -> tuple["ReturnScale", jax.Array]:
-        """Follows the returns through a rollout.
-
-        R_t = gamma R_{t-1} + r_t, R starting at 0 in each episode.
-
-        Returns:
-            The new scale and the rewards `[T, N]` divided by it.
-        """
-
-        def step(
-            discounted_n: jax.Array, inputs: tuple[jax.Array, jax.Array]
-        ) -> tuple[jax.Array, jax.Array]:
-            reward_n, done_n = inputs
-            now_n = gamma * discounted_n + reward_n
-            return jnp.where(done_n, 0.0, now_n), now_n
-
-        discounted, returns_tn = jax.lax.scan(step, self.discounted, (rewards_tn, done_tn))
-        statistics = self.statistics.update(returns_tn, jnp.ones(returns_tn.shape, bool))
-        scaled_tn = rewards_tn * jax.lax.rsqrt(statistics.variance + EPSILON)
-        return ReturnScale(statistics=statistics, discounted=discounted), scaled_tn
-
-
-def return_scale(num_envs: int) -> ReturnScale:
-    """Nothing seen yet."""
-    return ReturnScale(statistics=running_statistics(), discounted=jnp.zeros(num_envs))
+    return_n, returns_tn = jax.lax.scan(step, return_n, (rewards_tn, done_tn))
+    statistics = statistics.update(returns_tn, jnp.ones(returns_tn.shape, bool))
+    return statistics, return_n, rewards_tn * jax.lax.rsqrt(statistics.variance + EPSILON)

@@ -1,12 +1,11 @@
-"""Proximal policy optimisation (Schulman et al. 2017).
+"""Proximal policy optimisation (Schulman et al. 2017): one update from a rollout, top to bottom.
 
-One iteration is `PPO.train_step`: collect a rollout, score it, estimate advantages, update. It is
-jitted once, as a whole. Arrays of a rollout are `[T, N, ...]`, of a minibatch `[B, ...]`, or
-`[T, B, ...]` for a recurrent model.
+Arrays of a rollout are `[T, N, ...]`, of a minibatch `[B, ...]`, or `[T, B, ...]` for a recurrent
+model.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,206 +13,148 @@ import optax
 from flax import struct
 
 from ksim_cli.config.components import PPOConfig
-from ksim_cli.models.policy import Variables
+from ksim_cli.models.normalizers import RunningStatistics, running_statistics
+from ksim_cli.models.policy import ActionSample, Observations, Variables
 from ksim_cli.registry import ALGORITHMS
 from ksim_cli.rl import losses
-from ksim_cli.rl.episodes import (
-    EpisodeTracker,
-    ReturnScale,
-    episode_tracker,
-    return_scale,
-    track,
-)
+from ksim_cli.rl.algorithm import Algorithm, Context, LearnerState, Learning, Metrics
+from ksim_cli.rl.episodes import scaled_rewards
 from ksim_cli.rl.gae import gae
 from ksim_cli.rl.minibatches import Batch, Sequences, Transitions
-from ksim_cli.rl.rollout import Agent, Rollout, ZeroAgent, collect, replay
-from ksim_cli.types import QUARANTINE_CAUSES, Env, EpisodeStatistics, Scores, StepResult
-
-Metrics = dict[str, jax.Array]
+from ksim_cli.rl.rollout import Experience, replay
+from ksim_cli.types import StepResult
 
 
-@dataclass(frozen=True)
-class Setup:
-    """What is trained where; fixed for a run.
+class PPOState(LearnerState):
+    """The learner's state.
 
     Attributes:
-        env: the environments.
-        agent: the policy.
-        optimizer: trains the agent's parameters.
-        update_model: `(setup, learner, batch, key) -> (learner, metrics)`, PPO's own or a task's.
-        num_steps: T, control steps of a rollout.
-        batch_size: environments per minibatch; a minibatch holds `batch_size * T` transitions.
-    """
-
-    env: Env
-    agent: Agent
-    optimizer: optax.GradientTransformation
-    update_model: Any
-    num_steps: int
-    batch_size: int
-
-
-class Learner(struct.PyTreeNode):
-    """What an update changes.
-
-    Attributes:
-        variables: the agent's parameters and statistics.
-        opt_state: the optimizer's state, of the parameters only.
         kl_coef: weight of the KL penalty.
+        returns: statistics of all discounted returns seen, which rewards are scaled by.
     """
 
-    variables: Variables
-    opt_state: Any
-    kl_coef: jax.Array
+    kl_coef: jax.Array = struct.field(default_factory=lambda: jnp.zeros(()))
+    returns: RunningStatistics = struct.field(default_factory=running_statistics)
 
 
-class TrainState(struct.PyTreeNode):
-    """Everything a run needs to go on; what lives outside JAX is the engine's `host_state`.
+class ActingRecord(struct.PyTreeNode):
+    """What is kept of a step while acting.
 
     Attributes:
-        learner: what an update changes.
-        env: state of the environments.
-        carry: the model's carry of the episodes under way.
-        rewards: the rewards' carry.
-        tracker: returns and lengths of the episodes under way.
-        scale: the scale of returns.
-        key: random key of the next iteration.
+        log_prob: `[N]` log density of the action.
+        value: `[N]` value of the observation.
+        final_value: `[N]` value of the state before the reset, where the episode was truncated.
     """
 
-    learner: Learner
-    env: Any
-    carry: Any
-    rewards: Any
-    tracker: EpisodeTracker
-    scale: ReturnScale
-    key: jax.Array
-
-
-class Incident(struct.PyTreeNode):
-    """The first environment of a rollout that was quarantined.
-
-    Attributes:
-        cause: int32 bits of `QUARANTINE_CAUSES`; 0: there was none, and the rest means nothing.
-        step: control step of the rollout.
-        env: environment.
-        obs: group -> what the networks saw before the step.
-        action: the action.
-        view: fields after the step.
-    """
-
-    cause: jax.Array
-    step: jax.Array
-    env: jax.Array
-    obs: dict[str, jax.Array]
-    action: jax.Array
-    view: Any
+    log_prob: jax.Array
+    value: jax.Array
+    final_value: jax.Array
 
 
 @ALGORITHMS.register("ppo")
 @dataclass(frozen=True)
-class PPO(PPOConfig):
-    """`algo=ppo`; the fields are documented in `ksim_cli.config.components.PPOConfig`."""
+class PPO(PPOConfig, Algorithm):
+    """`algo=ppo`; the fields are documented in `ksim_cli.config.components.PPOConfig`.
 
-    def init(self, setup: Setup, key: jax.Array) -> TrainState:
-        """A state after the burn-in: statistics seeded by one rollout with zero actions.
+    Each environment has the discounted return of its episode so far as its own state.
+    """
 
-        So the first observations that the networks see are normalised, and by what the task
-        looks like, not by what an untrained network does to it.
-        """
-        key, key_model, key_env, key_burn_in = jax.random.split(key, 4)
-        env, agent = setup.env, setup.agent
-        variables = agent.init(key_model)
-        zero = ZeroAgent(env.action_size)
-        start = (env.init(key_env), ())
-        (env_state, _), rollout = collect(env, zero, variables, start, key_burn_in, setup.num_steps)
-        results, scores, rewards = self._score(setup, env.init_rewards(), rollout)
-        scale, _ = return_scale(env.num_envs).update(scores.total, results.done, self.gamma)
-        variables = agent.update_statistics(variables, rollout.obs, results.quarantined == 0)
-        tracker, _ = track(episode_tracker(env.num_envs), scores.total, results)
-        learner = Learner(
+    needs_value: ClassVar[bool] = True
+    shown: ClassVar[tuple[str, ...]] = ("policy_loss", "value_loss", "entropy", "kl")
+
+    def init(self, context: Context, variables: Variables, key: jax.Array) -> Learning:
+        """See `Algorithm.init`."""
+        del key
+        learner = PPOState(
             variables=variables,
-            opt_state=setup.optimizer.init(variables.params),
+            opt_state=context.optimizer.init(variables.params),
             kl_coef=jnp.asarray(self.kl_coef, jnp.float32),
         )
-        return TrainState(
-            learner=learner,
-            env=env_state,
-            carry=agent.initial_carry(env.num_envs),
-            rewards=rewards,
-            tracker=tracker,
-            scale=scale,
-            key=key,
+        return Learning(learner, jnp.zeros(context.env.num_envs))
+
+    def warm_up(self, context: Context, learning: Learning, experience: Experience) -> Learning:
+        """The first statistics of returns."""
+        return self._scaled(learning, experience)[0]
+
+    def record(
+        self,
+        context: Context,
+        variables: Variables,
+        obs: Observations,
+        carry: Any,
+        sample: ActionSample,
+        result: StepResult,
+    ) -> ActingRecord:
+        """Density and value of the action, and the value of a state that a time limit ends."""
+        policy, size = context.policy, context.env.action_size
+        log_prob, value = sample.log_prob, sample.value
+        if log_prob is None or value is None:
+            now = policy.ppo_variables(variables, obs, sample.action, carry)
+            log_prob, value = now.log_prob, now.value
+        assert value is not None  # a model without a critic was refused
+        final_value = jax.lax.cond(
+            result.truncated.any(),
+            lambda: policy.value(variables, result.final_obs, sample.carry, size),
+            lambda: jnp.zeros(context.env.num_envs),
         )
+        return ActingRecord(log_prob, value, final_value)
 
-    def train_step(self, setup: Setup, state: TrainState) -> tuple[TrainState, Metrics, Incident]:
-        """One iteration.
+    def update(
+        self, context: Context, learning: Learning, experience: Experience, key: jax.Array
+    ) -> tuple[Learning, Metrics]:
+        """`num_passes` passes over the rollout in shuffled minibatches.
 
-        Returns:
-            The state after it, scalars by name (NaN where there was nothing to measure), and the
-            first environment that was quarantined.
+        They hold transitions in any order, or for a recurrent model whole environments. The
+        metrics are means over all minibatches.
         """
-        key, key_rollout, key_update = jax.random.split(state.key, 3)
-        state, rollout = self.act(setup, state.replace(key=key), key_rollout)
-        return self.learn(setup, state, rollout, key_update)
+        learning, rewards_tn = self._scaled(learning, experience)
+        batch = self.batch(context, learning.learner, experience, rewards_tn)
+        learner, metrics = self.minimize(context, learning.learner, batch, key)
+        return Learning(learner, learning.own), metrics
 
-    def act(self, setup: Setup, state: TrainState, key: jax.Array) -> tuple[TrainState, Rollout]:
-        """The first half of an iteration: a rollout, and the state after it."""
-        (env_state, carry), rollout = collect(
-            setup.env,
-            setup.agent,
-            state.learner.variables,
-            (state.env, state.carry),
-            key,
-            setup.num_steps,
+    def batch(
+        self, context: Context, learner: PPOState, experience: Experience, rewards_tn: jax.Array
+    ) -> Batch:
+        """Advantages and value targets of a rollout, from rewards `[T, N]`."""
+        record, results, valid_tn = experience.record, experience.results, experience.valid
+        last_n = context.policy.value(
+            learner.variables,
+            experience.last_obs,
+            experience.last_carry,
+            context.env.action_size,
         )
-        return state.replace(env=env_state, carry=carry), rollout
-
-    def learn(
-        self, setup: Setup, state: TrainState, rollout: Rollout, key: jax.Array
-    ) -> tuple[TrainState, Metrics, Incident]:
-        """The second half: scores the rollout, estimates advantages, updates; see `train_step`."""
-        results, scores, rewards = self._score(setup, state.rewards, rollout)
-        tracker, episodes = track(state.tracker, scores.total, results)
-        scale, scaled_tn = state.scale.update(scores.total, results.done, self.gamma)
-        batch = self._batch(rollout, results, scaled_tn if self.normalize_returns else scores.total)
-        learner, loss_metrics = setup.update_model(setup, state.learner, batch, key)
-        # Last, so that the update saw the very statistics that the actions were taken with.
-        learner = learner.replace(
-            variables=setup.agent.update_statistics(learner.variables, rollout.obs, batch.valid)
+        following_tn = jnp.concatenate([record.value[1:], last_n[None]])
+        alive_tn = jnp.where(experience.was_reset, 0.0, following_tn)
+        next_value_tn = jnp.where(results.truncated, record.final_value, alive_tn)
+        # What was quarantined has no advantage and hands none on: its own value is its reward.
+        rewards_tn = jnp.where(valid_tn, rewards_tn, record.value)
+        next_value_tn = jnp.where(valid_tn, next_value_tn, 0.0)
+        estimate = (rewards_tn, record.value, next_value_tn, results.done, self.gamma)
+        advantage_tn = gae(*estimate, self.lam)
+        returns_tn = gae(*estimate, 1.0) if self.monte_carlo_returns else advantage_tn
+        return Batch(
+            obs=experience.obs,
+            action=experience.action,
+            carry=experience.carry,
+            log_prob=record.log_prob,
+            value=record.value,
+            advantage=advantage_tn,
+            target=returns_tn + record.value,
+            valid=valid_tn,
+            done=experience.was_reset,
         )
-        state = state.replace(
-            learner=learner,
-            env=setup.env.end_rollout(state.env, results, episodes),
-            rewards=rewards,
-            tracker=tracker,
-            scale=scale,
-        )
-        metrics = rollout_metrics(scores, results, episodes) | loss_metrics
-        return state, metrics, first_incident(rollout, results)
 
-    def update_model(
-        self, setup: Setup, learner: Learner, batch: Batch, key: jax.Array
-    ) -> tuple[Learner, Metrics]:
-        """`num_passes` passes over a rollout in shuffled minibatches.
+    def minimize(
+        self, context: Context, learner: PPOState, batch: Batch, key: jax.Array
+    ) -> tuple[PPOState, Metrics]:
+        """Gradient steps over all minibatches of all passes; means of their metrics."""
+        minibatches = Sequences if context.policy.recurrent else Transitions
+        parts = minibatches(batch, context.batch_size)
 
-        They hold transitions in any order, or for a recurrent model whole environments.
+        def step(learner: PPOState, order: jax.Array) -> tuple[PPOState, Metrics]:
+            return self._gradient_step(context, learner, parts.take(order))
 
-        Args:
-            setup: the run.
-            learner: before.
-            batch: `[T, N, ...]`.
-            key: random key of the shuffling.
-
-        Returns:
-            The learner after, and the mean of each scalar over all minibatches.
-        """
-        minibatches = Sequences if setup.agent.recurrent else Transitions
-        parts = minibatches(batch, setup.batch_size)
-
-        def step(learner: Learner, order: jax.Array) -> tuple[Learner, Metrics]:
-            return self._gradient_step(setup, learner, parts.take(order))
-
-        def one_pass(learner: Learner, key: jax.Array) -> tuple[Learner, Metrics]:
+        def one_pass(learner: PPOState, key: jax.Array) -> tuple[PPOState, Metrics]:
             return jax.lax.scan(step, learner, parts.order(key))
 
         keys = jax.random.split(key, self.num_passes)
@@ -221,14 +162,15 @@ class PPO(PPOConfig):
         return learner, jax.tree.map(jnp.mean, metrics)
 
     def loss(
-        self, setup: Setup, variables: Variables, batch: Batch, kl_coef: jax.Array
+        self, context: Context, variables: Variables, batch: Batch, kl_coef: jax.Array
     ) -> tuple[jax.Array, Metrics]:
         """PPO's loss over a minibatch `[B]`, or `[T, B]` for a recurrent model, and its parts."""
         stored = (batch.obs, batch.action, batch.carry)
-        if setup.agent.recurrent:
-            now = replay(setup.agent, variables, *stored, batch.done)
+        if context.policy.recurrent:
+            now = replay(context.policy, variables, *stored, batch.done)
         else:
-            now = setup.agent.ppo_variables(variables, *stored)
+            now = context.policy.ppo_variables(variables, *stored)
+        assert now.value is not None  # a model without a critic was refused
         limit = self.log_clip_value
         log_ratio_b = jnp.clip(now.log_prob - batch.log_prob, -limit, limit)
         advantage_b = batch.advantage
@@ -255,16 +197,18 @@ class PPO(PPOConfig):
         }
 
     def _gradient_step(
-        self, setup: Setup, learner: Learner, batch: Batch
-    ) -> tuple[Learner, Metrics]:
+        self, context: Context, learner: PPOState, batch: Batch
+    ) -> tuple[PPOState, Metrics]:
         variables = learner.variables
 
         def objective(params: Any) -> tuple[jax.Array, Metrics]:
-            return self.loss(setup, variables.replace(params=params), batch, learner.kl_coef)
+            return self.loss(context, variables.replace(params=params), batch, learner.kl_coef)
 
         gradients, metrics = jax.grad(objective, has_aux=True)(variables.params)
         norm = optax.tree.norm(gradients)
-        updates, opt_state = setup.optimizer.update(gradients, learner.opt_state, variables.params)
+        updates, opt_state = context.optimizer.update(
+            gradients, learner.opt_state, variables.params
+        )
         new = learner.replace(
             variables=variables.replace(params=optax.apply_updates(variables.params, updates)),
             opt_state=opt_state,
@@ -288,75 +232,12 @@ class PPO(PPOConfig):
         )
         return jnp.clip(kl_coef * factor, 1e-8, 1e2)
 
-    def _score(self, setup: Setup, carry: Any, rollout: Rollout) -> tuple[StepResult, Scores, Any]:
-        """Rewards of a rollout; one that is not finite counts as zero and as quarantined."""
-        carry, scores = setup.env.rewards(carry, rollout.results, {})
-        sound = jnp.isfinite(scores.total)
-        results = rollout.results
-        bad = results.quarantined + jnp.where(sound, 0, QUARANTINE_CAUSES["reward"])
-        counts = (results.quarantined == 0) & sound
-        clean = jax.tree.map(lambda x: jnp.where(counts, x, 0.0), scores)
-        return results.replace(quarantined=bad), clean, carry
-
-    def _batch(self, rollout: Rollout, results: StepResult, rewards_tn: jax.Array) -> Batch:
-        valid_tn = results.quarantined == 0
-        # What was quarantined has no advantage and hands none on: its own value is its reward.
-        rewards_tn = jnp.where(valid_tn, rewards_tn, rollout.value)
-        next_value_tn = jnp.where(valid_tn, rollout.next_value, 0.0)
-        estimate = (rewards_tn, rollout.value, next_value_tn, results.done, self.gamma)
-        advantage_tn = gae(*estimate, self.lam)
-        returns_tn = gae(*estimate, 1.0) if self.monte_carlo_returns else advantage_tn
-        return Batch(
-            obs=rollout.obs,
-            action=rollout.action,
-            carry=rollout.carry,
-            log_prob=rollout.log_prob,
-            value=rollout.value,
-            advantage=advantage_tn,
-            target=returns_tn + rollout.value,
-            valid=valid_tn,
-            # A reward that is not finite is quarantined here alone: its episode goes on.
-            done=rollout.results.done,
+    def _scaled(self, learning: Learning, experience: Experience) -> tuple[Learning, jax.Array]:
+        """The statistics of returns after a rollout, and its rewards `[T, N]` as learned from."""
+        rewards_tn, done_tn = experience.scores.total, experience.results.done
+        learner, return_n = learning
+        returns, return_n, scaled_tn = scaled_rewards(
+            learner.returns, return_n, rewards_tn, done_tn, self.gamma
         )
-
-
-def rollout_metrics(scores: Scores, results: StepResult, episodes: EpisodeStatistics) -> Metrics:
-    """Scalars that describe a rollout, by the name they are logged under."""
-    metrics = {
-        "reward": scores.total.mean(),
-        "episodes": episodes.episodes,
-        "episode_return": episodes.episode_return,
-        "episode_length": episodes.length,
-        "failure_rate": episodes.failure_rate,
-        "level": results.steps.level.mean(),
-        "quarantined": (results.quarantined > 0).sum(),
-        "overflow": results.overflow.sum(),
-    }
-    for name, bit in QUARANTINE_CAUSES.items():
-        metrics[f"quarantined/{name}"] = ((results.quarantined & bit) > 0).sum()
-    for name, values in scores.components.items():
-        metrics[f"reward/{name}"] = values.mean()
-    for name, values in scores.command_errors.items():
-        metrics[f"command_error/{name}"] = values.mean()
-    for name, fired in results.causes.items():
-        metrics[f"termination/{name}"] = (fired & results.done).sum() / results.done.sum()
-    return metrics
-
-
-def first_incident(rollout: Rollout, results: StepResult) -> Incident:
-    """What is known of the first environment that was quarantined in a rollout."""
-    bad_tn = results.quarantined > 0
-    step = jnp.argmax(bad_tn.any(axis=1))
-    env = jnp.argmax(bad_tn[step])
-    chosen_n = jnp.arange(bad_tn.shape[1]) == env
-
-    def entry(x: jax.Array) -> jax.Array:
-        # An index into environments that lie on several devices would gather all of them.
-        now = x[step]
-        mask = chosen_n.reshape(-1, *[1] * (now.ndim - 1))
-        return jnp.where(mask, now, 0).sum(axis=0, dtype=now.dtype)
-
-    cause, obs, action, view = jax.tree.map(
-        entry, (results.quarantined, rollout.obs, rollout.action, results.steps.view)
-    )
-    return Incident(cause=cause, step=step, env=env, obs=obs, action=action, view=view)
+        learning = Learning(learner.replace(returns=returns), return_n)
+        return learning, scaled_tn if self.normalize_returns else rewards_tn

@@ -1,230 +1,276 @@
-"""Collecting a rollout: the one scan over `env.step`; and replaying it for a recurrent model."""
+"""Playing: the one loop over `env.step`; and replaying it for a recurrent model.
 
-from typing import Any, Protocol
+Training, evaluation, viewing and collection all play through here, so the reward that is shown,
+recorded and trained on is one number.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from ksim_cli.models.policy import ActionSample, Observations, PPOVariables, Variables
-from ksim_cli.types import Env, StepResult
+from ksim_cli.models.policy import ActionSample, Observations, Policy, PPOVariables, Variables
+from ksim_cli.types import QUARANTINE_CAUSES, Env, Scores, StepResult
 
 
-class Actor(Protocol):
-    """What acts."""
+class PolicyState(struct.PyTreeNode):
+    """What acting needs of a training state: the part of a checkpoint that all commands read.
 
-    def initial_carry(self, num_envs: int) -> Any:
-        """The model's carry at the start of an episode."""
-        ...
+    Attributes:
+        variables: the policy's.
+        reward_variables: what learned rewards are computed with; `()` where there are none.
+        level: curriculum level it was trained at.
+    """
 
-    def sample_action(
-        self, variables: Variables, obs: Observations, carry: Any, key: jax.Array, argmax: bool
-    ) -> ActionSample:
-        """Acts in all environments."""
-        ...
-
-    def value(self, variables: Variables, obs: Observations, carry: Any) -> jax.Array:
-        """Values of observations."""
-        ...
+    variables: Variables
+    reward_variables: Any
+    level: jax.Array
 
 
-class Agent(Actor, Protocol):
-    """What acts and is trained; `ksim_cli.models.policy.Policy` is one."""
+class Playing(struct.PyTreeNode):
+    """Episodes under way.
 
-    @property
-    def recurrent(self) -> bool:
-        """Whether it has a carry, so that its transitions are learned from in order."""
-        ...
+    Attributes:
+        env: state of the environments.
+        carry: the model's carry.
+        rewards: the rewards' carry.
+    """
 
-    def init(self, key: jax.Array) -> Variables:
-        """Fresh variables."""
-        ...
-
-    def ppo_variables(
-        self, variables: Variables, obs: Observations, action: jax.Array, carry: Any
-    ) -> PPOVariables:
-        """What PPO's loss needs of stored transitions."""
-        ...
-
-    def update_statistics(
-        self, variables: Variables, obs: Observations, mask: jax.Array
-    ) -> Variables:
-        """Variables whose statistics have seen more observations."""
-        ...
+    env: Any
+    carry: Any
+    rewards: Any
 
 
-class Rollout(struct.PyTreeNode):
+class Experience(struct.PyTreeNode):
     """T steps of N environments; `[T, N, ...]`.
 
     Attributes:
         obs: group -> what the networks saw before acting.
         action: the actions.
-        log_prob: log density of the actions when acting.
-        value: the critic's value of `obs` when acting.
+        record: what the algorithm's `record` kept of each step.
         carry: the model's carry `[N, ...]` before the first step; `replay` finds the others.
-        next_value: value of the state that the step led to: 0 after failure or success, that of
-            the terminal state after a truncation, that of the next observation otherwise.
-        results: what the steps left (`final_obs` only when asked for).
+        results: what the steps left, auxiliary outputs as `steps.aux`; `final_obs` only of the
+            groups asked for.
+        was_reset: bool, the environment was reset after the step, and the carries with it.
+        scores: rewards, zero where a step was quarantined.
+        last_obs: group -> `[N, O]` observations after the last step and its resets.
+        last_carry: the model's carry `[N, ...]` then.
     """
 
     obs: dict[str, jax.Array]
     action: jax.Array
-    log_prob: jax.Array
-    value: jax.Array
+    record: Any
     carry: Any
-    next_value: jax.Array
     results: StepResult
+    was_reset: jax.Array
+    scores: Scores
+    last_obs: dict[str, jax.Array]
+    last_carry: Any
+
+    @property
+    def valid(self) -> jax.Array:
+        """`[T, N]` bool: the step was not quarantined."""
+        return self.results.quarantined == 0
+
+    def next_obs(self, group: str) -> jax.Array:
+        """`[T, N, O]` observations each step led to: before a reset, where there was one.
+
+        The group must be among the `final_groups`.
+        """
+        following = jnp.concatenate([self.obs[group][1:], self.last_obs[group][None]])
+        return jnp.where(self.was_reset[..., None], self.results.final_obs[group], following)
 
 
-def collect(
-    env: Env,
-    agent: Actor,
-    variables: Variables,
-    start: tuple[Any, Any],
-    key: jax.Array,
-    num_steps: int,
-    argmax: bool = False,
-    keep_final_obs: bool = False,
-) -> tuple[tuple[Any, Any], Rollout]:
-    """Acts for `num_steps` in all environments.
+def record_nothing(*_: Any) -> tuple[()]:
+    """The `record` of who keeps nothing."""
+    return ()
+
+
+def _no_rewards(*_: Any) -> dict[str, jax.Array]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Player:
+    """Who plays where; fixed from one call of `play` to the next.
+
+    Attributes:
+        env: the environments.
+        policy: what acts.
+        argmax: the mode of the action distribution instead of a sample.
+        record: `(variables, obs, carry, sample, result) -> pytree` kept of each step.
+        final_groups: observation groups kept as they were before each reset.
+        learned_rewards: `(reward_variables, experience) -> name -> [T, N]` rewards that an
+            algorithm makes, beside the environment's own.
+    """
+
+    env: Env
+    policy: Policy
+    argmax: bool = False
+    record: Callable[..., Any] = record_nothing
+    final_groups: tuple[str, ...] = ()
+    learned_rewards: Callable[[Any, Experience], Mapping[str, jax.Array]] = _no_rewards
+
+    def start(self, key: jax.Array, level: jax.Array | float | None = None) -> Playing:
+        """Fresh episodes, at a curriculum level or at the one training starts at."""
+        level = None if level is None else jnp.asarray(level, jnp.float32)
+        return Playing(
+            env=self.env.init(key, level),
+            carry=self.policy.initial_carry(self.env.num_envs),
+            rewards=self.env.init_rewards(),
+        )
+
+
+def play(
+    player: Player, state: PolicyState, playing: Playing, key: jax.Array, num_steps: int
+) -> tuple[Playing, Experience]:
+    """Acts for `num_steps` in all environments and scores the steps.
 
     Args:
-        env: the environments.
-        agent: what acts.
-        variables: the agent's variables.
-        start: environment state and model carry to start from.
+        player: who plays where.
+        state: what it acts with.
+        playing: the episodes under way; the caller prepares resets (`env.begin_rollout`).
         key: random key of the actions.
         num_steps: T.
-        argmax: the mode of the action distribution instead of a sample.
-        keep_final_obs: keep the observation before each reset (for a dataset).
 
     Returns:
-        Environment state and model carry after the rollout, and the rollout.
+        The episodes after the last step, and what happened.
     """
-    env_state, carry = start
-    fresh = agent.initial_carry(env.num_envs)
+    policy, variables = player.policy, state.variables
+    fresh = policy.initial_carry(player.env.num_envs)
 
-    def step(loop: tuple[Any, Any], key: jax.Array) -> tuple[tuple[Any, Any], Rollout]:
+    def step(loop: tuple[Any, Any], key: jax.Array) -> tuple[tuple[Any, Any], Any]:
         env_state, carry = loop
-        sample = agent.sample_action(variables, env_state.obs, carry, key, argmax)
-        next_state, result = env.step(env_state, sample.action)
-        terminal_n = jax.lax.cond(
-            result.truncated.any(),
-            lambda: agent.value(variables, result.final_obs, sample.carry),
-            lambda: jnp.zeros(env.num_envs),
+        obs = env_state.obs
+        if player.argmax:
+            sample = policy.mode(variables, obs, carry)
+        else:
+            sample = policy.sample(variables, obs, carry, key)
+        after, result = player.env.step(env_state, sample.action)
+        record = player.record(variables, obs, carry, sample, result)
+        kept = result.replace(
+            steps=result.steps.replace(aux=sample.aux),
+            final_obs={group: result.final_obs[group] for group in player.final_groups},
         )
-        transition = Rollout(
-            obs=env_state.obs,
-            action=sample.action,
-            log_prob=sample.log_prob,
-            value=sample.value,
-            carry=(),
-            next_value=terminal_n,
-            results=result if keep_final_obs else result.replace(final_obs={}),
-        )
-        return (next_state, _restart(result.done, fresh, sample.carry)), transition
+        next_carry = _restart(result.done, fresh, sample.carry)
+        return (after, next_carry), (obs, sample.action, record, kept)
 
     keys = jax.random.split(key, num_steps)
-    env_state = env.begin_rollout(env_state)
-    (env_state, after), rollout = jax.lax.scan(step, (env_state, carry), keys)
-    last_n = agent.value(variables, env_state.obs, after)
-    rollout = rollout.replace(carry=carry, next_value=_next_values(rollout, last_n))
-    return (env_state, after), rollout
+    (env_state, carry), steps = jax.lax.scan(step, (playing.env, playing.carry), keys)
+    obs, action, record, results = steps
+    experience = Experience(
+        obs=obs,
+        action=action,
+        record=record,
+        carry=playing.carry,
+        results=results,
+        was_reset=results.done,
+        scores=Scores(total=jnp.zeros(results.done.shape), components={}),
+        last_obs=env_state.obs,
+        last_carry=carry,
+    )
+    experience, rewards = _scored(player, state, playing.rewards, experience)
+    return Playing(env=env_state, carry=carry, rewards=rewards), experience
+
+
+def _scored(
+    player: Player, state: PolicyState, carry: Any, experience: Experience
+) -> tuple[Experience, Any]:
+    """Score steps; a reward that is not finite counts as zero, and its step as quarantined."""
+    results = experience.results
+    learned = player.learned_rewards(state.reward_variables, experience)
+    carry, scores = player.env.rewards(carry, results, learned)
+    sound = jnp.isfinite(scores.total)
+    bad = results.quarantined + jnp.where(sound, 0, QUARANTINE_CAUSES["reward"])
+    clean = jax.tree.map(lambda x: jnp.where(bad == 0, x, 0.0), scores)
+    return experience.replace(results=results.replace(quarantined=bad), scores=clean), carry
 
 
 def replay(
-    agent: Agent,
+    policy: Policy,
     variables: Variables,
     obs: Observations,
     action: jax.Array,
     carry: Any,
-    done: jax.Array,
+    was_reset: jax.Array,
 ) -> PPOVariables:
-    """What PPO's loss needs of the steps of a rollout, the carry led through them as when acting.
+    """`ppo_variables` of the steps of a rollout, the carry led through them as when acting.
 
     Args:
-        agent: what acted.
+        policy: what acted.
         variables: its variables now.
         obs: group -> `[T, N, O]`.
         action: `[T, N, A]`.
         carry: the model's carry `[N, ...]` before the first step.
-        done: `[T, N]` bool, the environment was reset after the step, and the carry with it.
+        was_reset: `[T, N]` bool, the environment was reset after the step, and the carry with it.
 
     Returns:
         `[T, N]` arrays; no carry.
 
     Raises:
-        TypeError: the agent's `ppo_variables` does not give back a carry.
+        TypeError: the policy's `ppo_variables` does not give back a carry.
     """
-    fresh = agent.initial_carry(done.shape[1])
+    fresh = policy.initial_carry(was_reset.shape[1])
 
     def step(
         carry: Any, inputs: tuple[Observations, jax.Array, jax.Array]
     ) -> tuple[Any, PPOVariables]:
-        obs, action, done_n = inputs
-        now = agent.ppo_variables(variables, obs, action, carry)
+        obs, action, reset_n = inputs
+        now = policy.ppo_variables(variables, obs, action, carry)
         if jax.tree.structure(now.carry) != jax.tree.structure(carry):
             raise TypeError("ppo_variables of a recurrent model gives back no carry of its kind")
-        return _restart(done_n, fresh, now.carry), now.replace(carry=())
+        return _restart(reset_n, fresh, now.carry), now.replace(carry=())
 
-    return jax.lax.scan(step, carry, (obs, action, done))[1]
+    return jax.lax.scan(step, carry, (obs, action, was_reset))[1]
 
 
-def _restart(done_n: jax.Array, fresh: Any, carry: Any) -> Any:
+def _restart(reset_n: jax.Array, fresh: Any, carry: Any) -> Any:
     """The carry, anew where an episode ended."""
     return jax.tree.map(
-        lambda a, b: jnp.where(done_n.reshape(-1, *[1] * (a.ndim - 1)), a, b), fresh, carry
+        lambda a, b: jnp.where(reset_n.reshape(-1, *[1] * (a.ndim - 1)), a, b), fresh, carry
     )
 
 
-def _next_values(rollout: Rollout, last_n: jax.Array) -> jax.Array:
-    """`[T, N]` the value of the state that each step led to, see `Rollout.next_value`."""
-    results = rollout.results
-    following_tn = jnp.concatenate([rollout.value[1:], last_n[None]])
-    alive_tn = jnp.where(results.done, 0.0, following_tn)
-    return jnp.where(results.truncated, rollout.next_value, alive_tn)
+class _NoModel:
+    """The adapter of what has no variables."""
+
+    def init(self, key: jax.Array) -> Variables:
+        del key
+        return Variables(params=())
+
+    def merge(self, variables: Variables) -> None:
+        del variables
+
+    def split(self, model: Any) -> Variables:
+        del model
+        return Variables(params=())
 
 
-class ZeroAgent:
-    """Zero action, zero value: what the burn-in acts with.
+def zero_policy(action_size: int, aux: Any = ()) -> Policy:
+    """Zero actions: what the burn-in acts with, and `policy=zero`.
 
     Args:
-        action_size: elements of an action.
+        action_size: A.
+        aux: shapes of one environment's auxiliary outputs, which are zero too.
     """
-
-    recurrent = False
-
-    def __init__(self, action_size: int) -> None:
-        self._action_size = action_size
-
-    def initial_carry(self, num_envs: int) -> tuple[()]:
-        """No carry."""
-        del num_envs
-        return ()
-
-    def sample_action(
-        self, variables: Any, obs: Observations, carry: Any, key: jax.Array, argmax: bool
-    ) -> ActionSample:
-        """Zeros."""
-        del variables, key, argmax
-        n = next(iter(obs.values())).shape[0]
-        zeros = jnp.zeros(n)
-        return ActionSample(
-            action=jnp.zeros((n, self._action_size)), log_prob=zeros, value=zeros, carry=carry
-        )
-
-    def value(self, variables: Any, obs: Observations, carry: Any) -> jax.Array:
-        """Zeros."""
-        del variables, carry
-        return jnp.zeros(next(iter(obs.values())).shape[0])
+    return Policy(_NoModel(), lambda _, obs, *__, **___: _idle(obs, action_size, aux), None)
 
 
-class RandomAgent(ZeroAgent):
-    """Actions uniform in [-1, 1], whatever is seen."""
+def random_policy(action_size: int, aux: Any = ()) -> Policy:
+    """Actions uniform in [-1, 1], whatever is seen: `policy=random`; see `zero_policy`."""
 
-    def sample_action(
-        self, variables: Any, obs: Observations, carry: Any, key: jax.Array, argmax: bool
-    ) -> ActionSample:
-        """Random actions; there is no mode."""
-        sample = super().sample_action(variables, obs, carry, key, argmax)
-        return sample.replace(action=jax.random.uniform(key, sample.action.shape, minval=-1.0))
+    def act(_: Any, obs: Observations, carry: Any, key: jax.Array, argmax: bool) -> ActionSample:
+        del carry, argmax
+        idle = _idle(obs, action_size, aux)
+        return idle.replace(action=jax.random.uniform(key, idle.action.shape, minval=-1.0))
+
+    return Policy(_NoModel(), act, None)
+
+
+def _idle(obs: Observations, action_size: int, aux: Any) -> ActionSample:
+    n = next(iter(obs.values())).shape[0]
+    zeros = jax.tree.map(lambda x: jnp.zeros((n, *x.shape), x.dtype), aux)
+    return ActionSample(action=jnp.zeros((n, action_size)), aux=zeros)

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,11 +15,12 @@ import jax
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console, open_console
-from ksim_cli.physics.engine import resolve_engine
-from ksim_cli.rl.ppo import TrainState
+from ksim_cli.physics.engines import resolve_engine
+from ksim_cli.rl import algorithm as iteration
+from ksim_cli.rl.algorithm import TrainState
+from ksim_cli.run.build import TrainingParts, make_training_parts, versions
 from ksim_cli.run.compile import Compiled, compile_training
 from ksim_cli.run.memory import available, explained, refuse_too_large
-from ksim_cli.run.session import Trainer, make_trainer, versions
 
 WARM_UP_ITERATIONS = 20
 """Iterations before measuring, so that episodes are at all times of their lives."""
@@ -46,25 +48,27 @@ class Bench:
     """A training run some iterations in, whose parts can be run alone.
 
     Args:
-        trainer: of which results hold `ctrl`.
+        parts: of which results hold `ctrl`.
         compiled: its training iteration.
         iterations: iterations of one dispatch of it.
         seed: of the run.
     """
 
-    def __init__(self, trainer: Trainer, compiled: Compiled, iterations: int, seed: int) -> None:
-        algorithm, setup = trainer.algorithm, trainer.setup
-        self._engine = trainer.env.engine
-        self._substeps = trainer.env.timing.num_substeps
-        self._env_steps = setup.num_steps * setup.env.num_envs
+    def __init__(
+        self, parts: TrainingParts, compiled: Compiled, iterations: int, seed: int
+    ) -> None:
+        algorithm, context = parts.algorithm, parts.context
+        self._engine = parts.env.engine
+        self._substeps = parts.env.timing.num_substeps
+        self._env_steps = context.num_steps * context.env.num_envs
         self._iterations = iterations
         self._train = compiled.step
         layout = compiled.layout
         # None: as XLA chooses.
         acts: dict[str, Any] = {} if layout is None else {"out_shardings": (layout, None)}
         learns: dict[str, Any] = {} if layout is None else {"out_shardings": (layout, None, None)}
-        self._act = jax.jit(lambda state, key: algorithm.act(setup, state, key), **acts)
-        self._learn = jax.jit(lambda *arguments: algorithm.learn(setup, *arguments), **learns)
+        self._act = jax.jit(partial(iteration.act, algorithm, context), **acts)
+        self._learn = jax.jit(partial(iteration.learn, algorithm, context), **learns)
         self._key = jax.random.key(seed)
         self._state: TrainState = compiled.init(seed)
 
@@ -79,7 +83,7 @@ class Bench:
 
     def round(self) -> Rates:
         """Runs every part once; the run goes on by two dispatches and a rollout."""
-        bare = self._engine.bare(self._state.env.physics, self._substeps)
+        bare = self._engine.physics_only_runner(self._state.env.physics, self._substeps)
         (state, rollout), acting = _timed(self._act, self._state, self._key)
         (self._state, *_), learning = _timed(self._learn, state, rollout, self._key)
         torques = jax.block_until_ready(rollout.results.steps.view.ctrl)
@@ -99,12 +103,12 @@ def bench(config: RunConfig) -> None:
         raise UserError(f"num_seeds={config.num_seeds}: ksim bench measures one. Leave it out")
     console = open_console(None)
     with explained(config):
-        trainer = make_trainer(config, recorded=("ctrl",))
-    with explained(config, trainer.spread) as used:
-        compiled = compile_training(trainer, config.epochs_per_log_step, console)
+        parts = make_training_parts(config, recorded=("ctrl",))
+    with explained(config, parts.spread) as used:
+        compiled = compile_training(parts, config.epochs_per_log_step, console)
         used.memory = compiled.memory
-        refuse_too_large(config, compiled.memory, trainer.spread, available())
-        subject = Bench(trainer, compiled, config.epochs_per_log_step, config.seed)
+        refuse_too_large(config, compiled.memory, parts.spread, available())
+        subject = Bench(parts, compiled, config.epochs_per_log_step, config.seed)
         rounds = _measured(subject, config.bench_seconds, console)
     rates = {
         name: statistics.median(getattr(one, name) for one in rounds) for name in asdict(rounds[0])
@@ -113,16 +117,16 @@ def bench(config: RunConfig) -> None:
         f"{name}_share": statistics.median(getattr(one, name) / one.raw for one in rounds)
         for name in ("rollout", "update", "training")
     }
-    _table(console, config, trainer, rates, shares)
+    _table(console, config, parts, rates, shares)
     facts = {
-        **_setting(config, trainer),
+        **_setting(config, parts),
         "rounds": len(rounds),
-        "physics_steps_per_second": rates["raw"] * trainer.env.timing.num_substeps,
+        "physics_steps_per_second": rates["raw"] * parts.env.timing.num_substeps,
         **{f"{name}_steps_per_second": rate for name, rate in rates.items()},
         **shares,
         "compile_seconds": compiled.seconds,
-        "bytes_per_env": _bytes_per_env(compiled, trainer),
-        "num_devices": trainer.spread,
+        "bytes_per_env": _bytes_per_env(compiled, parts),
+        "num_devices": parts.spread,
         **_machine(),
     }
     console.print(json.dumps({name: _rounded(value) for name, value in facts.items()}))
@@ -139,15 +143,15 @@ def _measured(subject: Bench, seconds: float, console: Console) -> list[Rates]:
     return rounds
 
 
-def _setting(config: RunConfig, trainer: Trainer) -> dict[str, Any]:
+def _setting(config: RunConfig, parts: TrainingParts) -> dict[str, Any]:
     return {
         "task": config.task.name,
         "engine": str(resolve_engine(config.engine.type, config.engine.impl)),
         "num_envs": config.num_envs,
         "batch_size": config.batch_size,
-        "num_steps": trainer.setup.num_steps,
-        "num_passes": trainer.algorithm.num_passes,
-        "substeps": trainer.env.timing.num_substeps,
+        "num_steps": parts.context.num_steps,
+        "algo": config.algo,
+        "substeps": parts.env.timing.num_substeps,
         "epochs_per_log_step": config.epochs_per_log_step,
     }
 
@@ -170,19 +174,19 @@ def _cores() -> int | None:
     return os.cpu_count()
 
 
-def _bytes_per_env(compiled: Compiled, trainer: Trainer) -> float | None:
+def _bytes_per_env(compiled: Compiled, parts: TrainingParts) -> float | None:
     """Bytes that one more environment takes on its device, and on the host beside it."""
     if compiled.memory is None:
         return None
-    num_envs = trainer.setup.env.num_envs
-    host = sum(rows.nbytes for rows in trainer.task_engine().host_state().values())
-    return compiled.memory.per_env(num_envs // trainer.spread) + host / num_envs
+    num_envs = parts.context.env.num_envs
+    host = sum(rows.nbytes for rows in parts.env.engine.host_state().values())
+    return compiled.memory.per_env(num_envs // parts.spread) + host / num_envs
 
 
 def _table(
     console: Console,
     config: RunConfig,
-    trainer: Trainer,
+    parts: TrainingParts,
     rates: dict[str, float],
     shares: dict[str, float],
 ) -> None:
@@ -196,14 +200,14 @@ def _table(
         (
             says[name],
             f"{rate:,.0f}",
-            f"{rate * trainer.env.timing.num_substeps:,.0f}",
+            f"{rate * parts.env.timing.num_substeps:,.0f}",
             f"{shares.get(f'{name}_share', 1.0):.0%}",
         )
         for name, rate in rates.items()
     ]
     engine = resolve_engine(config.engine.type, config.engine.impl)
     title = (
-        f"{config.task.name}: {config.num_envs} environments x {trainer.setup.num_steps} steps,"
+        f"{config.task.name}: {config.num_envs} environments x {parts.context.num_steps} steps,"
         f" engine {engine} on {jax.devices()[0].device_kind}"
     )
     console.table(title, ["", "env steps/s", "physics steps/s", "of physics"], rows)

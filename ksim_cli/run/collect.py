@@ -1,45 +1,40 @@
 """`ksim collect`: recording experience as a dataset."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from ksim_cli.config.schema import RunConfig
+from ksim_cli.env import TaskEnv
+from ksim_cli.errors import UserError, listing
 from ksim_cli.io.console import open_console
 from ksim_cli.io.datasets import EpisodeWriter
-from ksim_cli.rl.rollout import Rollout
-from ksim_cli.rl.rollout import collect as roll_out
-from ksim_cli.run.session import RUNS, LoadedPolicy, load_policy, make_task_model, rollout_steps
+from ksim_cli.rl.rollout import Experience, Playing, play
+from ksim_cli.run.build import RUNS, LoadedPolicy, load_policy, make_task_model, rollout_steps
 
 
 def collect(config: RunConfig) -> None:
     """Writes `dataset_num_batches` rollouts of all environments in Minari's layout."""
     console = open_console(None)
     task_model = make_task_model(config)
-    loaded = load_policy(config, task_model, console)
     env, num_steps = task_model.make_env(config.num_envs), rollout_steps(config)
+    argmax = config.collect_dataset_argmax_action
+    loaded = load_policy(config, task_model, env, argmax, console)
+    groups = recorded_groups(config, env)
+    player = dataclasses.replace(
+        loaded.player, final_groups=tuple({*loaded.player.final_groups, *groups})
+    )
 
-    def record(start: tuple[Any, Any], key: jax.Array) -> tuple[Any, Rollout, Any]:
-        after, rollout = roll_out(
-            env,
-            loaded.agent,
-            loaded.variables,
-            start,
-            key,
-            num_steps,
-            argmax=config.collect_dataset_argmax_action,
-            keep_final_obs=True,
-        )
-        _, scores = env.rewards(env.init_rewards(), rollout.results)
-        return after, rollout, scores.total
+    def record(playing: Playing, key: jax.Array) -> tuple[Playing, Experience]:
+        playing = playing.replace(env=env.begin_rollout(playing.env))
+        return play(player, loaded.state, playing, key, num_steps)
 
     key_env, key_actions = jax.random.split(jax.random.key(config.seed))
-    state: tuple[Any, Any] = (
-        jax.jit(env.init)(key_env, loaded.level),
-        loaded.agent.initial_carry(config.num_envs),
-    )
-    record = jax.jit(record, donate_argnums=0)
+    playing = jax.jit(player.start)(key_env, loaded.state.level)
+    step = jax.jit(record, donate_argnums=0)
     path = _path(config, loaded)
     total = config.dataset_num_batches * config.num_envs * num_steps
     info = {
@@ -47,32 +42,62 @@ def collect(config: RunConfig) -> None:
         "checkpoint": None if loaded.run is None else str(loaded.run.path),
         "iteration": loaded.step,
         "policy": config.policy,
-        "argmax_action": config.collect_dataset_argmax_action,
+        "argmax_action": argmax,
         "seed": config.seed,
         "ctrl_dt": config.ctrl_dt,
+        "observation_groups": list(groups),
     }
-    observation_size = env.observation_sizes["actor"]
+    observation_size = sum(env.observation_sizes[group] for group in groups)
     with (
         EpisodeWriter(path, observation_size, env.action_size, info) as writer,
         console.progress(total) as progress,
     ):
         for batch in range(config.dataset_num_batches):
             key = jax.random.fold_in(key_actions, batch)
-            state, rollout, rewards = jax.block_until_ready(record(state, key))
-            results = jax.device_get(rollout.results)
-            writer.add_rollout(
-                jax.device_get(rollout.obs["actor"]),
-                jax.device_get(rollout.action),
-                jax.device_get(rewards),
-                results.terminated | (results.quarantined > 0),
-                results.truncated,
-                results.final_obs["actor"],
-            )
+            playing, experience = jax.block_until_ready(step(playing, key))
+            writer.add_rollout(**_rows(jax.device_get(experience), groups))
             done = (batch + 1) * config.num_envs * num_steps
             progress.update(done, {"episodes": writer.total_episodes})
     console.print(
         f"written: {path}, {writer.total_steps:,} steps in {writer.total_episodes:,} episodes"
     )
+
+
+def recorded_groups(config: RunConfig, env: TaskEnv) -> tuple[str, ...]:
+    """The observation groups that a dataset holds, in the order of its vector.
+
+    Raises:
+        UserError: `dataset_groups` names one that there is not.
+    """
+    asked = config.dataset_groups or config.model.get("actor_groups") or list(env.observation_sizes)
+    for group in asked:
+        if group not in env.observation_sizes:
+            raise UserError(
+                f"dataset_groups={config.dataset_groups}: no observation is in the group '{group}'."
+                f" Groups: {listing(env.observation_sizes)}"
+            )
+    return tuple(asked)
+
+
+def _rows(experience: Experience, groups: tuple[str, ...]) -> dict[str, Any]:
+    """What `EpisodeWriter.add_rollout` takes of a rollout."""
+    results, steps = experience.results, experience.results.steps
+    infos = {"qpos": steps.view.qpos, "qvel": steps.view.qvel}
+    infos |= {f"command/{name}": value for name, value in steps.commands.items()}
+    infos |= {f"reward/{name}": value for name, value in experience.scores.components.items()}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(steps.aux):
+        infos["/".join(["aux", *(jax.tree_util.keystr((part,), simple=True) for part in path)])] = (
+            leaf
+        )
+    return {
+        "obs": np.concatenate([experience.obs[group] for group in groups], axis=-1),
+        "actions": experience.action,
+        "rewards": experience.scores.total,
+        "terminations": results.terminated | (results.quarantined > 0),
+        "truncations": results.truncated,
+        "final_obs": np.concatenate([results.final_obs[group] for group in groups], axis=-1),
+        "infos": infos,
+    }
 
 
 def _path(config: RunConfig, loaded: LoadedPolicy) -> Path:

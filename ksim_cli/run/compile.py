@@ -13,10 +13,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ksim_cli.io.console import Console
-from ksim_cli.rl.ppo import Incident, Metrics, TrainState
+from ksim_cli.rl import algorithm as iteration
+from ksim_cli.rl.algorithm import Incident, Metrics, TrainState
+from ksim_cli.run.build import TrainingParts
 from ksim_cli.run.devices import AXIS, state_layout
 from ksim_cli.run.memory import Memory, measure
-from ksim_cli.run.session import Trainer
 
 
 @dataclass
@@ -41,32 +42,32 @@ class Compiled:
     memory: Memory | None = None
 
 
-def compile_training(trainer: Trainer, iterations: int, console: Console) -> Compiled:
+def compile_training(parts: TrainingParts, iterations: int, console: Console) -> Compiled:
     """Compiles the training iteration.
 
     Args:
-        trainer: what is trained.
+        parts: what is trained.
         iterations: iterations fused into one dispatch.
         console: says what goes on.
     """
     start = time.monotonic()
-    init, step, first = _programs(trainer, iterations)
+    init, step, first = _programs(parts, iterations)
     abstract = jax.eval_shape(init, first(0))
     layout = None
     laid_out: dict[str, Any] = {}
-    if trainer.mesh is not None:
-        layout = _layout(abstract, trainer, trainer.mesh)
+    if parts.mesh is not None:
+        layout = _layout(abstract, parts, parts.mesh)
         abstract = jax.tree.map(
             lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
             abstract,
             layout,
         )
-        everywhere = NamedSharding(trainer.mesh, PartitionSpec())
+        everywhere = NamedSharding(parts.mesh, PartitionSpec())
         laid_out["out_shardings"] = (layout, everywhere, everywhere)
     with console.status("compiling the training iteration"), ThreadPoolExecutor() as threads:
         starting = threads.submit(jax.jit(init, out_shardings=layout).lower(first(0)).compile)
         lowered = jax.jit(step, donate_argnums=0, **laid_out).lower(abstract)
-        check_stable(abstract, lowered.out_info[0])
+        assert_fixed_point(abstract, lowered.out_info[0])
         compiled = lowered.compile()
         start_compiled = starting.result()
     return Compiled(
@@ -78,36 +79,36 @@ def compile_training(trainer: Trainer, iterations: int, console: Console) -> Com
         memory=measure(
             compiled,
             abstract.learner,
-            trainer.mesh.size if trainer.mesh is not None and trainer.num_seeds > 1 else 1,
+            parts.mesh.size if parts.mesh is not None and parts.num_seeds > 1 else 1,
         ),
     )
 
 
-def _programs(trainer: Trainer, iterations: int) -> tuple[Any, Any, Callable[[int], Any]]:
+def _programs(parts: TrainingParts, iterations: int) -> tuple[Any, Any, Callable[[int], Any]]:
     """The start and the iteration, of one seed or of several at once; and what the start takes."""
-    algorithm, setup, count = trainer.algorithm, trainer.setup, trainer.num_seeds
-    step = partial(iterate, partial(algorithm.train_step, setup), iterations)
+    algorithm, context, count = parts.algorithm, parts.context, parts.num_seeds
+    step = partial(iterate, partial(iteration.train_step, algorithm, context), iterations)
 
     def init(seed: jax.Array) -> TrainState:
-        return strong(algorithm.init(setup, jax.random.key(seed)))
+        return without_weak_types(iteration.init(algorithm, context, jax.random.key(seed)))
 
     if count == 1:
         return init, step, np.uint32
     init, step = jax.vmap(init), jax.vmap(step)
-    if trainer.mesh is not None:
+    if parts.mesh is not None:
         spread = PartitionSpec(AXIS)
         each = partial(
-            jax.shard_map, mesh=trainer.mesh, in_specs=spread, out_specs=spread, check_vma=False
+            jax.shard_map, mesh=parts.mesh, in_specs=spread, out_specs=spread, check_vma=False
         )
         init, step = each(init), each(step)
     return init, step, lambda seed: np.arange(seed, seed + count, dtype=np.uint32)
 
 
-def _layout(abstract: TrainState, trainer: Trainer, mesh: Mesh) -> TrainState:
+def _layout(abstract: TrainState, parts: TrainingParts, mesh: Mesh) -> TrainState:
     """Where each leaf of the state lies: of several seeds, each on one device."""
-    if trainer.num_seeds > 1:
+    if parts.num_seeds > 1:
         return jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec(AXIS)), abstract)
-    return state_layout(abstract, trainer.setup.env.num_envs, mesh)
+    return state_layout(abstract, mesh)
 
 
 def iterate(
@@ -133,8 +134,8 @@ def iterate(
     return state, jax.tree.map(combine, metrics), incident
 
 
-def strong(tree: Any) -> Any:
-    """The tree with no weakly typed leaf: a weak type would compile the program a second time."""
+def without_weak_types(tree: Any) -> Any:
+    """The tree with no weakly typed leaf: one would compile the program a second time."""
 
     def fix(x: jax.Array) -> jax.Array:
         if jnp.issubdtype(x.dtype, jax.dtypes.extended):
@@ -144,8 +145,8 @@ def strong(tree: Any) -> Any:
     return jax.tree.map(fix, tree)
 
 
-def check_stable(before: Any, after: Any) -> None:
-    """Sees to it that an iteration gives back the very shapes and types it takes.
+def assert_fixed_point(before: Any, after: Any) -> None:
+    """Assert that an iteration gives back the shapes and types it takes.
 
     Raises:
         TypeError: a leaf changes its shape or type; the message names it.

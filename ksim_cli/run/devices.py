@@ -1,5 +1,6 @@
 """Which devices a run computes on, and how its training state lies on them."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -8,8 +9,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
-from ksim_cli.physics.engine import resolve_engine
-from ksim_cli.rl.ppo import TrainState
+from ksim_cli.physics.engines import engine_class, resolve_engine
 
 AXIS = "devices"
 """Name of the mesh's only axis."""
@@ -23,8 +23,16 @@ def choose_mesh(config: RunConfig) -> Mesh | None:
             evenly, or an engine that does neither.
     """
     asked, there = config.num_devices, jax.device_count()
-    if resolve_engine(config.engine.type, config.engine.impl).type == "mujoco":
-        _refuse_for_mujoco(config)
+    name = resolve_engine(config.engine.type, config.engine.impl).type
+    engine = engine_class(name)
+    if config.num_seeds > 1 and not engine.batches_seeds:
+        seeds = ",".join(str(config.seed + i) for i in range(config.num_seeds))
+        raise UserError(
+            f"num_seeds={config.num_seeds}: engine={name} trains one seed at a time. Use"
+            f" engine=mjx, or one run for each: ksim train -m seed={seeds}"
+        )
+    if not engine.shards:
+        _refuse_several(config, name)
         return None
     if asked is not None and asked > there:
         raise UserError(
@@ -66,41 +74,43 @@ def _up(number: int, step: int) -> int:
     return -(-number // step) * step
 
 
-def _refuse_for_mujoco(config: RunConfig) -> None:
-    """The batch of simulations belongs to one process and one program."""
+def _refuse_several(config: RunConfig, engine: str) -> None:
+    """Refuses several devices or processes for an engine that does not shard."""
     if config.num_devices not in (None, 1):
         raise UserError(
-            f"num_devices={config.num_devices}: engine=mujoco computes on one device (its physics"
-            " on all CPU cores). Leave out num_devices, or use engine=mjx"
-        )
-    if config.num_seeds > 1:
-        seeds = ",".join(str(config.seed + i) for i in range(config.num_seeds))
-        raise UserError(
-            f"num_seeds={config.num_seeds}: engine=mujoco trains one seed at a time. Use"
-            f" engine=mjx, or one run for each: ksim train -m seed={seeds}"
+            f"num_devices={config.num_devices}: engine={engine} computes on one device."
+            " Leave out num_devices, or use engine=mjx"
         )
     if jax.process_count() > 1:
         raise UserError(
-            f"engine=mujoco: trains in one process, there are {jax.process_count()}. Use engine=mjx"
+            f"engine={engine}: trains in one process, got {jax.process_count()}. Use engine=mjx"
         )
 
 
-def state_layout(state: TrainState, num_envs: int, mesh: Mesh) -> TrainState:
+def state_layout(state: Any, mesh: Mesh) -> Any:
     """The sharding of each leaf of a training state.
 
-    What has an axis of environments is spread over the devices, the learner is on all of them. A
-    layout decides where something is computed, never what.
+    What is kept per environment is spread over the devices, what all share is on each of them; the
+    fields of the state's classes say which they are. A layout decides where something is computed,
+    never what.
 
     Args:
-        state: arrays or their shapes.
-        num_envs: N.
+        state: arrays or their shapes, in dataclasses.
         mesh: the devices.
+
+    Raises:
+        TypeError: a field is not marked, and is no dataclass whose fields are.
     """
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    spread = NamedSharding(mesh, PartitionSpec(AXIS))
-
-    def lay(leaf: Any) -> NamedSharding:
-        return spread if leaf.shape[:1] == (num_envs,) else everywhere
-
-    layout = jax.tree.map(lay, state)
-    return layout.replace(learner=jax.tree.map(lambda _: everywhere, state.learner))
+    layout = {}
+    for field in dataclasses.fields(state):
+        value, spread = getattr(state, field.name), field.metadata.get("per_env")
+        if spread is not None:
+            sharding = NamedSharding(mesh, PartitionSpec(AXIS) if spread else PartitionSpec())
+            layout[field.name] = jax.tree.map(lambda _, s=sharding: s, value)
+        elif dataclasses.is_dataclass(value):
+            layout[field.name] = state_layout(value, mesh)
+        else:
+            raise TypeError(
+                f"{type(state).__name__}.{field.name} is marked neither per_env() nor shared()"
+            )
+    return state.replace(**layout)

@@ -1,7 +1,6 @@
 """Deterministic evaluation episodes, in environments of their own."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +11,8 @@ from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv
 from ksim_cli.io.console import open_console
 from ksim_cli.io.runs import write_json
-from ksim_cli.models.policy import Variables
-from ksim_cli.rl.rollout import Actor
-from ksim_cli.run.session import RUNS, load_policy, make_task_model
+from ksim_cli.rl.rollout import Player, Playing, PolicyState, play
+from ksim_cli.run.build import RUNS, load_policy, make_task_model
 from ksim_cli.task_model import TaskModel
 
 MAX_ENVS = 1024
@@ -64,9 +62,7 @@ class _Episodes(struct.PyTreeNode):
     """First episode of each environment: state of the loop that plays them."""
 
     step: jax.Array
-    env: Any
-    carry: Any
-    rewards: Any
+    playing: Playing
     alive: jax.Array
     totals: _Totals
 
@@ -75,43 +71,33 @@ class Evaluator:
     """Plays one episode in each of N environments; compiled once.
 
     Args:
-        task_model: the task.
-        agent: what acts, with the mode of its distribution.
-        num_episodes: how many episodes an evaluation has.
-        argmax: the mode of the action distribution instead of a sample.
+        player: what acts, and where; its environments are used for nothing else.
+        num_episodes: how many episodes an evaluation has; more than N are played in turns.
+        max_steps: control steps of the longest episode.
     """
 
-    def __init__(
-        self, task_model: TaskModel, agent: Actor, num_episodes: int, argmax: bool = True
-    ) -> None:
-        self._agent = agent
-        self._argmax = argmax
+    def __init__(self, player: Player, num_episodes: int, max_steps: int) -> None:
+        self._player = player
         self._num_episodes = num_episodes
-        self._env: TaskEnv = task_model.make_env(min(num_episodes, MAX_ENVS))
-        self._max_steps = task_model.episode_steps()
+        self._max_steps = max_steps
         self._play = jax.jit(self._episodes)
 
-    def __call__(self, variables: Variables, level: float, seed: int) -> Evaluation:
+    def __call__(self, state: PolicyState, seed: int) -> Evaluation:
         """Plays the episodes.
 
         Args:
-            variables: the agent's.
-            level: curriculum level.
+            state: what acts, and the curriculum level.
             seed: the same seed gives the same episodes.
         """
-        rounds = -(-self._num_episodes // self._env.num_envs)
+        rounds = -(-self._num_episodes // self._player.env.num_envs)
         root = jax.random.key(seed)
-        played = [
-            self._play(variables, jnp.float32(level), jax.random.fold_in(root, i))
-            for i in range(rounds)
-        ]
+        played = [self._play(state, jax.random.fold_in(root, i)) for i in range(rounds)]
         whole = jax.tree.map(lambda *x: np.concatenate(x)[: self._num_episodes], *played)
         errors = {name: x / whole.length for name, x in whole.command_errors.items()}
         return Evaluation(whole.episode_return, whole.length, whole.failed, errors)
 
-    def _episodes(self, variables: Variables, level: jax.Array, key: jax.Array) -> _Totals:
-        env, agent = self._env, self._agent
-        n = env.num_envs
+    def _episodes(self, state: PolicyState, key: jax.Array) -> _Totals:
+        player, n = self._player, self._player.env.num_envs
         key_env, key_actions = jax.random.split(key)
 
         def unfinished(now: _Episodes) -> jax.Array:
@@ -119,24 +105,22 @@ class Evaluator:
 
         def step(now: _Episodes) -> _Episodes:
             key = jax.random.fold_in(key_actions, now.step)
-            sample = agent.sample_action(variables, now.env.obs, now.carry, key, self._argmax)
-            state, result = env.step(now.env, sample.action)
-            rewards, scores = env.rewards(now.rewards, jax.tree.map(lambda x: x[None], result))
-            reward = jnp.where(jnp.isfinite(scores.total[0]), scores.total[0], 0.0)
-            ended, totals = now.alive & result.done, now.totals
+            playing, experience = play(player, state, now.playing, key, 1)
+            result, scores, reset = jax.tree.map(
+                lambda x: x[0], (experience.results, experience.scores, experience.was_reset)
+            )
+            totals = now.totals
             failed = ~result.truncated & (result.steps.termination <= 0)
             return _Episodes(
                 step=now.step + 1,
-                env=state,
-                carry=sample.carry,
-                rewards=rewards,
-                alive=now.alive & ~result.done,
+                playing=playing,
+                alive=now.alive & ~reset,
                 totals=_Totals(
-                    episode_return=totals.episode_return + jnp.where(now.alive, reward, 0.0),
+                    episode_return=totals.episode_return + jnp.where(now.alive, scores.total, 0.0),
                     length=totals.length + now.alive,
-                    failed=totals.failed | (ended & failed),
+                    failed=totals.failed | (now.alive & reset & failed),
                     command_errors={
-                        name: totals.command_errors[name] + jnp.where(now.alive, error[0], 0.0)
+                        name: totals.command_errors[name] + jnp.where(now.alive, error, 0.0)
                         for name, error in scores.command_errors.items()
                     },
                 ),
@@ -144,30 +128,32 @@ class Evaluator:
 
         start = _Episodes(
             step=jnp.int32(0),
-            env=env.init(key_env, level),
-            carry=agent.initial_carry(n),
-            rewards=env.init_rewards(),
+            playing=player.start(key_env, state.level),
             alive=jnp.ones(n, bool),
             totals=_Totals(
                 episode_return=jnp.zeros(n),
                 length=jnp.zeros(n, jnp.int32),
                 failed=jnp.zeros(n, bool),
-                command_errors={name: jnp.zeros(n) for name in env.command_error_names},
+                command_errors={name: jnp.zeros(n) for name in player.env.command_error_names},
             ),
         )
         return jax.lax.while_loop(unfinished, step, start).totals
+
+
+def evaluation_envs(task_model: TaskModel, num_episodes: int) -> TaskEnv:
+    """Environments for evaluating a task, never those it is trained in."""
+    return task_model.make_env(min(num_episodes, MAX_ENVS))
 
 
 def evaluate(config: RunConfig) -> None:
     """`ksim eval`: a table, and `eval.json` in the run folder (without one, in this folder)."""
     console = open_console(None)
     task_model = make_task_model(config)
-    loaded = load_policy(config, task_model, console)
-    evaluator = Evaluator(
-        task_model, loaded.agent, config.num_episodes, config.viewer_argmax_action
-    )
+    env = evaluation_envs(task_model, config.num_episodes)
+    loaded = load_policy(config, task_model, env, config.viewer_argmax_action, console)
+    evaluator = Evaluator(loaded.player, config.num_episodes, task_model.episode_steps())
     with console.status(f"playing {config.num_episodes} episodes"):
-        evaluation = evaluator(loaded.variables, loaded.level, config.seed)
+        evaluation = evaluator(loaded.state, config.seed)
     summary = evaluation.summary()
     facts = {
         "task": config.task.name,

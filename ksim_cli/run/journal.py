@@ -11,7 +11,7 @@ import numpy as np
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.io.metrics import MetricsLog, open_loggers
 from ksim_cli.io.runs import RunFolder
-from ksim_cli.rl.ppo import Metrics
+from ksim_cli.rl.algorithm import Metrics
 
 EVALUATED = ("episode_return_mean", "episode_return_std", "episode_length_mean")
 Row = dict[str, float | int | None]

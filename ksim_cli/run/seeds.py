@@ -7,8 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from ksim_cli.io.checkpoints import CheckpointStore
-from ksim_cli.models.policy import Variables
-from ksim_cli.rl.rollout import Agent
+from ksim_cli.rl.algorithm import Algorithm, Context
+from ksim_cli.rl.rollout import PolicyState
+
+POLICY, TRAINING, HOST = "policy", "train", "host"
+"""Parts of a checkpoint: what acts, the rest of the training state, the engine's host state."""
 
 
 def each_seed(tree: Any, num_seeds: int) -> list[Any]:
@@ -18,23 +21,20 @@ def each_seed(tree: Any, num_seeds: int) -> list[Any]:
     return [jax.tree.map(itemgetter(i), tree) for i in range(num_seeds)]
 
 
-def variables_of(
-    store: CheckpointStore, step: int, agent: Agent, num_seeds: int
-) -> tuple[Variables, Any]:
-    """A checkpoint's policy and curriculum level, of all its seeds.
+def read_policy_state(
+    store: CheckpointStore, step: int, algorithm: Algorithm, context: Context, num_seeds: int
+) -> PolicyState:
+    """What acts in a checkpoint, of all its seeds.
 
     Raises:
-        CheckpointReadError: they are of other shapes than the configuration's.
+        CheckpointReadError: it is of other shapes than the configuration's.
     """
 
-    def policy(key: jax.Array) -> tuple[Variables, jax.Array]:
-        return agent.init(key), jnp.zeros(())
+    def fresh(key: jax.Array) -> PolicyState:
+        learner = algorithm.init(context, context.policy.init(key), key).learner
+        return PolicyState(learner.variables, learner.reward_variables, jnp.zeros(()))
 
-    if num_seeds == 1:
-        target = jax.eval_shape(policy, jax.random.key(0))
-    else:
-        target = jax.eval_shape(jax.vmap(policy), jax.random.split(jax.random.key(0), num_seeds))
-    return (
-        store.restore_subtree(step, "train/learner/variables", target[0]),
-        store.restore_subtree(step, "train/env/level", target[1]),
-    )
+    keys = jax.random.split(jax.random.key(0), num_seeds)
+    several = num_seeds > 1
+    target = jax.eval_shape(jax.vmap(fresh) if several else fresh, keys if several else keys[0])
+    return store.restore_subtree(step, POLICY, target)

@@ -1,6 +1,7 @@
 """Training: the loop around the compiled iteration."""
 
 import contextlib
+import dataclasses
 import json
 import traceback
 from collections.abc import Sequence
@@ -16,22 +17,24 @@ from ksim_cli.errors import UserError
 from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.console import Console, open_console, silent_console
 from ksim_cli.io.runs import RunFolder, find_run, write_json
-from ksim_cli.models.policy import Variables
-from ksim_cli.physics.engine import resolve_engine
-from ksim_cli.rl.ppo import TrainState
+from ksim_cli.physics.engine import Engine
+from ksim_cli.physics.engines import resolve_engine
+from ksim_cli.rl.algorithm import TrainState, make_player
+from ksim_cli.rl.rollout import PolicyState, record_nothing
 from ksim_cli.run import hosts
+from ksim_cli.run.build import RUNS, TrainingParts, make_training_parts, versions
 from ksim_cli.run.compile import Compiled, compile_training
 from ksim_cli.run.describe import describe
-from ksim_cli.run.evaluate import Evaluator
+from ksim_cli.run.evaluate import Evaluator, evaluation_envs
 from ksim_cli.run.journal import EVALUATED, Journal, Row, scalars, together
 from ksim_cli.run.memory import available, explained, refuse_too_large
 from ksim_cli.run.schedule import Rate, Timer
-from ksim_cli.run.seeds import each_seed, variables_of
-from ksim_cli.run.session import RUNS, Trainer, make_trainer, versions
+from ksim_cli.run.seeds import HOST, POLICY, TRAINING, each_seed, read_policy_state
 from ksim_cli.run.signals import Interrupted, StopSignals
 from ksim_cli.run.troubles import Troubles
 
-SHOWN = ("episode_return", "episode_length", "reward", "policy_loss", "value_loss", "entropy", "kl")
+SHOWN = ("episode_return", "episode_length", "reward")
+"""Scalars that the progress display shows, before the algorithm's own."""
 
 
 def train(config: RunConfig) -> float:
@@ -120,24 +123,24 @@ class TrainingRun:
         """The whole run; returns the mean return of the final evaluation."""
         self.facts["import_seconds"] = self.clock.seconds()
         with explained(self.config):
-            trainer = make_trainer(self.config)
+            parts = make_training_parts(self.config)
         self.console.print(f"run folder: {self.run.path}")
-        self._describe(trainer)
+        self._describe(parts)
         saved = self._saved_step()
         if saved is not None and self._finished():
-            return self._over(trainer, saved)
-        evaluator = self._evaluator(trainer)
-        with explained(self.config, trainer.spread) as used:
-            compiled = compile_training(trainer, self.config.epochs_per_log_step, self.console)
+            return self._over(parts, saved)
+        evaluator = self._evaluator(parts)
+        with explained(self.config, parts.spread) as used:
+            compiled = compile_training(parts, self.config.epochs_per_log_step, self.console)
             used.memory = compiled.memory
             (limit,) = hosts.agree(available() or 0)
-            refuse_too_large(self.config, compiled.memory, trainer.spread, limit or None)
+            refuse_too_large(self.config, compiled.memory, parts.spread, limit or None)
             self.facts["compile_seconds"] = compiled.seconds
-            state = self._start(trainer, compiled, saved)
-            state = self._loop(trainer, compiled, evaluator, state)
-        return self._finish(evaluator, state.learner.variables, state.env.level)
+            state = self._start(parts, compiled, saved)
+            state = self._loop(parts, compiled, evaluator, state)
+        return self._finish(evaluator, state.policy)
 
-    def _over(self, trainer: Trainer, saved: int) -> float:
+    def _over(self, parts: TrainingParts, saved: int) -> float:
         """A run that is past its end already: its checkpoint is sound, and that is all."""
         self.console.print(
             f"nothing to do: the run ended at iteration {self.iteration}"
@@ -146,13 +149,17 @@ class TrainingRun:
         )
         if self.run.summary.exists():
             return float(json.loads(self.run.summary.read_text())["eval_return_mean"])
-        variables, level = variables_of(
-            self.store, saved, trainer.setup.agent, self.config.num_seeds
+        policy = read_policy_state(
+            self.store, saved, parts.algorithm, parts.context, self.config.num_seeds
         )
-        return self._finish(self._evaluator(trainer), variables, level)
+        return self._finish(self._evaluator(parts), policy)
 
-    def _evaluator(self, trainer: Trainer) -> Evaluator:
-        return Evaluator(trainer.task_model, trainer.setup.agent, self.config.num_episodes)
+    def _evaluator(self, parts: TrainingParts) -> Evaluator:
+        task_model, num_episodes = parts.task_model, self.config.num_episodes
+        env = evaluation_envs(task_model, num_episodes)
+        context = dataclasses.replace(parts.context, env=env)
+        player = make_player(parts.algorithm, context, argmax=True, record=record_nothing)
+        return Evaluator(player, num_episodes, task_model.episode_steps())
 
     def _saved_step(self) -> int | None:
         """The checkpoint to resume from; None for a run that starts afresh."""
@@ -171,7 +178,7 @@ class TrainingRun:
             self.iteration, self.env_steps = info["iteration"], info["env_steps"]
         return saved
 
-    def _start(self, trainer: Trainer, compiled: Compiled, saved: int | None) -> TrainState:
+    def _start(self, parts: TrainingParts, compiled: Compiled, saved: int | None) -> TrainState:
         """The state to go on from: a checkpoint's, or a fresh one."""
         if self.writes:
             self.journal.truncate_after(self.iteration)
@@ -181,17 +188,16 @@ class TrainingRun:
             if self.writes:
                 write_config(self.config, self.run.config)
             return compiled.init(self.config.seed)
-        engine = trainer.task_engine()
-        target = {"train": compiled.abstract, "host": engine.host_state()}
-        tree, _ = self.store.restore(saved, target)
-        engine.load_host_state(tree["host"])
+        engine = parts.env.engine
+        tree, _ = self.store.restore(saved, _stored(compiled.abstract, engine))
+        engine.load_host_state(tree[HOST])
         if self.writes:  # only now: what does not fit the checkpoint shall not be kept
             write_config(self.config, self.run.config)
         self.console.print(f"resumed at iteration {self.iteration} ({self.env_steps:,} env steps)")
-        return tree["train"]
+        return tree[TRAINING].with_policy(tree[POLICY])
 
     def _loop(
-        self, trainer: Trainer, compiled: Compiled, evaluator: Evaluator, state: TrainState
+        self, parts: TrainingParts, compiled: Compiled, evaluator: Evaluator, state: TrainState
     ) -> TrainState:
         """Iterations until the run's end, or until a signal comes."""
         config, fused = self.config, self.config.epochs_per_log_step
@@ -199,13 +205,15 @@ class TrainingRun:
         valid = Timer(
             config.valid_every_n_seconds, config.valid_every_n_steps, config.valid_first_n_seconds
         )
-        steps_each = fused * trainer.setup.num_steps * config.num_envs
-        total = total_steps(config, trainer)
+        steps_each = fused * parts.context.num_steps * config.num_envs
+        total = total_steps(config, parts)
         rate = Rate(self.env_steps)
-        troubles = Troubles(self.run, self.console, config, trainer.task_engine().buffer_sizes)
+        troubles = Troubles(self.run, self.console, config, parts.env.engine.buffer_sizes)
         with (
             self.journal if self.writes else contextlib.nullcontext(),
-            self.console.progress(total, self.env_steps, SHOWN) as progress,
+            self.console.progress(
+                total, self.env_steps, (*SHOWN, *parts.algorithm.shown)
+            ) as progress,
         ):
             (stops,) = hosts.agree(self.signals.received or 0)
             if stops:  # while it was compiled
@@ -237,11 +245,11 @@ class TrainingRun:
                     save.due(before, self.iteration), self.signals.received or 0
                 )
                 if stops or (saves and not self._finished()):
-                    self._save(trainer, state)
+                    self._save(parts, state)
                 if stops:
                     self.store.wait()
                     raise Interrupted(stops)
-        self._save(trainer, state)
+        self._save(parts, state)
         return state
 
     def _first_step(self) -> None:
@@ -261,46 +269,43 @@ class TrainingRun:
 
     def _evaluate(self, evaluator: Evaluator, state: TrainState, rows: Sequence[Row]) -> None:
         with self.console.status(f"evaluating at iteration {self.iteration}"):
-            played = self._play(evaluator, state.learner.variables, state.env.level)
+            played = self._play(evaluator, state.policy)
         for row, summary in zip(rows, played, strict=True):
             row.update({f"eval_{name}": summary[name] for name in EVALUATED})
 
-    def _play(
-        self, evaluator: Evaluator, variables: Variables, level: Any
-    ) -> list[dict[str, float]]:
+    def _play(self, evaluator: Evaluator, policy: PolicyState) -> list[dict[str, float]]:
         """The summary of an evaluation of each seed's policy."""
         config = self.config
-        policies = each_seed(jax.device_get(hosts.whole((variables, level))), config.num_seeds)
-        return [
-            evaluator(policy, float(level), config.seed + i).summary()
-            for i, (policy, level) in enumerate(policies)
-        ]
+        policies = each_seed(jax.device_get(hosts.whole(policy)), config.num_seeds)
+        return [evaluator(policy, config.seed + i).summary() for i, policy in enumerate(policies)]
 
-    def _save(self, trainer: Trainer, state: TrainState) -> None:
+    def _save(self, parts: TrainingParts, state: TrainState) -> None:
         state = hosts.whole(state)
         if self.writes:
-            tree = {"train": state, "host": trainer.task_engine().host_state()}
             info = {"iteration": self.iteration, "env_steps": self.env_steps}
-            self.store.save(self.iteration, tree, info)
+            self.store.save(self.iteration, _stored(state, parts.env.engine), info)
 
-    def _describe(self, trainer: Trainer) -> None:
-        config, setup = self.config, trainer.setup
-        sizes = " + ".join(f"{size} {group}" for group, size in setup.env.observation_sizes.items())
+    def _describe(self, parts: TrainingParts) -> None:
+        config, context = self.config, parts.context
+        sizes = " + ".join(
+            f"{size} {group}" for group, size in context.env.observation_sizes.items()
+        )
         seeds = "" if config.num_seeds == 1 else f"{config.num_seeds} seeds x "
-        devices = "" if trainer.mesh is None else f" on {trainer.mesh.size} devices"
+        devices = "" if parts.mesh is None else f" on {parts.mesh.size} devices"
         self.console.print(
-            f"{config.task.name}: {seeds}{config.num_envs} environments x {setup.num_steps} steps,"
+            f"{config.task.name}: {seeds}{config.num_envs} environments x {context.num_steps}"
+            " steps,"
             f" engine {resolve_engine(config.engine.type, config.engine.impl)}{devices},"
             f" algo {config.algo['type']}"
         )
-        self.console.print(f"observations: {sizes}; actions: {setup.env.action_size}")
-        describe(self.console, trainer.task_model.model, trainer.task_model.mdp)
+        self.console.print(f"observations: {sizes}; actions: {context.env.action_size}")
+        describe(self.console, parts.task_model.model, parts.task_model.mdp)
 
-    def _finish(self, evaluator: Evaluator, variables: Variables, level: Any) -> float:
+    def _finish(self, evaluator: Evaluator, policy: PolicyState) -> float:
         """The final evaluation and the summary."""
         config = self.config
         with self.console.status(f"playing {config.num_episodes} evaluation episodes"):
-            each = self._play(evaluator, variables, level)
+            each = self._play(evaluator, policy)
         self.store.wait()
         played = {name: sum(one[name] for one in each) / len(each) for name in each[0]}
         self.facts |= {
@@ -335,9 +340,14 @@ class TrainingRun:
         return played["episode_return_mean"]
 
 
-def total_steps(config: RunConfig, trainer: Trainer) -> int | None:
+def _stored(state: TrainState, engine: Engine) -> dict[str, Any]:
+    """A training state as a checkpoint holds it: what acts stands apart from the rest."""
+    return {POLICY: state.policy, TRAINING: state.without_policy(), HOST: engine.host_state()}
+
+
+def total_steps(config: RunConfig, parts: TrainingParts) -> int | None:
     """Control steps at which a run ends; None for one that does not end by itself."""
     limits = [config.max_env_steps] if config.max_env_steps is not None else []
     if config.num_iterations is not None:
-        limits.append(config.num_iterations * trainer.setup.num_steps * config.num_envs)
+        limits.append(config.num_iterations * parts.context.num_steps * config.num_envs)
     return min(limits, default=None)

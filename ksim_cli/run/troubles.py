@@ -9,7 +9,7 @@ import numpy as np
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.io.console import Console
 from ksim_cli.io.runs import RunFolder
-from ksim_cli.rl.ppo import Incident
+from ksim_cli.rl.algorithm import Incident
 from ksim_cli.run import hosts
 from ksim_cli.run.seeds import each_seed
 from ksim_cli.types import QUARANTINE_CAUSES
@@ -42,7 +42,7 @@ class Troubles:
             row: its scalars.
             incident: the first environment that was quarantined, of each seed.
         """
-        if row["skipped_updates"]:
+        if row.get("skipped_updates"):  # of a task or algorithm that counts them
             self._console.warn(
                 f"iteration {iteration}: {row['skipped_updates']:.0%} of the updates were not"
                 " finite and were not applied"

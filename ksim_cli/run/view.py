@@ -1,19 +1,17 @@
 """`ksim view`: showing a policy, as a video."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ksim_cli.config.schema import RunConfig
-from ksim_cli.env import EnvState, TaskEnv
+from ksim_cli.env import TaskEnv
 from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console, open_console
 from ksim_cli.io.video import Recorder, write_frames, write_video
-from ksim_cli.rl.rollout import Actor
-from ksim_cli.run.session import RUNS, LoadedPolicy, load_policy, make_task_model
+from ksim_cli.rl.rollout import play
+from ksim_cli.run.build import RUNS, LoadedPolicy, load_policy, make_task_model
 from ksim_cli.task_model import TaskModel
 
 
@@ -27,10 +25,12 @@ def view(config: RunConfig) -> None:
         raise UserError(f"viewer={config.viewer}: no such viewer. One of video")
     console = open_console(None)
     task_model = make_task_model(config)
-    loaded = load_policy(config, task_model, console)
+    env = task_model.make_env(1)
+    loaded = load_policy(config, task_model, env, config.viewer_argmax_action, console)
     # Before anything is compiled: where nothing can be rendered, say so at once.
     recorder = Recorder(task_model.model, config)
-    frames = list(_frames(config, task_model, loaded, recorder, console))
+    num_steps = _num_steps(config, task_model)
+    frames = list(_frames(config, env, loaded, recorder, num_steps, console))
     folder = RUNS if loaded.run is None else loaded.run.path / "videos"
     name = config.policy if loaded.step is None else f"{loaded.step:08d}"
     path = folder / f"{config.task.name}-{name}.{'mp4' if config.viewer_save_video else 'gif'}"
@@ -44,56 +44,34 @@ def view(config: RunConfig) -> None:
 
 def _frames(
     config: RunConfig,
-    task_model: TaskModel,
+    env: TaskEnv,
     loaded: LoadedPolicy,
     recorder: Recorder,
+    num_steps: int,
     console: Console,
 ) -> Iterator[np.ndarray]:
     """Plays one environment and yields a picture for every frame of the video."""
-    env, agent = task_model.make_env(1), loaded.agent
+    player = loaded.player
     key_env, key_actions = jax.random.split(jax.random.key(config.seed))
-    step = jax.jit(_step(env, agent, loaded, config.viewer_argmax_action))
+    step = jax.jit(lambda playing, key: play(player, loaded.state, playing, key, 1))
     begin = jax.jit(env.begin_rollout)
-    state = jax.jit(env.init)(key_env, loaded.level)
-    carry, total = agent.initial_carry(1), 0.0
-    num_steps = _num_steps(config, task_model)
+    playing, total = jax.jit(player.start)(key_env, loaded.state.level), 0.0
     frame_every = 1.0 / (config.render_fps * config.render_slowdown * config.ctrl_dt)
     shown = 0
     with console.progress(num_steps) as progress:
         for i in range(num_steps):
             while shown * frame_every <= i:
-                yield recorder.frame(
-                    np.asarray(env.engine.view(state.physics).qpos[0]),
-                    np.asarray(env.engine.view(state.physics).qvel[0]),
-                )
+                view = env.engine.view(playing.env.physics)
+                yield recorder.frame(np.asarray(view.qpos[0]), np.asarray(view.qvel[0]))
                 shown += 1
-            state, carry, reward, done = step(state, carry, jax.random.fold_in(key_actions, i))
-            total += float(reward)
+            playing, experience = step(playing, jax.random.fold_in(key_actions, i))
+            total += float(experience.scores.total[0, 0])
             progress.update(i + 1, {"episode_return": total})
-            if bool(done):
-                state = begin(state)
+            if bool(experience.was_reset[0, 0]):
+                playing = playing.replace(env=begin(playing.env))
                 total = 0.0
                 if config.viewer_num_seconds is None:
                     return
-
-
-def _step(
-    env: TaskEnv, agent: Actor, loaded: LoadedPolicy, argmax: bool
-) -> Callable[..., tuple[EnvState, Any, jax.Array, jax.Array]]:
-    """One control step of the single environment: state, carry, reward, whether it ended."""
-
-    def step(
-        state: EnvState, carry: Any, key: jax.Array
-    ) -> tuple[EnvState, Any, jax.Array, jax.Array]:
-        sample = agent.sample_action(loaded.variables, state.obs, carry, key, argmax)
-        state, result = env.step(state, sample.action)
-        single = jax.tree.map(lambda x: x[None], result)
-        _, scores = env.rewards(env.init_rewards(), single)
-        fresh = agent.initial_carry(1)
-        carry = jax.tree.map(lambda a, b: jnp.where(result.done[0], a, b), fresh, sample.carry)
-        return state, carry, scores.total[0, 0], result.done[0]
-
-    return step
 
 
 def _num_steps(config: RunConfig, task_model: TaskModel) -> int:

@@ -7,12 +7,10 @@ import jax
 import jax.numpy as jnp
 import mujoco
 
+from ksim_cli import REWARDS, TASKS, Reward, Step, Task, resolved
 from ksim_cli.mdp.maths import tolerance
-from ksim_cli.mdp.term import Carry, Reward, resolved
+from ksim_cli.mdp.term import Carry
 from ksim_cli.physics.names import joint_addresses
-from ksim_cli.registry import REWARDS, TASKS
-from ksim_cli.task import Task
-from ksim_cli.types import Step
 
 
 @REWARDS.register("cartpole_balance")

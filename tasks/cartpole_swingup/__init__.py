@@ -5,7 +5,7 @@ import math
 import mujoco
 from ksim_cli.tasks.cartpole import CartPole
 
-from ksim_cli.registry import TASKS
+from ksim_cli import TASKS
 
 
 @TASKS.register("cartpole_swingup")

@@ -1,7 +1,6 @@
 """A humanoid with 21 joints that walks to velocity commands."""
 
-from ksim_cli.registry import TASKS
-from ksim_cli.task import Task
+from ksim_cli import TASKS, Task
 
 
 @TASKS.register("humanoid")

@@ -2,7 +2,7 @@
 
 from ksim_cli.tasks.humanoid import Humanoid
 
-from ksim_cli.registry import TASKS
+from ksim_cli import TASKS
 
 
 @TASKS.register("humanoid_stand")

@@ -1,7 +1,6 @@
 """A dog-sized robot with twelve joints that walks as a joystick tells it."""
 
-from ksim_cli.registry import TASKS
-from ksim_cli.task import Task
+from ksim_cli import TASKS, Task
 
 
 @TASKS.register("quadruped")

@@ -3,10 +3,10 @@ import dataclasses
 import pytest
 
 from ksim_cli.config.components import COMPONENTS, EngineConfig, PPOConfig
-from ksim_cli.config.keys import refusal
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.config.validate import complete, validate
 from ksim_cli.errors import UserError
+from ksim_cli.option import refusal
 from tests.helpers import run_config
 
 

@@ -8,7 +8,7 @@ from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError
 from ksim_cli.mdp import register_terms
 from ksim_cli.mdp.term import JointState
-from ksim_cli.physics.joints import joint_metadata
+from ksim_cli.physics.joint_metadata import joint_metadata
 from ksim_cli.registry import ACTUATORS
 from tests.helpers import SMALL
 

@@ -4,8 +4,7 @@ import mujoco
 import pytest
 
 from ksim_cli.errors import UserError
-from ksim_cli.physics import engine
-from ksim_cli.physics.engine import EngineSpec, View, fields_read, make_engine, resolve_engine
+from ksim_cli.physics.engine import EngineSpec, View, fields_read
 from tests.helpers import SMALL
 
 
@@ -46,34 +45,3 @@ def test_a_field_mujoco_does_not_have_is_refused(model):
 def test_viewed_always_holds_what_bookkeeping_needs(model):
     spec = EngineSpec(model=model, num_envs=2, fields=frozenset({"xpos", "qpos"}))
     assert spec.viewed() == ("qpos", "qvel", "time", "xpos")
-
-
-def test_auto_is_mujoco_on_a_machine_without_accelerator():
-    assert jax.default_backend() == "cpu"
-    assert resolve_engine("auto") == ("mujoco", "")
-    assert resolve_engine("auto", "jax") == ("mujoco", "")
-    assert resolve_engine("mjx") == ("mjx", "jax")
-
-
-def test_who_asks_for_warp_gets_mjx():
-    for name in ("auto", "mjx"):
-        assert resolve_engine(name, "warp") == ("mjx", "warp")
-
-
-@pytest.mark.parametrize(
-    ("nvidia", "installed", "wanted"),
-    [(True, True, "warp"), (True, False, "jax"), (False, True, "jax")],
-)
-def test_auto_is_warp_on_nvidia_where_it_is_installed(monkeypatch, nvidia, installed, wanted):
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(engine, "on_nvidia", lambda: nvidia)
-    monkeypatch.setattr(engine, "find_spec", lambda name: object() if installed else None)
-    assert resolve_engine("auto") == ("mjx", wanted)
-    assert str(resolve_engine("mjx")) == f"mjx ({wanted})"
-    assert resolve_engine("mjx", "jax") == ("mjx", "jax")
-    assert str(resolve_engine("mujoco")) == "mujoco"
-
-
-def test_an_unknown_engine_is_refused(model):
-    with pytest.raises(UserError, match="Did you mean 'mujoco'"):
-        make_engine("mujco", EngineSpec(model=model, num_envs=1))

@@ -9,13 +9,15 @@ import mujoco
 import numpy as np
 import pytest
 
+from ksim_cli.load_task import make_task
 from ksim_cli.mdp.curricula import Constant
 from ksim_cli.mdp.mdp import Mdp
-from ksim_cli.physics.engine import EngineSpec, make_engine
+from ksim_cli.physics.engine import EngineSpec
+from ksim_cli.physics.engines import make_engine
 from ksim_cli.physics.model import home_pose
-from ksim_cli.registry import ACTUATORS, OBSERVATIONS, REWARDS, TERMINATIONS, load_task
+from ksim_cli.registry import ACTUATORS, OBSERVATIONS, REWARDS, TERMINATIONS
 from ksim_cli.task import build_terms
-from ksim_cli.task_model import TaskModel, make_task
+from ksim_cli.task_model import TaskModel
 from ksim_cli.types import Step
 from tests.helpers import TINY, run_config
 from tests.legged import FIELDS, LEGGED
@@ -29,7 +31,7 @@ N = 4
 @pytest.fixture(scope="module")
 def humanoid():
     config = run_config("task=humanoid", *TINY, "iterations=50", "ls_iterations=50")
-    return TaskModel(make_task(config, load_task))
+    return TaskModel(make_task(config))
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ksim_cli.physics.engine import EngineSpec
+from ksim_cli.physics.model_variants import ModelVariants
 from ksim_cli.physics.mujoco_engine import MujocoEngine
-from ksim_cli.physics.randomized import Variants
 from tests.helpers import SMALL
 
 N = 5
@@ -225,7 +225,7 @@ def test_the_host_state_brings_a_batch_back(engine, model):
 
 def test_environments_run_on_the_variant_that_their_reset_names(model):
     heavy = mujoco.MjModel.from_xml_string(SMALL.replace('mass="0.2"', 'mass="0.4"'))
-    spec = EngineSpec(model=model, num_envs=4, variants=Variants((model, heavy), 2, 1))
+    spec = EngineSpec(model=model, num_envs=4, variants=ModelVariants((model, heavy), 2, 1))
     engine = MujocoEngine(spec)
     qpos = jnp.tile(jnp.asarray(model.qpos0, jnp.float32), (4, 1))
     qvel, everyone = jnp.zeros((4, model.nv)), jnp.ones(4, bool)
@@ -279,7 +279,7 @@ def test_bare_physics_makes_the_same_steps_beside_what_is_measured(engine, model
     state = jax.block_until_ready(jax.jit(engine.init)())
     before = engine.host_state()["state"]
     torques = np.random.default_rng(1).normal(size=(20, N, model.nu)).astype(np.float32)
-    engine.bare(state, 2)(jnp.asarray(torques))
+    engine.physics_only_runner(state, 2)(jnp.asarray(torques))
     np.testing.assert_array_equal(engine.host_state()["state"], before)
     alone = engine._host.spare.state.copy()
     step = jax.jit(lambda s, u: engine.step(s, u, 2))

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from ksim_cli.errors import UserError
-from ksim_cli.physics import mjx_impl
-from ksim_cli.physics.engine import EngineSpec, make_engine
-from ksim_cli.physics.randomized import Variants
+from ksim_cli.physics import mjx_backends
+from ksim_cli.physics.engine import EngineSpec
+from ksim_cli.physics.engines import make_engine
+from ksim_cli.physics.model_variants import ModelVariants
 from tests.helpers import SMALL
 from tests.run.commands import ksim
 
@@ -97,13 +98,13 @@ def test_steps_agree_bit_for_bit_whether_taken_one_by_one_or_donated(model):
 
 def test_the_graph_mode_is_what_the_user_says(model, monkeypatch):
     def mode(**keys):
-        (put,) = warp_engine(model, **keys)._impl.put([model])
+        (put,) = warp_engine(model, **keys)._backend.put([model])
         return put.opt._impl.graph_mode.name
 
     assert mode() == mode(graph_mode="none") == "NONE"
     with pytest.raises(UserError, match=r"engine.graph_mode=warp: .*there is none. Leave it out"):
         warp_engine(model, graph_mode="warp")
-    monkeypatch.setattr(mjx_impl, "on_nvidia", lambda: True)
+    monkeypatch.setattr(mjx_backends, "on_nvidia", lambda: True)
     assert mode() == "WARP"
     assert mode(graph_mode="warp_staged") == "WARP_STAGED"
 
@@ -111,7 +112,7 @@ def test_the_graph_mode_is_what_the_user_says(model, monkeypatch):
 def variants_of(model, change):
     changed = copy.copy(model)
     change(changed)
-    return Variants([model, changed], 2, 1)
+    return ModelVariants([model, changed], 2, 1)
 
 
 @pytest.mark.parametrize(

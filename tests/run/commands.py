@@ -1,11 +1,65 @@
-"""Runs the command line in a process of its own, as a person does."""
+"""Runs the command line: in this process, or in one of its own where the process is the point."""
 
+import contextlib
+import io
+import json
+import logging
+import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from hydra.core.config_store import ConfigStore
+
+from ksim_cli import registry
+from ksim_cli.cli import main
+
+ROOT = Path(__file__).parents[2]
+
+TINY = (
+    *("task=cartpole", "num_envs=8", "batch_size=4", "rollout_length_frames=8"),
+    *("num_episodes=2", "max_env_steps=null"),
+)
+"""The smallest run; the tests of `run/` share what it compiles."""
+
+TINY_MJX = (*TINY, "engine=mjx")
 
 
-def ksim(*arguments, cwd, timeout=300, check=None):
-    """Output and exit status of `ksim <arguments>` in a folder."""
+class Done(NamedTuple):
+    """Exit status and output of a command; named as in `subprocess.CompletedProcess`."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def ksim(*arguments: str, cwd: Any, check: int | None = None) -> Done:
+    """Run `ksim <arguments>` in a folder, in this process, which is afterwards as it was.
+
+    It finds JAX imported and what other tests compiled, so it costs a tenth of `ksim_process`.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        undone(),
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            status = main(list(arguments))
+        except SystemExit as left:
+            status = left.code
+    done = Done(int(status or 0), out.getvalue(), err.getvalue())
+    if check is not None:
+        assert done.returncode == check, done.stdout + done.stderr
+    return done
+
+
+def ksim_process(*arguments: str, cwd: Any, timeout: float = 300, check: int | None = None) -> Done:
+    """Run `ksim <arguments>` in a folder, in a process of its own, as a person does."""
     done = subprocess.run(
         [sys.executable, "-m", "ksim_cli", *arguments],
         cwd=cwd,
@@ -16,4 +70,69 @@ def ksim(*arguments, cwd, timeout=300, check=None):
     )
     if check is not None:
         assert done.returncode == check, done.stdout + done.stderr
-    return done
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def ksim_on_devices(count: int, *commands: Sequence[str], cwd: Any) -> list[Done]:
+    """Run commands one after the other in one process, where XLA makes `count` devices of a CPU."""
+    program = (
+        "import json, sys\n"
+        "from tests.run.commands import ksim\n"
+        "done = [ksim(*typed, cwd='.') for typed in json.loads(sys.argv[1])]\n"
+        "print(json.dumps(done))\n"
+    )
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}"
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(commands)],
+        cwd=cwd,
+        env={**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=600,
+        check=True,
+    )
+    return [Done(*each) for each in json.loads(done.stdout.splitlines()[-1])]
+
+
+@contextlib.contextmanager
+def undone() -> Iterator[None]:
+    """Put back what a command leaves in its process: JAX's configuration, a user's own task, …"""
+    environment, configuration = dict(os.environ), dict(jax.config.values)
+    root, hydra = logging.getLogger(), logging.getLogger("hydra")
+    handlers, levels = root.handlers[:], (root.level, hydra.level)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+        for name, value in configuration.items():
+            if jax.config.values[name] != value:
+                jax.config.update(name, value)
+        root.handlers[:] = handlers
+        root.setLevel(levels[0])
+        hydra.setLevel(levels[1])
+        forget_user_tasks()
+
+
+def forget_user_tasks() -> None:
+    """Drop a user's `tasks` folder: its modules, the classes they registered, their options."""
+    ConfigStore.instance().repo.pop("task", None)
+    for name in [n for n in sys.modules if n == "tasks" or n.startswith("tasks.")]:
+        del sys.modules[name]
+    for each in vars(registry).values():
+        if isinstance(each, registry.Registry):
+            theirs = [
+                n for n in each.names() if each.get(n, "").__module__.split(".")[0] == "tasks"
+            ]
+            for name in theirs:
+                del each._entries[name]
+
+
+def rows(run: Path) -> list[dict[str, Any]]:
+    """The rows of a run's metrics."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_clock(row: dict[str, Any]) -> dict[str, Any]:
+    """What two runs of the same configuration have in common."""
+    return {k: v for k, v in row.items() if not k.endswith(("_seconds", "_per_second"))}

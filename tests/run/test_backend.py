@@ -6,7 +6,7 @@ import pytest
 
 from ksim_cli.run.backend import cache_folder, prepare
 from tests.helpers import tiny_cartpole
-from tests.run.commands import ksim
+from tests.run.commands import ksim_process
 
 
 @pytest.fixture(autouse=True)
@@ -66,10 +66,12 @@ def test_a_second_start_finds_its_programs_compiled(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     tiny = ("task=cartpole", "engine=mjx", "num_envs=4", "batch_size=2", "rollout_length_frames=2")
     short = ("num_iterations=1", "num_episodes=1")
-    ksim("train", *tiny, *short, "compilation_cache=false", "run_dir=none", cwd=tmp_path, check=0)
+    ksim_process(
+        "train", *tiny, *short, "compilation_cache=false", "run_dir=none", cwd=tmp_path, check=0
+    )
     assert not (tmp_path / "cache").exists()
-    ksim("train", *tiny, *short, "run_dir=cold", cwd=tmp_path, check=0)
+    ksim_process("train", *tiny, *short, "run_dir=cold", cwd=tmp_path, check=0)
     programs = {path.name for path in (tmp_path / "cache").rglob("*-cache")}
     assert any("iterate" in name for name in programs)
-    ksim("train", *tiny, *short, "run_dir=warm", cwd=tmp_path, check=0)
+    ksim_process("train", *tiny, *short, "run_dir=warm", cwd=tmp_path, check=0)
     assert {path.name for path in (tmp_path / "cache").rglob("*-cache")} == programs

@@ -1,14 +1,14 @@
 import pytest
 
-from ksim_cli.registry import load_task
+from ksim_cli.load_task import make_task
 from ksim_cli.run.describe import joint_rows, term_rows
-from ksim_cli.task_model import TaskModel, make_task
+from ksim_cli.task_model import TaskModel
 from tests.helpers import TINY, run_config
 
 
 @pytest.fixture(scope="module")
 def quadruped():
-    return TaskModel(make_task(run_config("task=quadruped", *TINY), load_task))
+    return TaskModel(make_task(run_config("task=quadruped", *TINY)))
 
 
 def test_every_term_has_a_row_with_what_was_set(quadruped):
@@ -32,7 +32,7 @@ def test_every_joint_has_its_limits_and_gains(quadruped):
 
 
 def test_joints_without_an_actuator_say_so():
-    cartpole = TaskModel(make_task(run_config("task=cartpole", *TINY), load_task))
+    cartpole = TaskModel(make_task(run_config("task=cartpole", *TINY)))
     rows = {row[0]: row[1:] for row in joint_rows(cartpole.model, cartpole.mdp)}
     assert rows["slider"] == ["-1.8 … 1.8", "-", "-", "10", "0", "0", "all"]
     assert rows["hinge"] == ["-", "-", "-", "-", "0", "0", "-"]

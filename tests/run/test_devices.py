@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,16 +16,12 @@ from ksim_cli.errors import UserError
 from ksim_cli.rl.ppo import Learner
 from ksim_cli.run.devices import choose_mesh, state_layout
 from tests.helpers import tiny_cartpole
-from tests.run.commands import ksim
+from tests.run.commands import ROOT, ksim, ksim_on_devices, rows
 
 TINY = (
     *("task=cartpole", "engine=mjx", "num_envs=256", "batch_size=64", "rollout_length_frames=8"),
     *("num_episodes=2", "max_env_steps=null"),
 )
-
-
-def rows(run):
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -69,62 +64,81 @@ def test_the_learner_is_everywhere_and_environments_are_spread():
     assert (layout.carry, layout.tracker, layout.scale) == (spread, spread, everywhere)
 
 
-@pytest.fixture
-def four(monkeypatch):
-    flags = os.environ.get("XLA_FLAGS", "")
-    monkeypatch.setenv("XLA_FLAGS", f"{flags} --xla_force_host_platform_device_count=4")
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory):
+    """A folder, and what each command said that was typed in it where there are four devices."""
+    folder = tmp_path_factory.mktemp("devices")
+    ksim("train", *TINY, "num_iterations=5", "run_dir=one", cwd=folder, check=0)
+    odd = [key for key in TINY if not key.startswith(("num_envs", "batch_size"))]
+    commands = {
+        "train": ("train", *TINY, "num_iterations=5", "run_dir=four"),
+        # From four to one and from one to four.
+        "fewer": ("train", "resume=four", "num_devices=1", "num_iterations=7"),
+        "more": ("train", "resume=one", "num_devices=4", "num_iterations=7"),
+        "odd": ("train", *odd, "num_envs=30", "batch_size=10"),
+        "bench": ("bench", *TINY, "bench_seconds=0.1"),
+    }
+    said = ksim_on_devices(4, *commands.values(), cwd=folder)
+    return folder, dict(zip(commands, said, strict=True))
 
 
-def test_what_is_learned_does_not_depend_on_the_devices_and_runs_move_between_them(tmp_path, four):
-    common = (*TINY, "num_iterations=5")
-    done = ksim("train", *common, "run_dir=four", cwd=tmp_path, check=0)
-    assert "engine mjx (jax) on 4 devices" in done.stdout
-    ksim("train", *common, "num_devices=1", "run_dir=one", cwd=tmp_path, check=0)
+def test_what_is_learned_does_not_depend_on_the_devices(typed):
+    folder, said = typed
+    assert said["train"].returncode == 0, said["train"]
+    assert "engine mjx (jax) on 4 devices" in said["train"].stdout
     names = ("loss", "value_loss", "entropy", "reward", "grad_norm")
-    for a, b in zip(rows(tmp_path / "four"), rows(tmp_path / "one"), strict=True):
+    for a, b in zip(rows(folder / "four")[:5], rows(folder / "one")[:5], strict=True):
         for name in names:
-            np.testing.assert_allclose(a[name], b[name], rtol=1e-5, err_msg=name)
-    # From four to one and from one to four: each goes on as the other does.
-    ksim("train", "resume=four", "num_devices=1", "num_iterations=7", cwd=tmp_path, check=0)
-    ksim("train", "resume=one", "num_devices=4", "num_iterations=7", cwd=tmp_path, check=0)
-    last = [rows(tmp_path / run)[-1] for run in ("four", "one")]
+            np.testing.assert_allclose(a[name], b[name], rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+def test_runs_move_between_devices_and_each_goes_on_as_the_other_does(typed):
+    folder, said = typed
+    assert said["fewer"].returncode == said["more"].returncode == 0, said
+    assert "on 4 devices" in said["more"].stdout and "on 4" not in said["fewer"].stdout
+    last = [rows(folder / run)[-1] for run in ("four", "one")]
     assert [row["iteration"] for row in last] == [7, 7]
     np.testing.assert_allclose(last[0]["loss"], last[1]["loss"], rtol=1e-4)
 
 
-def test_environments_that_cannot_be_spread_evenly(tmp_path, four):
-    odd = [key for key in TINY if not key.startswith(("num_envs", "batch_size"))]
-    done = ksim("train", *odd, "num_envs=30", "batch_size=10", cwd=tmp_path, check=2)
+def test_environments_that_cannot_be_spread_evenly(typed):
+    done = typed[1]["odd"]
+    assert done.returncode == 2
     assert "num_envs=30, batch_size=10: must be multiples of the 4 devices" in done.stderr
     assert "Type num_envs=36 batch_size=12" in done.stderr
 
 
-def test_only_sums_and_small_things_pass_between_devices(tmp_path, four):
+def test_bench_on_several_devices(typed):
+    done = typed[1]["bench"]
+    assert json.loads(done.stdout.splitlines()[-1])["num_devices"] == 4
+
+
+def test_only_sums_and_small_things_pass_between_devices():
     """Shuffling, resets and the solver's loops stay on their device."""
     program = (
         "import re, sys, jax\n"
         "from ksim_cli.io.console import silent_console\n"
+        "from ksim_cli.run.backend import prepare\n"
         "from ksim_cli.run.compile import compile_training\n"
         "from ksim_cli.run.session import make_trainer\n"
         "from tests.helpers import run_config\n"
-        "trainer = make_trainer(run_config(*sys.argv[1:]))\n"
+        "config = run_config(*sys.argv[1:])\n"
+        "prepare(config)  # what the commands above have compiled is found again\n"
+        "trainer = make_trainer(config)\n"
         "text = compile_training(trainer, 1, silent_console()).step.as_text()\n"
         "moved = 'all-gather|all-to-all|collective-permute'\n"
         "print(*re.findall(rf'= (\\w+\\[[\\d,]*\\]).* (?:{moved})\\(', text), sep='\\n')\n"
     )
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
     done = subprocess.run(
-        [sys.executable, "-c", program, *TINY[:-2]],
+        [sys.executable, "-c", program, *TINY],
+        env={**os.environ, "XLA_FLAGS": flags},
         capture_output=True,
         text=True,
         timeout=300,
         check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
     )
     for shape in done.stdout.split():
         sizes = [int(size) for size in re.findall(r"\d+", shape.partition("[")[2])]
         assert np.prod(sizes, initial=1) <= 16, done.stdout
-
-
-def test_bench_on_several_devices(tmp_path, four):
-    done = ksim("bench", *TINY[:-2], "bench_seconds=0.1", cwd=tmp_path, check=0)
-    assert json.loads(done.stdout.splitlines()[-1])["num_devices"] == 4

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from ksim_cli.load_task import load_task
 from ksim_cli.models.policy import Variables
-from ksim_cli.registry import load_task
 from ksim_cli.rl.rollout import RandomAgent, ZeroAgent
 from ksim_cli.run.evaluate import Evaluation, Evaluator
 from ksim_cli.task_model import TaskModel

@@ -1,6 +1,5 @@
 """Several processes that train one run; two of them on this machine, as SLURM would start them."""
 
-import json
 import os
 import subprocess
 import sys
@@ -10,16 +9,9 @@ import numpy as np
 import pytest
 
 from ksim_cli.run import hosts
-from tests.run.commands import ksim
+from tests.run.commands import TINY_MJX, ksim, rows
 
-TINY = (
-    *("task=cartpole", "engine=mjx", "num_envs=8", "batch_size=4", "rollout_length_frames=8"),
-    *("num_episodes=2", "max_env_steps=null", "seed=3"),
-)
-
-
-def rows(run):
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+TINY = (*TINY_MJX, "seed=3")
 
 
 def test_alone_everything_is_as_it_is():

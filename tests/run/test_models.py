@@ -7,23 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ksim_cli.load_task import load_task
 from ksim_cli.models.distributions import NormalMixture
-from ksim_cli.registry import load_task
 from ksim_cli.rl.rollout import collect, replay
 from ksim_cli.task import Task
 from ksim_cli.task_model import TaskModel
 from tests.helpers import tiny_cartpole
-from tests.run.commands import ksim
-
-TINY = ("task=cartpole", "num_envs=8", "batch_size=4", "rollout_length_frames=8", "num_episodes=2")
-
-
-def rows(run):
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def without_clock(row):
-    return {k: v for k, v in row.items() if not k.endswith(("_seconds", "_per_second"))}
+from tests.run.commands import TINY, ksim, rows, without_clock
 
 
 def test_a_recurrent_run_resumes_with_its_memories_and_is_evaluated(tmp_path):

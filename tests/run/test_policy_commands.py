@@ -1,22 +1,22 @@
 """eval, collect and view on a real run."""
 
 import json
+import shutil
 
 import minari
 import numpy as np
 import pytest
 import yaml
 
-from tests.run.commands import ksim
-from tests.run.test_train import TINY
+from tests.run.commands import ksim, ksim_process
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(finished, tmp_path_factory):
+    """A copy of the finished run, to be written into."""
     folder = tmp_path_factory.mktemp("trained")
-    ksim("train", *TINY, "num_iterations=2", cwd=folder, check=0)
-    (run,) = (folder / "runs" / "cartpole").iterdir()
-    return folder, run
+    shutil.copytree(finished.folder, folder, dirs_exist_ok=True)
+    return folder, folder / finished.run.relative_to(finished.folder)
 
 
 def test_eval_takes_the_newest_run_says_so_and_repeats_itself(trained):
@@ -104,7 +104,8 @@ def test_view_renders_a_video(trained):
     pytest.importorskip("imageio_ffmpeg")
     folder, run = trained
     arguments = ("view", "viewer_num_seconds=0.5", "render=small", "render_fps=20")
-    done = ksim(*arguments, cwd=folder)
+    # MuJoCo chooses how it renders when it is imported, and here it is imported already.
+    done = ksim_process(*arguments, cwd=folder)
     if done.returncode == 2 and "no OpenGL" in done.stderr:
         pytest.skip("no OpenGL on this machine")
     assert done.returncode == 0, done.stderr
@@ -114,7 +115,9 @@ def test_view_renders_a_video(trained):
     frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(video))
     assert frames == 10
     np.testing.assert_allclose(seconds, 0.5, atol=0.06)
-    ksim(*arguments, "viewer_save_video=false", "viewer_save_renders=true", cwd=folder, check=0)
+    ksim_process(
+        *arguments, "viewer_save_video=false", "viewer_save_renders=true", cwd=folder, check=0
+    )
     (picture,) = (run / "videos").glob("*.gif")
     from PIL import Image
 
@@ -126,6 +129,6 @@ def test_view_renders_a_video(trained):
 def test_where_nothing_can_be_rendered_one_sentence_says_what_to_install(trained, monkeypatch):
     folder, _ = trained
     monkeypatch.setenv("MUJOCO_GL", "disable")
-    done = ksim("view", cwd=folder, check=2)
+    done = ksim_process("view", cwd=folder, check=2)
     assert "libegl1" in done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

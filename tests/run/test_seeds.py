@@ -8,20 +8,7 @@ import numpy as np
 import pytest
 
 from ksim_cli.run.seeds import each_seed
-from tests.run.commands import ksim
-
-TINY = (
-    *("task=cartpole", "engine=mjx", "num_envs=8", "batch_size=4", "rollout_length_frames=8"),
-    *("num_episodes=2", "max_env_steps=null"),
-)
-
-
-def rows(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def without_clock(row):
-    return {k: v for k, v in row.items() if not k.endswith(("_seconds", "_per_second"))}
+from tests.run.commands import TINY_MJX, ksim, rows, without_clock
 
 
 def test_the_tree_of_each_seed():
@@ -36,7 +23,7 @@ def test_the_tree_of_each_seed():
 def trained(tmp_path_factory):
     """Seeds 5, 6 and 7 trained together, in one go and in two."""
     folder = tmp_path_factory.mktemp("seeds")
-    several = (*TINY, "seed=5", "num_seeds=3")
+    several = (*TINY_MJX, "seed=5", "num_seeds=3")
     ksim("train", *several, "num_iterations=3", "run_dir=straight", cwd=folder, check=0)
     ksim("train", *several, "num_iterations=2", "run_dir=halves", cwd=folder, check=0)
     ksim("train", "resume=halves", "num_iterations=3", cwd=folder, check=0)
@@ -44,7 +31,7 @@ def trained(tmp_path_factory):
 
 
 def test_each_seed_learns_what_it_learns_alone(trained):
-    ksim("train", *TINY, "seed=6", "num_iterations=3", "run_dir=alone", cwd=trained, check=0)
+    ksim("train", *TINY_MJX, "seed=6", "num_iterations=3", "run_dir=alone", cwd=trained, check=0)
     together = rows(trained / "straight" / "seeds" / "6")
     for a, b in zip(together, rows(trained / "alone"), strict=True):
         assert a.keys() == b.keys()

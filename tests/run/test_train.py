@@ -1,7 +1,8 @@
-"""Real runs of the command, in processes of their own."""
+"""Real runs of the command: in processes of their own where a process is the point."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,21 +14,10 @@ import pytest
 
 from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.manifest import read_manifest
+from ksim_cli.run.evaluate import Evaluator
 from ksim_cli.run.train import total_steps
-from tests.run.commands import ksim
-
-TINY = (
-    *("task=cartpole", "num_envs=8", "batch_size=4", "rollout_length_frames=8"),
-    *("num_episodes=2", "max_env_steps=null"),
-)
-
-
-def rows(run: Path):
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def without_clock(row):
-    return {k: v for k, v in row.items() if not k.endswith(("_seconds", "_per_second"))}
+from tests.helpers import tiny_cartpole
+from tests.run.commands import TINY, ksim, ksim_process, rows, without_clock
 
 
 def saved_arrays(run: Path, step: int):
@@ -65,7 +55,7 @@ def test_resume_is_bit_exact_in_a_new_process(tmp_path, engine, changes):
     common = (*size, *changes, f"engine={engine}", *valid)
     ksim("train", *common, "num_iterations=6", "run_dir=straight", cwd=tmp_path, check=0)
     ksim("train", *common, "num_iterations=3", "run_dir=halves", cwd=tmp_path, check=0)
-    ksim("train", "resume=halves", "num_iterations=6", cwd=tmp_path, check=0)
+    ksim_process("train", "resume=halves", "num_iterations=6", cwd=tmp_path, check=0)
     one, two = rows(tmp_path / "straight"), rows(tmp_path / "halves")
     assert [r["iteration"] for r in two] == [1, 2, 3, 4, 5, 6]
     assert [without_clock(r) for r in one] == [without_clock(r) for r in two]
@@ -83,15 +73,6 @@ def test_resume_is_bit_exact_in_a_new_process(tmp_path, engine, changes):
         json.loads((tmp_path / r / "summary.json").read_text()) for r in ("straight", "halves")
     ]
     assert finals[0]["eval_return_mean"] == finals[1]["eval_return_mean"]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A folder with one short run in it."""
-    folder = tmp_path_factory.mktemp("finished")
-    done = ksim("train", *TINY, "num_iterations=2", "profile_memory=true", cwd=folder, check=0)
-    (run,) = (folder / "runs" / "cartpole").iterdir()
-    return folder, run, done
 
 
 def test_a_run_leaves_what_it_promises(finished):
@@ -137,8 +118,6 @@ def test_a_run_past_its_end_is_verified_and_not_trained(finished):
 
 
 def test_a_damaged_checkpoint_is_never_trained_over(finished, tmp_path):
-    import shutil
-
     _, run, _ = finished
     copy = tmp_path / "damaged"
     shutil.copytree(run, copy)
@@ -150,8 +129,6 @@ def test_a_damaged_checkpoint_is_never_trained_over(finished, tmp_path):
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_afresh(finished, tmp_path):
-    import shutil
-
     _, run, _ = finished
     copy = tmp_path / "young"
     copy.mkdir()
@@ -222,20 +199,14 @@ def test_several_iterations_in_one_dispatch_are_the_same_iterations(tmp_path):
         assert row["env_steps"] == pair[1]["env_steps"]
 
 
-def test_a_signal_while_it_is_evaluated_loses_nothing(tmp_path):
-    program = (
-        "import os, signal, sys\n"
-        "from ksim_cli.cli import main\n"
-        "from ksim_cli.run.evaluate import Evaluator\n"
-        "def stop(self, *arguments, play=Evaluator.__call__):\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    return play(self, *arguments)\n"
-        "Evaluator.__call__ = stop\n"
-        "sys.exit(main(sys.argv[1:]))\n"
-    )
-    command = [sys.executable, "-c", program, "train", *TINY, "num_iterations=9", "run_dir=run"]
-    valid = ["valid_every_n_steps=3", "valid_every_n_seconds=null"]
-    done = subprocess.run([*command, *valid], cwd=tmp_path, capture_output=True, timeout=300)
+def test_a_signal_while_it_is_evaluated_loses_nothing(tmp_path, monkeypatch):
+    def stop(self, *arguments, play=Evaluator.__call__):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return play(self, *arguments)
+
+    monkeypatch.setattr(Evaluator, "__call__", stop)
+    valid = ("valid_every_n_steps=3", "valid_every_n_seconds=null")
+    done = ksim("train", *TINY, "num_iterations=9", "run_dir=run", *valid, cwd=tmp_path)
     assert done.returncode == 128 + signal.SIGTERM
     assert CheckpointStore(tmp_path / "run" / "checkpoints").steps() == [3]
     assert [row["iteration"] for row in rows(tmp_path / "run")] == [1, 2, 3]
@@ -277,8 +248,6 @@ def test_the_run_ends_at_whichever_limit_comes_first():
 
     class Trainer:
         setup = Setup
-
-    from tests.helpers import tiny_cartpole
 
     both = tiny_cartpole(max_env_steps=100, num_iterations=2, num_envs=4)
     assert total_steps(both, Trainer) == 80

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from ksim_cli.errors import UserError
+from ksim_cli.load_task import load_task
 from ksim_cli.physics.engine import View
-from ksim_cli.registry import REWARDS, load_task
+from ksim_cli.registry import REWARDS
 from ksim_cli.task_model import TaskModel
 from ksim_cli.types import Step
 from tests.helpers import tiny_cartpole

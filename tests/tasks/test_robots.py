@@ -5,15 +5,15 @@ import mujoco
 import numpy as np
 import pytest
 
-from ksim_cli.registry import load_task
-from ksim_cli.task_model import TaskModel, make_task
+from ksim_cli.load_task import make_task
+from ksim_cli.task_model import TaskModel
 from tests.helpers import TINY, run_config
 
 ROBOTS = {"humanoid": (21, 35.0), "humanoid_stand": (21, 35.0), "quadruped": (12, 13.5)}
 
 
 def task_model(task):
-    return TaskModel(make_task(run_config(f"task={task}", *TINY), load_task))
+    return TaskModel(make_task(run_config(f"task={task}", *TINY)))
 
 
 @pytest.fixture(scope="module", params=sorted(ROBOTS))

@@ -1,4 +1,4 @@
-"""What is known of a model's joints beyond the MJCF: gains, limits, friction, per joint name."""
+"""Metadata of a model's joints beyond the MJCF: gains, limits, friction, per joint name."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -9,22 +9,22 @@ import numpy as np
 
 from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError
-from ksim_cli.physics.names import SCALAR_JOINTS, match_names
+from ksim_cli.physics.compiled_spec import CompiledSpec
+from ksim_cli.physics.names import JOINT_TRANSMISSIONS, SCALAR_JOINTS, match_names
 
 
-def spec_joints(spec: mujoco.MjSpec) -> list[str]:
+def spec_joints(spec: mujoco.MjSpec | CompiledSpec) -> list[str]:
     """Names of the hinge and slide joints of a spec, in its order."""
     return [joint.name for joint in spec.joints if int(joint.type) in SCALAR_JOINTS]
 
 
 def drives_joint(actuator: Any) -> bool:
-    """Whether an actuator of a spec pulls at a joint: a tendon may have a joint's name."""
-    joint = (mujoco.mjtTrn.mjTRN_JOINT, mujoco.mjtTrn.mjTRN_JOINTINPARENT)
-    return actuator.trntype in joint
+    """True for an actuator of a spec that pulls at a joint: a tendon may have a joint's name."""
+    return int(actuator.trntype) in JOINT_TRANSMISSIONS
 
 
 def joint_metadata(
-    spec: mujoco.MjSpec, table: Mapping[str, JointMetadata]
+    spec: mujoco.MjSpec | CompiledSpec, table: Mapping[str, JointMetadata]
 ) -> dict[str, JointMetadata]:
     """Metadata of every hinge and slide joint.
 
@@ -51,8 +51,21 @@ def joint_metadata(
     return known
 
 
-def apply_metadata(spec: mujoco.MjSpec, metadata: Mapping[str, JointMetadata]) -> None:
-    """Writes armature, friction, damping and range into the model before it is compiled."""
+def apply_metadata(
+    spec: mujoco.MjSpec | CompiledSpec, metadata: Mapping[str, JointMetadata]
+) -> None:
+    """Writes armature, friction, damping and range into the model before it is compiled.
+
+    A compiled model also gets the torque limits that are not its own: no new motor carries them.
+    """
+    if isinstance(spec, CompiledSpec):
+        own = {name: _torque_limit(spec, name) for name in metadata}
+        given = {
+            name: replace(known, torque_limit=None) if known.torque_limit == own[name] else known
+            for name, known in metadata.items()
+        }
+        spec.apply(given)
+        return
     for joint in spec.joints:
         known = metadata.get(joint.name)
         if known is None:
@@ -70,7 +83,7 @@ def apply_metadata(spec: mujoco.MjSpec, metadata: Mapping[str, JointMetadata]) -
             joint.limited = mujoco.mjtLimited.mjLIMITED_TRUE
 
 
-def _torque_limit(spec: mujoco.MjSpec, joint: str) -> float | None:
+def _torque_limit(spec: mujoco.MjSpec | CompiledSpec, joint: str) -> float | None:
     """The largest torque an MJCF lets act on a joint; None where it does not say."""
     limits: list[float] = []
     for actuator in spec.actuators:

@@ -1,4 +1,4 @@
-"""How a configuration key declares itself: default, meaning, unit, and the values it allows."""
+"""Declaration of a configuration key: default, meaning, unit, and the values it allows."""
 
 import dataclasses
 import math
@@ -8,24 +8,19 @@ from typing import Any
 
 from ksim_cli.errors import nearest
 
-_WORDS = {"above": "above", "least": "at least", "most": "at most", "below": "below"}
-_FITS = {
-    "above": operator.gt,
-    "least": operator.ge,
-    "most": operator.le,
-    "below": operator.lt,
-}
+_WORDS = {"gt": "above", "ge": "at least", "le": "at most", "lt": "below"}
+_FITS = {name: getattr(operator, name) for name in _WORDS}
 
 
-def key(
+def option(
     default: Any,
     help: str,
     unit: str = "",
     *,
-    above: float | None = None,
-    least: float | None = None,
-    most: float | None = None,
-    below: float | None = None,
+    gt: float | None = None,
+    ge: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
     choices: Sequence[str] = (),
 ) -> Any:
     """A dataclass field that knows its meaning.
@@ -34,13 +29,13 @@ def key(
         default: default value; a dict or list is copied for each instance.
         help: one line for `ksim <command> --help`.
         unit: physical unit, empty if it has none.
-        above: the value must be larger than this.
-        least: the smallest value allowed.
-        most: the largest value allowed.
-        below: the value must be smaller than this.
+        gt: the value must be larger than this.
+        ge: the smallest value allowed.
+        le: the largest value allowed.
+        lt: the value must be smaller than this.
         choices: the values allowed, if they can be listed.
     """
-    limits = {"above": above, "least": least, "most": most, "below": below}
+    limits = {"gt": gt, "ge": ge, "le": le, "lt": lt}
     metadata = {"help": help, "unit": unit, "limits": limits, "choices": tuple(choices)}
     if isinstance(default, dict | list):
         copy = type(default)
@@ -49,10 +44,10 @@ def key(
 
 
 def refusal(field: "dataclasses.Field[Any]", value: Any) -> str | None:
-    """What is wrong with the value of a key; None where it is allowed.
+    """Complaint about the value of a key; None where it is allowed.
 
     Args:
-        field: the key's field; one that was not made by `key` allows everything.
+        field: the key's field; one that was not made by `option` allows everything.
         value: a value of the right type. Null is allowed wherever the type allows it.
     """
     choices = field.metadata.get("choices") or ()

@@ -1,16 +1,16 @@
 """From a configuration to the objects that train or act."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
+import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
 
 import ksim_cli
-from ksim_cli import registry
 from ksim_cli.config.saved import read_config
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv
@@ -18,13 +18,19 @@ from ksim_cli.errors import UserError
 from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.console import Console
 from ksim_cli.io.runs import RunFolder, find_checkpoint
-from ksim_cli.models.policy import Variables
-from ksim_cli.physics.engine import Engine
-from ksim_cli.rl.ppo import PPO, Setup
-from ksim_cli.rl.rollout import Actor, RandomAgent, ZeroAgent
+from ksim_cli.load_task import make_task
+from ksim_cli.models.policy import Policy
+from ksim_cli.rl.algorithm import Algorithm, Context, make_player
+from ksim_cli.rl.rollout import (
+    Player,
+    PolicyState,
+    random_policy,
+    record_nothing,
+    zero_policy,
+)
 from ksim_cli.run.devices import choose_mesh
-from ksim_cli.run.seeds import each_seed, variables_of
-from ksim_cli.task_model import TaskModel, make_task
+from ksim_cli.run.seeds import each_seed, read_policy_state
+from ksim_cli.task_model import TaskModel
 
 VERSIONED = ("jax", "mujoco", "mujoco-mjx", "flax", "optax", "orbax-checkpoint", "numpy")
 RUNS = Path("runs")
@@ -32,55 +38,49 @@ RUNS = Path("runs")
 
 
 @dataclass(frozen=True)
-class Trainer:
+class TrainingParts:
     """What a training run is made of.
 
     Attributes:
-        task_model: the task's terms and model.
-        algorithm: the learning algorithm.
-        setup: environments, agent, optimizer and sizes.
-        env: the setup's environments.
+        task_model: the task's terms, model, policy and algorithm.
+        context: environments, policy, optimizer and sizes.
+        env: the context's environments.
         mesh: the devices they are spread over, or of several seeds the seeds; None: one device.
         num_seeds: seeds that are trained in one program.
     """
 
     task_model: TaskModel
-    algorithm: PPO
-    setup: Setup
+    context: Context
     env: TaskEnv
     mesh: Mesh | None
     num_seeds: int = 1
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """The learning algorithm."""
+        return self.task_model.algorithm
 
     @property
     def spread(self) -> int:
         """Devices that the environments of one seed are spread over."""
         return 1 if self.mesh is None or self.num_seeds > 1 else self.mesh.size
 
-    def task_engine(self) -> Engine:
-        """The engine of the training environments."""
-        return self.env.engine
-
 
 def make_task_model(config: RunConfig) -> TaskModel:
     """The task a config names, with its model compiled and its terms bound."""
-    return TaskModel(make_task(config, registry.load_task))
+    return TaskModel(make_task(config))
 
 
-def make_trainer(config: RunConfig, recorded: Collection[str] = ()) -> Trainer:
+def make_training_parts(config: RunConfig, recorded: Collection[str] = ()) -> TrainingParts:
     """Everything training needs but its state.
 
     Args:
         config: the run's.
         recorded: fields of the view that results hold besides those that rewards read.
     """
-    mesh = choose_mesh(config)
     task_model = make_task_model(config)
-    algorithm = registry.ALGORITHMS.build(config.algo, "algo")
-    task = task_model.task
-
-    def update_model(*arguments: Any) -> Any:
-        return task.update_model(algorithm, *arguments)
-
+    task_model.refuse_unlearnable()
+    mesh = choose_mesh(task_model.config)
     env = task_model.make_env(
         config.num_envs,
         training=True,
@@ -88,18 +88,9 @@ def make_trainer(config: RunConfig, recorded: Collection[str] = ()) -> Trainer:
         recorded=recorded,
         num_seeds=config.num_seeds // (1 if mesh is None or config.num_seeds == 1 else mesh.size),
     )
-    setup = Setup(
-        env=env,
-        agent=task_model.make_agent(),
-        optimizer=task.get_optimizer(),
-        update_model=update_model,
-        num_steps=rollout_steps(config),
-        batch_size=config.batch_size,
-    )
-    return Trainer(
+    return TrainingParts(
         task_model=task_model,
-        algorithm=algorithm,
-        setup=setup,
+        context=task_model.make_context(env, rollout_steps(config)),
         env=env,
         mesh=mesh,
         num_seeds=config.num_seeds,
@@ -119,33 +110,35 @@ class LoadedPolicy:
     """Something that acts, and where it comes from.
 
     Attributes:
-        agent: what acts.
-        variables: its variables.
-        level: curriculum level it was trained at.
+        player: it, in the environments it was loaded for.
+        state: what it acts with.
         run: the run it comes from, None for one without a checkpoint.
         step: the checkpoint's iteration, None for one without.
     """
 
-    agent: Actor
-    variables: Variables
-    level: float
+    player: Player
+    state: PolicyState
     run: RunFolder | None
     step: int | None
 
 
-def load_policy(config: RunConfig, task_model: TaskModel, console: Console) -> LoadedPolicy:
+def load_policy(
+    config: RunConfig, task_model: TaskModel, env: TaskEnv, argmax: bool, console: Console
+) -> LoadedPolicy:
     """The policy that `checkpoint=` or `policy=` names; without both that of the newest run.
+
+    Args:
+        config: the run's.
+        task_model: the task.
+        env: environments to act in.
+        argmax: the mode of the action distribution instead of a sample.
+        console: says which it is.
 
     Raises:
         UserError: no run, no readable checkpoint, or one of another shape.
     """
     if config.policy is not None:
-        size = task_model.sizes()[1]
-        agents: dict[str, Any] = {"zero": ZeroAgent(size), "random": RandomAgent(size)}
-        if config.policy not in agents:
-            raise UserError(f"policy={config.policy}: no such policy. One of zero, random")
-        nothing = Variables(params=(), statistics=())
-        return LoadedPolicy(agents[config.policy], nothing, 1.0, None, None)
+        return _without_checkpoint(config.policy, task_model, env, argmax)
     run, step = find_checkpoint(config.checkpoint, RUNS)
     store = CheckpointStore(run.checkpoints)
     if step is None:
@@ -157,12 +150,28 @@ def load_policy(config: RunConfig, task_model: TaskModel, console: Console) -> L
             f"{run.path} holds no checkpoint that can be read. Train it further with"
             f" ksim train resume={run.path}, or name another with checkpoint="
         )
-    agent = task_model.make_agent()
-    policies = variables_of(store, step, agent, config.num_seeds)
+    context = task_model.make_context(env, num_steps=1)
+    states = read_policy_state(store, step, task_model.algorithm, context, config.num_seeds)
     index, which = _chosen_seed(config, run, step)
-    variables, level = each_seed(policies, config.num_seeds)[index]
     console.print(f"policy: {run.path}, iteration {step}{which}")
-    return LoadedPolicy(agent, variables, float(level), run, step)
+    player = make_player(task_model.algorithm, context, argmax=argmax, record=record_nothing)
+    return LoadedPolicy(player, each_seed(states, config.num_seeds)[index], run, step)
+
+
+def _without_checkpoint(
+    name: str, task_model: TaskModel, env: TaskEnv, argmax: bool
+) -> LoadedPolicy:
+    """`policy=zero`, `random`, or `initial`: the task's own, as it is before any training."""
+    policies: dict[str, Callable[[], Policy]] = {
+        "zero": lambda: zero_policy(env.action_size, task_model.aux),
+        "random": lambda: random_policy(env.action_size, task_model.aux),
+        "initial": lambda: task_model.policy,
+    }
+    policy = policies[name]()
+    variables = policy.init(jax.random.key(task_model.task.config.seed))
+    state = PolicyState(variables=variables, reward_variables=(), level=jnp.ones(()))
+    player = Player(env, policy, argmax=argmax and name != "random")
+    return LoadedPolicy(player, state, None, None)
 
 
 def _chosen_seed(config: RunConfig, run: RunFolder, step: int) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""What differs between the two implementations of MJX: models, data, and what may overflow.
+"""The two implementations of MJX: where their models, their data and their buffers differ.
 
 MuJoCo Warp runs on NVIDIA GPUs, and slowly on the CPU. It steps the environments of a device in one
 call that JAX takes as it is. That works under `jit` (buffers donated or not), `scan` and `cond`,
@@ -11,7 +11,7 @@ last bits; on the CPU they do not. Warp takes its memory beside that which JAX h
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ import mujoco
 import numpy as np
 
 from ksim_cli.errors import UserError
-from ksim_cli.physics.engine import EngineSpec, on_nvidia
+from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.mjx_import import mjx, mjx_warp
 from ksim_cli.physics.warp_sizes import BufferSizes, buffer_sizes
 
@@ -28,17 +28,27 @@ PUBLIC = frozenset(f.name for f in mjx.Data.fields()) - {"_impl"}
 """Fields of `mjx.Data` that both implementations have."""
 
 
-class Impl(Protocol):
-    """An implementation of MJX, for one model and N environments.
+class JaxBackend:
+    """`impl=jax`: runs everywhere; its arrays hold every contact that a model can have.
 
     `packed` is the `mjx.Data` of one or all environments as the engine keeps it between steps:
-    every leaf has a leading axis of N, so that environments can be exchanged one by one.
+    every leaf has a leading axis of N, so that environments can be exchanged one by one. Only the
+    fields that a step or the view reads are kept; contacts, constraints and the rest are found anew
+    in each step, and most of the memory is theirs.
 
     Attributes:
         buffer_sizes: see `Engine`.
     """
 
     buffer_sizes: Mapping[str, int]
+    _one: Any
+    _kept: Sequence[str]
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self.buffer_sizes = {}
+        self._one = mjx.make_data(spec.model, _here(), impl="jax")
+        _check_fields(spec, PUBLIC | {f.name for f in self._one._impl.fields()})
+        self._kept = sorted(name for name in spec.viewed() if name not in PUBLIC)
 
     def put(self, models: Sequence[mujoco.MjModel]) -> list[Any]:
         """Variants of the model on the device; the first one's structure stands for all.
@@ -46,10 +56,10 @@ class Impl(Protocol):
         Raises:
             UserError: they differ in what this implementation has only once.
         """
-        ...
+        return [mjx.put_model(model, _here(), impl="jax") for model in models]
 
     def batched(self, path: Any, values: Sequence[Any]) -> bool:
-        """Whether a leaf of the model is to be given for each environment.
+        """True for a leaf of the model that is to be given for each environment.
 
         Args:
             path: the leaf's path in `put(...)`.
@@ -58,80 +68,34 @@ class Impl(Protocol):
         Raises:
             UserError: as in `put`.
         """
-        ...
-
-    def packed(self) -> Any:
-        """The packed data of one environment at the model's default pose."""
-        ...
-
-    def pack(self, data: Any) -> Any:
-        """The packed form of what `mjx.step` gives."""
-        ...
-
-    def unpack(self, packed: Any) -> Any:
-        """What `mjx.step` takes; the inverse of `pack`."""
-        ...
-
-    def field(self, packed: Any, name: str) -> jax.Array:
-        """A field of `mjData`."""
-        ...
-
-    def overflows(self, packed: Any) -> jax.Array:
-        """See `Engine.overflows`."""
-        ...
-
-
-class JaxImpl:
-    """`impl=jax`: runs everywhere; its arrays hold every contact that a model can have.
-
-    Between steps only the fields that a step or the view reads are kept; contacts, constraints and
-    the rest are found anew in each step, and most of the memory is theirs.
-    """
-
-    def __init__(self, spec: EngineSpec) -> None:
-        self.buffer_sizes: Mapping[str, int] = {}
-        self._one = mjx.make_data(spec.model, _here(), impl="jax")
-        _check_fields(spec, PUBLIC | {f.name for f in self._one._impl.fields()})
-        self._kept = sorted(name for name in spec.viewed() if name not in PUBLIC)
-
-    def put(self, models: Sequence[mujoco.MjModel]) -> list[Any]:
-        """See `Impl.put`."""
-        return [mjx.put_model(model, _here(), impl="jax") for model in models]
-
-    def batched(self, path: Any, values: Sequence[Any]) -> bool:
-        """See `Impl.batched`."""
         del path
         return _differ(values)
 
     def packed(self) -> Any:
-        """See `Impl.packed`."""
+        """The packed data of one environment at the model's default pose."""
         return self.pack(self._one)
 
     def pack(self, data: Any) -> Any:
-        """See `Impl.pack`."""
-        return _packed(data, self._kept)
+        """The packed form of what `mjx.step` gives: few of the private fields, in a dict."""
+        return data.replace(_impl={name: getattr(data._impl, name) for name in self._kept})
 
     def unpack(self, packed: Any) -> Any:
-        """See `Impl.unpack`."""
+        """The data that `mjx.step` takes; the inverse of `pack`."""
         n = packed.qpos.shape[0]
         rest = jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), self._one._impl)
         return packed.replace(_impl=rest.replace(**packed._impl))
 
     def field(self, packed: Any, name: str) -> jax.Array:
-        """See `Impl.field`."""
-        return _field(packed, name)
+        """A field of `mjData`."""
+        return getattr(packed, name) if name in PUBLIC else packed._impl[name]
 
     def overflows(self, packed: Any) -> jax.Array:
-        """See `Impl.overflows`."""
+        """See `Engine.overflows`."""
         return jnp.zeros(packed.qpos.shape[0], bool)
 
 
-class WarpImpl:
-    """`impl=warp`: MuJoCo Warp.
-
-    Between steps only the fields that a step or the view reads are kept; contacts and constraints
-    are found anew in each step, and most of the memory is theirs.
-    """
+class WarpBackend(JaxBackend):
+    """`impl=warp`: MuJoCo Warp, with buffers of a fixed size for contacts and constraints."""
 
     def __init__(self, spec: EngineSpec) -> None:
         _check_warp(spec)
@@ -150,7 +114,7 @@ class WarpImpl:
         self._sizes = BufferSizes(
             naconmax=asked or derived.naconmax, njmax=spec.njmax or derived.njmax
         )
-        self.buffer_sizes: Mapping[str, int] = {
+        self.buffer_sizes = {
             "naconmax": self._sizes.naconmax * devices,
             "njmax": self._sizes.njmax,
         }
@@ -164,7 +128,7 @@ class WarpImpl:
         self._kept = sorted(viewed | {"overflow"})
 
     def put(self, models: Sequence[mujoco.MjModel]) -> list[Any]:
-        """See `Impl.put`."""
+        """See `JaxBackend.put`."""
         put = [self._put(model) for model in models]
         # Read by sleeping alone, which an engine that forgets what slept does not do.
         same = {"_impl.dof_length": put[0]._impl.dof_length}
@@ -182,7 +146,7 @@ class WarpImpl:
         return put.tree_replace({"opt._impl.warn_overflow": 0})  # it prints, for each environment
 
     def batched(self, path: Any, values: Sequence[Any]) -> bool:
-        """See `Impl.batched`."""
+        """See `JaxBackend.batched`."""
         if not _differ(values):
             return False
         name = "__".join(part.name for part in path if part.name != "_impl")
@@ -191,29 +155,17 @@ class WarpImpl:
             raise _only_once(f"'{name}'")
         return bool(can)  # None: MuJoCo Warp does not read it
 
-    def packed(self) -> Any:
-        """See `Impl.packed`."""
-        return self.pack(self._one)
-
-    def pack(self, data: Any) -> Any:
-        """See `Impl.pack`."""
-        return _packed(data, self._kept)
-
     def unpack(self, packed: Any) -> Any:
-        """See `Impl.unpack`; the bits of `overflow` begin anew."""
+        """See `JaxBackend.unpack`; the bits of `overflow` begin anew."""
         kept = {name: value for name, value in packed._impl.items() if name != "overflow"}
         return packed.replace(_impl=self._all(self._one._impl).replace(**kept))
 
-    def field(self, packed: Any, name: str) -> jax.Array:
-        """See `Impl.field`."""
-        return _field(packed, name)
-
     def overflows(self, packed: Any) -> jax.Array:
-        """See `Impl.overflows`; all environments overflow together where the contacts do."""
+        """See `JaxBackend.overflows`; all environments overflow together where the contacts do."""
         return packed._impl["overflow"] & self._lost != 0
 
     def _all(self, one: Any) -> Any:
-        """What is private to Warp, of all environments: each has its own, or all share it."""
+        """Warp's private data of all environments: each has its own, or all share it."""
         is_own = mjx_warp.types._BATCH_DIM["Data"]
         naconmax = self._sizes.naconmax
         changed: dict[str, Any] = {"naconmax": naconmax, "naccdmax": naconmax}
@@ -226,18 +178,26 @@ class WarpImpl:
         return one.replace(**changed)
 
 
-def make_impl(name: str, spec: EngineSpec) -> Impl:
+def on_nvidia() -> bool:
+    """True where JAX computes on an NVIDIA GPU."""
+    if jax.default_backend() != "gpu":
+        return False
+    try:
+        return bool(jax.devices("cuda"))
+    except RuntimeError:  # no such platform: a GPU of another make
+        return False
+
+
+def choose_backend(impl: str) -> str:
+    """`engine.impl` with `auto` resolved: `warp` on NVIDIA where it is installed, else `jax`."""
+    if impl != "auto":
+        return impl
+    return "warp" if on_nvidia() and mjx_warp.WARP_INSTALLED else "jax"
+
+
+def make_backend(name: str, spec: EngineSpec) -> JaxBackend:
     """The implementation of that name, `jax` or `warp`."""
-    return WarpImpl(spec) if name == "warp" else JaxImpl(spec)
-
-
-def _packed(data: Any, kept: Sequence[str]) -> Any:
-    """The data with only some of the private fields, in a dict."""
-    return data.replace(_impl={name: getattr(data._impl, name) for name in kept})
-
-
-def _field(packed: Any, name: str) -> jax.Array:
-    return getattr(packed, name) if name in PUBLIC else packed._impl[name]
+    return WarpBackend(spec) if name == "warp" else JaxBackend(spec)
 
 
 def _here() -> Any:
@@ -257,7 +217,7 @@ def _only_once(what: str) -> UserError:
 
 
 def _check_static_geoms(models: Sequence[mujoco.MjModel]) -> None:
-    """Where geoms are that cannot move is computed once, when the data is made."""
+    """Refuse variants of what cannot move: its pose is computed once, when the data is made."""
     bodies = models[0].body_weldid == 0
     geoms = bodies[models[0].geom_bodyid]
     masks = {"body_pos": bodies, "body_quat": bodies, "geom_pos": geoms, "geom_quat": geoms}

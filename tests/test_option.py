@@ -3,15 +3,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from ksim_cli.config.keys import key, refusal
+from ksim_cli.option import option, refusal
 
 
 @dataclass(frozen=True)
 class Keys:
-    share: float = key(0.5, "a share", least=0, below=1)
-    size: float = key(1.0, "a size", unit="m", above=0, most=10)
-    kind: str | None = key(None, "a kind", choices=("apple", "pear"))
-    table: dict = key({}, "a table")
+    share: float = option(0.5, "a share", ge=0, lt=1)
+    size: float = option(1.0, "a size", unit="m", gt=0, le=10)
+    kind: str | None = option(None, "a kind", choices=("apple", "pear"))
+    table: dict = option({}, "a table")
     plain: float = 0.0
 
 

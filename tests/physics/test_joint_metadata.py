@@ -4,7 +4,7 @@ import pytest
 
 from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError
-from ksim_cli.physics.joints import apply_metadata, joint_metadata
+from ksim_cli.physics.joint_metadata import apply_metadata, joint_metadata
 from tests.helpers import SMALL
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from ksim_cli.errors import UserError
 from ksim_cli.io.console import open_console
-from ksim_cli.registry import load_task
+from ksim_cli.load_task import load_task
 from ksim_cli.rl.rollout import RandomAgent
 from ksim_cli.run.session import load_policy, make_trainer, rollout_steps
 from ksim_cli.task_model import TaskModel

@@ -18,7 +18,7 @@ MAX_EACH = 16
 
 
 class ModelEdit(Protocol):
-    """What changes a model in place; `ksim_cli.mdp.term.Randomizer` is one."""
+    """Edit of a model in place, such as a `ksim_cli.mdp.term.Randomizer`."""
 
     @property
     def mode(self) -> str:
@@ -31,7 +31,7 @@ class ModelEdit(Protocol):
 
 
 @dataclass(frozen=True)
-class Variants:
+class ModelVariants:
     """Randomised models, and which environment runs on which.
 
     Attributes:
@@ -63,8 +63,8 @@ class Variants:
 
 def randomized_models(
     model: mujoco.MjModel, randomizers: Mapping[str, ModelEdit], num_envs: int, seed: int
-) -> Variants:
-    """Variants of `model`, each edited by all randomizers in order, from the nominal values.
+) -> ModelVariants:
+    """ModelVariants of `model`, each edited by all randomizers in order, from the nominal values.
 
     Derived constants are recomputed by `mj_setConst`. The same seed gives the same variants, and
     each randomizer draws from a stream of its own.
@@ -87,15 +87,15 @@ def randomized_models(
                 draw = startup if randomize.mode == "startup" else reset
                 randomize(variant, np.random.default_rng([seed, draw, *name.encode()]))
             mujoco.mj_setConst(variant, mujoco.MjData(variant))
-            _restore_frames(variant, model)
+            restore_frames(variant, model)
             variants.append(variant)
-    return Variants(models=variants, num_startup=num_startup, num_reset=num_reset)
+    return ModelVariants(models=variants, num_startup=num_startup, num_reset=num_reset)
 
 
-def _restore_frames(variant: mujoco.MjModel, model: mujoco.MjModel) -> None:
-    """Says again of frames that were not moved that they coincide.
+def restore_frames(variant: mujoco.MjModel, model: mujoco.MjModel) -> None:
+    """Restore the `*_sameframe` flags of frames that were not moved; `mj_setConst` clears them.
 
-    `mj_setConst` forgets it of all of them, and the kinematics cost more where it is not said.
+    The kinematics cost more without them.
     """
     for kind, place in (("body", "i"), ("site", ""), ("geom", "")):
         unmoved = np.ones(getattr(model, f"n{kind}"), bool)

@@ -2,7 +2,7 @@ import jax
 import mujoco
 import numpy as np
 
-from ksim_cli.physics.randomized import MAX_EACH, MAX_VARIANTS, randomized_models
+from ksim_cli.physics.model_variants import MAX_EACH, MAX_VARIANTS, randomized_models
 from tests.helpers import SMALL
 
 

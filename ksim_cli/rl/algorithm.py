@@ -1,0 +1,395 @@
+"""What all learning algorithms share: an iteration, its state, and what an algorithm is asked for.
+
+An iteration is `train_step`: play a rollout, score it, follow episodes, update, move the
+curriculum. It is jitted once, as a whole. An algorithm is a class with `update` and whatever else
+of `Algorithm` it needs; nothing outside its own file knows more of it than is written here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from ksim_cli.models.policy import ActionSample, Observations, Policy, Variables
+from ksim_cli.rl.episodes import EpisodeTracker, episode_tracker, update_episode_statistics
+from ksim_cli.rl.rollout import (
+    Experience,
+    Player,
+    Playing,
+    PolicyState,
+    play,
+    record_nothing,
+    zero_policy,
+)
+from ksim_cli.types import (
+    QUARANTINE_CAUSES,
+    Env,
+    EpisodeStatistics,
+    Scores,
+    StepResult,
+    per_env,
+    shared,
+)
+
+Metrics = dict[str, jax.Array]
+"""Scalars by the name they are logged under; NaN where there was nothing to measure."""
+
+
+class LearnerState(struct.PyTreeNode):
+    """What an update changes and all environments share; an algorithm may subclass it.
+
+    Attributes:
+        variables: the policy's; all that acting needs.
+        opt_state: of the optimizer, or of several.
+        reward_variables: what learned rewards are computed with.
+    """
+
+    variables: Variables
+    opt_state: Any
+    reward_variables: Any = ()
+
+    @classmethod
+    def of(cls, learner: "LearnerState", **more: Any) -> Self:
+        """This class's state with the fields of another's and more, or others, of its own."""
+        given = {f.name: getattr(learner, f.name) for f in fields(learner)}
+        return cls(**{**given, **more})
+
+
+class Learning(NamedTuple):
+    """What an update takes and gives back.
+
+    Attributes:
+        learner: what all environments share.
+        own: what the algorithm keeps for each environment, any pytree, leading axis N.
+    """
+
+    learner: Any
+    own: Any = ()
+
+
+class TrainState(struct.PyTreeNode):
+    """Everything a run needs to go on; what lives outside JAX is the engine's `host_state`.
+
+    Attributes:
+        env: state of the environments, which marks its own fields.
+        learner: see `Learning`.
+        own: see `Learning`.
+        carry: the model's carry of the episodes under way.
+        rewards: the rewards' carry.
+        tracker: returns and lengths of the episodes under way.
+        key: random key of the next iteration.
+    """
+
+    env: Any
+    learner: Any = shared()
+    own: Any = per_env()
+    carry: Any = per_env()
+    rewards: Any = per_env()
+    tracker: EpisodeTracker = per_env()
+    key: jax.Array = shared()
+
+    @property
+    def policy(self) -> PolicyState:
+        """What acting needs of it."""
+        return PolicyState(
+            variables=self.learner.variables,
+            reward_variables=self.learner.reward_variables,
+            level=self.env.level,
+        )
+
+    def without_policy(self) -> "TrainState":
+        """The state without the arrays that `policy` holds, but for the level."""
+        return self.replace(learner=self.learner.replace(variables=(), reward_variables=()))
+
+    def with_policy(self, policy: PolicyState) -> "TrainState":
+        """The inverse of `without_policy`."""
+        arrays = {"variables": policy.variables, "reward_variables": policy.reward_variables}
+        return self.replace(learner=self.learner.replace(**arrays))
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is trained where; fixed for a run.
+
+    Attributes:
+        env: the environments.
+        policy: what acts.
+        optimizer: the configured optimizer.
+        num_steps: T, control steps of a rollout.
+        batch_size: environments per minibatch.
+        parts: what `Algorithm.prepare` made.
+        update: `(context, learning, experience, key) -> (learning, metrics)` of a task that
+            overrides it; None: the algorithm's own.
+        aux: shapes of one environment's auxiliary outputs.
+    """
+
+    env: Env
+    policy: Policy
+    optimizer: optax.GradientTransformation
+    num_steps: int
+    batch_size: int
+    parts: Any = ()
+    update: Callable[..., tuple[Learning, Metrics]] | None = None
+    aux: Any = ()
+
+
+class Preparing(Protocol):
+    """What `Algorithm.prepare` may ask the task for, on the host and before anything is traced."""
+
+    @property
+    def observation_sizes(self) -> Mapping[str, int]:
+        """Observation group -> size."""
+        ...
+
+    @property
+    def action_size(self) -> int:
+        """Elements of an action."""
+        ...
+
+
+class Algorithm:
+    """A learning algorithm; subclass it as a frozen dataclass whose fields are its YAML.
+
+    Only `update` has no default. All but `prepare` is traced.
+
+    Attributes:
+        needs_ppo_variables: whether it asks the policy for `ppo_variables`.
+        needs_value: whether it asks the policy for values, so that there must be a critic.
+        shown: its metrics that the progress display shows.
+    """
+
+    needs_ppo_variables: ClassVar[bool] = True
+    needs_value: ClassVar[bool] = False
+    shown: ClassVar[tuple[str, ...]] = ()
+
+    def extra_observations(self) -> Mapping[str, Any]:
+        """Observation name -> section of configuration, added before the environments are built."""
+        return {}
+
+    def final_groups(self) -> tuple[str, ...]:
+        """Observation groups that `experience.results.final_obs` shall hold."""
+        return ()
+
+    def prepare(self, task: Preparing) -> Any:
+        """Optimizers, a teacher, data: whatever is made once, given back as `context.parts`."""
+        del task
+        return ()
+
+    def init(self, context: Context, variables: Variables, key: jax.Array) -> Learning:
+        """The state at the start of training, of fresh variables."""
+        del key
+        return Learning(LearnerState(variables, context.optimizer.init(variables.params)))
+
+    def warm_up(self, context: Context, learning: Learning, experience: Experience) -> Learning:
+        """Seed statistics from the burn-in, a rollout with zero actions."""
+        del context, experience
+        return learning
+
+    def record(
+        self,
+        context: Context,
+        variables: Variables,
+        obs: Observations,
+        carry: Any,
+        sample: ActionSample,
+        result: StepResult,
+    ) -> Any:
+        """What `experience.record` keeps of a step of N environments while it is acted.
+
+        Args:
+            context: the run.
+            variables: the policy's.
+            obs: what the action was chosen by.
+            carry: the model's carry before the step.
+            sample: the action.
+            result: what the step left, `final_obs` of all groups among it.
+        """
+        del context, variables, obs, carry, sample, result
+        return ()
+
+    def rewards(
+        self, context: Context, reward_variables: Any, experience: Experience
+    ) -> Mapping[str, jax.Array]:
+        """Learned rewards, name -> `[T, N]`, added to the environment's, weight included.
+
+        Called wherever something is played: the reward viewed and recorded is the one trained on.
+        """
+        del context, reward_variables, experience
+        return {}
+
+    def update(
+        self, context: Context, learning: Learning, experience: Experience, key: jax.Array
+    ) -> tuple[Learning, Metrics]:
+        """One update from a rollout, and scalars that describe it.
+
+        Running statistics of observations are updated afterwards, by what all algorithms share.
+        """
+        raise NotImplementedError
+
+
+class Incident(struct.PyTreeNode):
+    """The first environment of a rollout that was quarantined.
+
+    Attributes:
+        cause: int32 bits of `QUARANTINE_CAUSES`; 0: there was none, and the rest means nothing.
+        step: control step of the rollout.
+        env: environment.
+        obs: group -> what the networks saw before the step.
+        action: the action.
+        view: fields after the step.
+    """
+
+    cause: jax.Array
+    step: jax.Array
+    env: jax.Array
+    obs: dict[str, jax.Array]
+    action: jax.Array
+    view: Any
+
+
+def make_player(algorithm: Algorithm, context: Context, **changes: Any) -> Player:
+    """The player of a run; `changes` are fields of `Player`."""
+    player = Player(
+        env=context.env,
+        policy=context.policy,
+        record=partial(algorithm.record, context),
+        final_groups=algorithm.final_groups(),
+        learned_rewards=partial(algorithm.rewards, context),
+    )
+    return replace(player, **changes)
+
+
+def init(algorithm: Algorithm, context: Context, key: jax.Array) -> TrainState:
+    """A state after the burn-in: statistics seeded by one rollout with zero actions.
+
+    So the first observations that the networks see are normalised, and by what the task looks
+    like, not by what an untrained network does to it.
+    """
+    key, key_model, key_env, key_burn_in = jax.random.split(key, 4)
+    env, policy = context.env, context.policy
+    learning = algorithm.init(context, policy.init(key_model), jax.random.fold_in(key_model, 1))
+    idle = zero_policy(env.action_size, context.aux)
+    player = make_player(algorithm, context, policy=idle, record=record_nothing)
+    playing = player.start(key_env)
+    playing = playing.replace(env=env.begin_rollout(playing.env))
+    state = TrainState(
+        learner=learning.learner,
+        own=learning.own,
+        env=playing.env,
+        carry=policy.initial_carry(env.num_envs),
+        rewards=playing.rewards,
+        tracker=episode_tracker(env.num_envs),
+        key=key,
+    )
+    playing, experience = play(player, state.policy, playing, key_burn_in, context.num_steps)
+    learning = algorithm.warm_up(context, learning, experience)
+    tracker, _ = update_episode_statistics(
+        state.tracker, experience.scores.total, experience.results
+    )
+    return state.replace(
+        learner=_seen(context, learning.learner, experience),
+        own=learning.own,
+        env=playing.env,
+        rewards=playing.rewards,
+        tracker=tracker,
+    )
+
+
+def train_step(
+    algorithm: Algorithm, context: Context, state: TrainState
+) -> tuple[TrainState, Metrics, Incident]:
+    """One iteration: the state after it, its scalars, and the first environment quarantined."""
+    key, key_rollout, key_update = jax.random.split(state.key, 3)
+    state, experience = act(algorithm, context, state.replace(key=key), key_rollout)
+    return learn(algorithm, context, state, experience, key_update)
+
+
+def act(
+    algorithm: Algorithm, context: Context, state: TrainState, key: jax.Array
+) -> tuple[TrainState, Experience]:
+    """The first half of an iteration: a rollout, and the state after it."""
+    player = make_player(algorithm, context)
+    playing = Playing(context.env.begin_rollout(state.env), state.carry, state.rewards)
+    playing, experience = play(player, state.policy, playing, key, context.num_steps)
+    state = state.replace(env=playing.env, carry=playing.carry, rewards=playing.rewards)
+    return state, experience
+
+
+def learn(
+    algorithm: Algorithm,
+    context: Context,
+    state: TrainState,
+    experience: Experience,
+    key: jax.Array,
+) -> tuple[TrainState, Metrics, Incident]:
+    """The second half: follows episodes and updates; see `train_step`."""
+    scores, results = experience.scores, experience.results
+    tracker, episodes = update_episode_statistics(state.tracker, scores.total, results)
+    update = context.update or algorithm.update
+    learning = Learning(state.learner, state.own)
+    learning, update_metrics = update(context, learning, experience, key)
+    state = state.replace(
+        # Last, so that the update saw the very statistics that the actions were taken with.
+        learner=_seen(context, learning.learner, experience),
+        own=learning.own,
+        env=context.env.end_rollout(state.env, results, episodes),
+        tracker=tracker,
+    )
+    metrics = rollout_metrics(scores, results, episodes) | update_metrics
+    return state, metrics, first_incident(experience)
+
+
+def _seen(context: Context, learner: Any, experience: Experience) -> Any:
+    """The learner whose policy's running statistics have seen the experience."""
+    variables = context.policy.update_statistics(
+        learner.variables, experience.obs, experience.valid
+    )
+    return learner.replace(variables=variables)
+
+
+def rollout_metrics(scores: Scores, results: StepResult, episodes: EpisodeStatistics) -> Metrics:
+    """Scalars that describe a rollout."""
+    metrics = {
+        "reward": scores.total.mean(),
+        "episodes": episodes.episodes,
+        "episode_return": episodes.episode_return,
+        "episode_length": episodes.length,
+        "failure_rate": episodes.failure_rate,
+        "level": results.steps.level.mean(),
+        "quarantined": (results.quarantined > 0).sum(),
+        "overflow": results.overflow.sum(),
+    }
+    for name, bit in QUARANTINE_CAUSES.items():
+        metrics[f"quarantined/{name}"] = ((results.quarantined & bit) > 0).sum()
+    for name, values in scores.components.items():
+        metrics[f"reward/{name}"] = values.mean()
+    for name, values in scores.command_errors.items():
+        metrics[f"command_error/{name}"] = values.mean()
+    for name, fired in results.causes.items():
+        metrics[f"termination/{name}"] = (fired & results.done).sum() / results.done.sum()
+    return metrics
+
+
+def first_incident(experience: Experience) -> Incident:
+    """What is known of the first environment that was quarantined in a rollout."""
+    results = experience.results
+    bad_tn = results.quarantined > 0
+    step = jnp.argmax(bad_tn.any(axis=1))
+    env = jnp.argmax(bad_tn[step])
+    chosen_n = jnp.arange(bad_tn.shape[1]) == env
+
+    def entry(x: jax.Array) -> jax.Array:
+        # An index into environments that lie on several devices would gather all of them.
+        now = x[step]
+        mask = chosen_n.reshape(-1, *[1] * (now.ndim - 1))
+        return jnp.where(mask, now, 0).sum(axis=0, dtype=now.dtype)
+
+    cause, obs, action, view = jax.tree.map(
+        entry, (results.quarantined, experience.obs, experience.action, results.steps.view)
+    )
+    return Incident(cause=cause, step=step, env=env, obs=obs, action=action, view=view)

@@ -1,0 +1,130 @@
+"""Algorithms of a user's own: one file in his project, and nothing of ksim changes.
+
+The first is that of the docs, as it stands there; the others learn a reward with a second optimizer,
+and from a buffer of past rollouts.
+"""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.run.commands import TINY, TINY_MJX, ksim, ksim_on_devices, rows, without_clock
+
+ROOT = Path(__file__).parent.parent
+ALGORITHMS = {"mine": ["model.critic_groups=[]"], "adversarial": [], "replay": []}
+
+
+def docs_files():
+    """Path -> text of every block of the page that begins with a path."""
+    text = (ROOT / "docs" / "own_algorithm.md").read_text("utf-8")
+    return dict(re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", text, flags=re.DOTALL))
+
+
+def write_project(folder):
+    """A project with all three algorithms."""
+    files = docs_files()
+    for name in ("adversarial", "replay"):
+        files[f"configs/algo/{name}.yaml"] = f"type: {name}\n"
+    for name in ("discriminator", "replay_buffer"):
+        files[f"tasks/{name}.py"] = (ROOT / "tests" / "rl" / f"{name}.py").read_text("utf-8")
+    files["tasks/__init__.py"] += "\nimport tasks.discriminator\nimport tasks.replay_buffer\n"
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own")
+    write_project(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=ALGORITHMS)
+def trained(request, own):
+    """Four iterations in one go, and in two halves."""
+    algo = (f"algo={request.param}", *ALGORITHMS[request.param])
+    straight, halves = f"{request.param}-straight", f"{request.param}-halves"
+    ksim("train", *TINY, *algo, "num_iterations=4", f"run_dir={straight}", cwd=own, check=0)
+    ksim("train", *TINY, *algo, "num_iterations=2", f"run_dir={halves}", cwd=own, check=0)
+    ksim("train", f"resume={halves}", "num_iterations=4", cwd=own, check=0)
+    return request.param, own, own / straight, own / halves
+
+
+def test_the_docs_show_an_algorithm_of_at_most_eighty_lines():
+    files = docs_files()
+    assert set(files) == {"tasks/__init__.py", "configs/algo/mine.yaml"}
+    assert sum(len(text.splitlines()) for text in files.values()) <= 80
+
+
+def test_it_resumes_bit_for_bit(trained):
+    _, _, straight, halves = trained
+    one, two = rows(straight), rows(halves)
+    assert len(one) == 4 and all(np.isfinite(row["loss"]) for row in one)
+    assert [without_clock(row) for row in one] == [without_clock(row) for row in two]
+    summaries = [json.loads((run / "summary.json").read_text()) for run in (straight, halves)]
+    assert summaries[0]["eval_return_mean"] == summaries[1]["eval_return_mean"]
+
+
+def test_what_it_trained_is_evaluated_and_recorded(trained):
+    name, own, straight, _ = trained
+    ksim("eval", f"checkpoint={straight}", "num_episodes=2", cwd=own, check=0)
+    evaluated = json.loads((straight / "eval.json").read_text())
+    summary = json.loads((straight / "summary.json").read_text())
+    assert evaluated["episode_return_mean"] == summary["eval_return_mean"]
+    path = own / f"{name}-data"
+    where = ("checkpoint=" + str(straight), f"dataset_save_path={path}")
+    ksim("collect", *where, "dataset_num_batches=2", cwd=own, check=0)
+    with h5py.File(path / "data" / "main_data.hdf5") as file:
+        episode = file["episode_0"]
+        parts = {key: episode[f"infos/reward/{key}"][:] for key in episode["infos/reward"]}
+        np.testing.assert_allclose(episode["rewards"][:], sum(parts.values()), rtol=1e-6)
+        assert set(parts) == ({"balance", "style"} if name == "adversarial" else {"balance"})
+        assert all((part > 0).all() for part in parts.values())
+
+
+def test_a_parameter_is_set_and_a_wrong_one_is_refused(own):
+    done = ksim("train", *TINY, "algo=mine", "algo.gama=0.9", cwd=own, check=2)
+    assert "no parameter 'gama'. Did you mean 'gamma'?" in done.stderr
+    done = ksim("train", *TINY, "algo=adversarial", "algo.style_weight=x", cwd=own, check=2)
+    assert "algo.style_weight=x: expected float" in done.stderr
+    done = ksim("train", *TINY, "model.critic_groups=[]", cwd=own, check=2)
+    assert "algo=ppo: asks for values, and the model has no critic" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_several_seeds_and_several_devices_learn_what_one_does(own, name):
+    common = (*TINY_MJX, f"algo={name}", *ALGORITHMS[name], "num_iterations=3")
+    runs = {part: own / f"{name}-{part}" for part in ("one", "four", "seeds")}
+    done = ksim_on_devices(
+        4,
+        ["train", *common, "num_devices=1", f"run_dir={runs['one']}"],
+        ["train", *common, f"run_dir={runs['four']}"],
+        ["train", *common, "num_seeds=2", "num_devices=1", f"run_dir={runs['seeds']}"],
+        cwd=own,
+    )
+    assert [each.returncode for each in done] == [0, 0, 0], done
+    assert "on 4 devices" in done[1].stdout
+    alone = rows(runs["one"])
+    for others in (rows(runs["four"]), rows(runs["seeds"] / "seeds" / "0")):
+        for a, b in zip(alone, others, strict=True):
+            for key in ("loss", "reward"):
+                np.testing.assert_allclose(a[key], b[key], rtol=1e-4, err_msg=key)
+
+
+@pytest.mark.slow
+def test_the_algorithm_of_the_docs_learns_the_cart_pole_by_the_command_of_the_docs(own):
+    page = (ROOT / "docs" / "own_algorithm.md").read_text("utf-8").replace("\\\n", "")
+    command = re.search(r"^ksim (train task=cartpole algo=mine .*)$", page, flags=re.MULTILINE)
+    typed = command[1].replace('"', "").split()
+    ksim(*typed, "run_dir=learned", cwd=own, check=0)
+    summary = json.loads((own / "learned" / "summary.json").read_text())
+    assert summary["eval_return_mean"] >= 400
+    shutil.rmtree(own / "learned")
