@@ -51,7 +51,7 @@ class PreparedReset(struct.PyTreeNode):
 
 
 class SharedState(struct.PyTreeNode):
-    """What all environments share; it moves between rollouts, from their outcomes.
+    """State that all environments share; it moves between rollouts, from their outcomes.
 
     Attributes:
         level: curriculum level in [0, 1].
@@ -155,7 +155,7 @@ class TaskEnv:
         self.reset_manager = ResetManager(mdp.resets, model, n)
         self.reward_manager = RewardManager(mdp.rewards, mdp.commands, n, limits.reward_clip)
         self.termination_manager = TerminationManager(mdp.terminations, n)
-        self.init_rewards, self.rewards = self.reward_manager.init, self.reward_manager.__call__
+        self.init_rewards, self.rewards = self.reward_manager.fresh, self.reward_manager.__call__
         self.command_error_names = tuple(self.reward_manager.measured)
         self.action_size = self.action_manager.action_size
         self.observation_layout = layout.groups
@@ -295,7 +295,7 @@ class TaskEnv:
         return state.replace(obs=obs, commands=commands, carries=carries)
 
     def _reset(self, state: EnvState, mask: jax.Array, key: jax.Array) -> dict[str, Any]:
-        """What a reset of the environments of `mask` changes in the state."""
+        """Fields of the state that a reset of the environments of `mask` changes."""
         physics = self.engine.reset(state.physics, mask, state.prepared.physics)
         fresh = state.replace(physics=physics, count=jnp.zeros_like(state.count))
         fresh = self._begin_episodes(fresh, key, key)

@@ -122,15 +122,9 @@ class TaskModel:
             njmax=config.engine.njmax,
         )
         engine = make_engine(config.engine.type, spec)
+        noisy = config.noisy_groups
         return TaskEnv(
-            engine,
-            self.mdp,
-            self.layout,
-            self.timing,
-            config.engine,
-            limits,
-            noisy_groups=config.noisy_groups,
-            recorded=recorded,
+            engine, self.mdp, self.layout, self.timing, config.engine, limits, noisy, recorded
         )
 
     def _terms(self) -> dict[str, dict[str, Any]]:

@@ -31,7 +31,8 @@ from ksim_cli.mdp.term import (
     Reward,
     Termination,
 )
-from ksim_cli.physics.engine import EngineSpec, View, make_engine
+from ksim_cli.physics.engine import EngineSpec, View
+from ksim_cli.physics.engines import make_engine
 from ksim_cli.types import Step
 
 register_terms()

@@ -267,7 +267,7 @@ def test_the_total_is_the_clipped_sum():
     env = make_env(rewards=rewards)
     manager = RewardManager(rewards, {}, N, clip=(None, 2.0))
     _, results = rollout(env, jnp.zeros((4, N, 1)))
-    _, scores = manager(manager.init(), results)
+    _, scores = manager(manager.fresh(), results)
     assert scores.total[:, 0].tolist() == [0.75, 1.5, 2.0, 2.0]
 
 

@@ -1,5 +1,6 @@
 """The environments, step by step and number by number; see `tests.point`."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import jax
@@ -7,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ksim_cli.env import EnvState
 from ksim_cli.mdp.actuators import Torque
 from ksim_cli.mdp.curricula import Constant
 from ksim_cli.mdp.observations.joints import JointPosition
+from ksim_cli.mdp.observations.task import CommandObservation
 from ksim_cli.mdp.resets import RandomJointPosition
-from ksim_cli.mdp.term import Observation
+from ksim_cli.mdp.term import Command, Observation
 from ksim_cli.types import QUARANTINE_CAUSES
 from tests.point import (
     NOISE,
@@ -266,3 +269,33 @@ def test_every_reward_is_a_component_and_the_clip_is_of_the_total_only():
     assert scores.components["a"].tolist() == [[3.0]]
     assert scores.components["b"].tolist() == [[-0.5]]
     assert scores.total.tolist() == [[2.0]]
+
+
+def test_the_state_says_which_fields_belong_to_environments_and_which_are_shared():
+    marks = {f.name: f.metadata["per_env"] for f in dataclasses.fields(EnvState)}
+    assert {name for name, per_env in marks.items() if not per_env} == {"key", "shared"}
+    env = make(num_envs=3, commands={"draw": Draw()}, events={"push": Push()})
+    state = jax.eval_shape(env.init, jax.random.key(0))
+    for name in marks.keys() - {"key", "shared"}:
+        assert all(leaf.shape[0] == 3 for leaf in jax.tree.leaves(getattr(state, name))), name
+    assert state.level is state.shared.level
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock(Command):
+    """The time of the episode."""
+
+    def __call__(self, step, carry, key):
+        return step.time[None], carry
+
+
+def test_commands_of_a_staggered_first_episode_are_of_its_time():
+    env = make(
+        num_envs=50,
+        limits={"stagger_steps": 100},
+        commands={"clock": Clock()},
+        observations={"clock": CommandObservation(command="clock")},
+    )
+    state = jax.jit(env.init)(jax.random.key(0))
+    assert len(np.unique(state.count)) > 20
+    np.testing.assert_array_equal(state.obs["actor"][:, 0], state.count * 0.5)

@@ -41,7 +41,7 @@ class Timing:
 
 
 class ActionManager:
-    """What lies between the actions of N environments and their torques.
+    """The way of the actions of N environments to their torques.
 
     Args:
         actuators: the actuators, bound.
@@ -132,8 +132,7 @@ class ActionManager:
             # Newest first; the first step of an episode has no past and fills it.
             carry["sent"] = Latch.empty(self._past + 1, self.action_size)
         if self._past:
-            low, high = self._latency
-            carry["latency"] = uniform_between(named_key(key, "latency"), low, high)
+            carry["latency"] = uniform_between(named_key(key, "latency"), *self._latency)
         if self._offset:
             carry["offset"] = self._draw_offset(named_key(key, "zero offset"))
         return carry
@@ -156,12 +155,10 @@ class ActionManager:
         if "sent" not in carry:
             return {**carry, "now": action}
         past = carry["sent"].get(still)
-        config = self._config
-        if config.drop_action_prob:
-            shape = action.shape if config.drop_action_per_joint else ()
-            lost = jax.random.bernoulli(
-                named_key(key, "drop action"), level * config.drop_action_prob, shape
-            )
+        if self._config.drop_action_prob:
+            shape = action.shape if self._config.drop_action_per_joint else ()
+            probability = level * self._config.drop_action_prob
+            lost = jax.random.bernoulli(named_key(key, "drop action"), probability, shape)
             action = jnp.where(lost, past[0], action)
         sent_now = jnp.concatenate([action[None], past])[: self._past + 1]
         return {**carry, "sent": Latch.holding(sent_now), "now": action}

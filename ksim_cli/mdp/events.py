@@ -83,9 +83,8 @@ class LinearPush(BaseKick):
         speed = uniform_between(named_key(key, "speed"), *self.speed)
         angle = jax.random.uniform(named_key(key, "angle"), maxval=2.0 * math.pi)
         up = self.vertical * jax.random.uniform(named_key(key, "up"), minval=-1.0)
-        zero = jnp.zeros(3)
-        push = jnp.stack([speed * jnp.cos(angle), speed * jnp.sin(angle), up])
-        return jnp.concatenate([push, zero])
+        push = [speed * jnp.cos(angle), speed * jnp.sin(angle), up]
+        return jnp.concatenate([jnp.stack(push), jnp.zeros(3)])
 
 
 @EVENTS.register("angular_push")

@@ -84,12 +84,9 @@ class BaseTerm(Term):
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
-        bound = super().bind(model)
-        joint = free_joint(model)
-        if self.body:
-            body = int(model.body(self.body).id)
-            joint = free_joint(model, body)
-        else:
+        body = int(model.body(self.body).id) if self.body else None
+        joint = free_joint(model, body)
+        if body is None:
             body = 1 if joint is None else int(model.jnt_bodyid[joint])
         if joint is not None:
             base = Base(body, int(model.jnt_qposadr[joint]), int(model.jnt_dofadr[joint]))
@@ -98,7 +95,7 @@ class BaseTerm(Term):
             linear = sensor_address(model, "framelinvel", "body", name)
             angular = sensor_address(model, "frameangvel", "body", name)
             base = Base(body, linear=linear, angular=angular)
-        return replace(bound, base=base)
+        return replace(super().bind(model), base=base)
 
 
 @dataclass(frozen=True, kw_only=True)

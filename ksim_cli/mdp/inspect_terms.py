@@ -1,4 +1,4 @@
-"""What bound terms read and give, found by calling each once under abstract evaluation."""
+"""Inspection of bound terms: each is called once under abstract evaluation."""
 
 from collections import UserDict
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Layout:
-    """What the terms of a task read and give.
+    """Inputs and outputs of a task's terms: what they read and give.
 
     Attributes:
         fields: `mjData` fields that any term reads.
@@ -47,7 +47,7 @@ class Layout:
 def inspect_terms(
     model: mujoco.MjModel, mdp: Mdp, aux: Callable[[dict[str, int]], Any] | None = None
 ) -> Layout:
-    """Call every term once.
+    """Call every term once, under abstract evaluation.
 
     Args:
         model: the compiled model.
@@ -79,10 +79,10 @@ def inspect_terms(
         _call("terminations", mdp.terminations, lambda t: t(step, t.init(key)))
         _call("events", mdp.events, lambda t: t(step, t.init(key), key))
         _call("resets", mdp.resets, lambda t: t(pose, key, step.level))
-        shapes = _call(
+        observations = _call(
             "observations", mdp.observations, lambda t: _vector(t(step, t.init(key), key)[0])
         )
-        sizes.update({name: shape[0] for name, shape in shapes.items()})
+        sizes.update(observations)
 
     fields = fields_read(model, look)
     groups: dict[str, dict[str, int]] = {}
@@ -119,14 +119,14 @@ class _CommandTrace(UserDict[str, Any]):
         self.viewers: set[str] = set()
 
     def __getitem__(self, key: str) -> jax.Array:
+        term = self.data[key]
         if key in self._path:
             circle = " > ".join([*self._path[self._path.index(key) :], key])
             raise UserError(f"commands read each other in a circle: {circle}")
         if key not in self.evaluated:
             self._path.append(key)
             view = _RecordingView(self._step.view)
-            step, term = self._step.replace(view=view, commands=self), self.data[key]
-            seed = jax.random.key(0)
+            step, seed = self._step.replace(view=view, commands=self), jax.random.key(0)
             with error_context(f"commands.{key}"):
                 value = term(step, term.init(seed), seed)[0]
             self.evaluated[self._path.pop()] = value
@@ -153,7 +153,8 @@ class _RecordingView(View):
 
 
 def _step(model: mujoco.MjModel, mdp: Mdp, view: View) -> Step:
-    step = blank_step(sum(a.action_size for a in mdp.actuators.values()), *jnp.zeros(2))
+    size, zero = sum(a.action_size for a in mdp.actuators.values()), jnp.zeros(())
+    step = blank_step(size, zero, zero)
     return step.replace(view=view, zero_offset=jnp.zeros(model.nq))
 
 
@@ -166,10 +167,10 @@ def _call(kind: str, terms: Mapping[str, T], call: Callable[[T], Any]) -> dict[s
     return given
 
 
-def _vector(value: jax.Array) -> tuple[int, ...]:
+def _vector(value: jax.Array) -> int:
     if jnp.ndim(value) != 1:
         raise UserError(f"not a vector but of shape {jnp.shape(value)}")
-    return jnp.shape(value)
+    return jnp.size(value)
 
 
 def _scalar(value: jax.Array) -> None:

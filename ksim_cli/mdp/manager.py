@@ -1,4 +1,4 @@
-"""What the managers of terms share: carries and random keys of N environments."""
+"""Base of the managers of terms: carries, random keys and steps of N environments."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
@@ -35,12 +35,11 @@ class Manager(Generic[T]):
             key: random key.
             names: some of the terms; None: all.
         """
-        return {
-            name: jax.vmap(self.terms[name].init)(
-                env_keys(key, self.num_envs, "init", self.kind, name)
-            )
-            for name in (self.terms if names is None else names)
-        }
+        carries = {}
+        for name in self.terms if names is None else names:
+            keys = env_keys(key, self.num_envs, "init", self.kind, name)
+            carries[name] = jax.vmap(self.terms[name].init)(keys)
+        return carries
 
     def keys(self, key: jax.Array, name: str) -> jax.Array:
         """`[N]` random keys that a term draws from, whatever stands beside it."""

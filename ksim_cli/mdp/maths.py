@@ -132,7 +132,7 @@ def quaternion_from_matrix(matrix: jax.Array) -> jax.Array:
 
 
 def uniform_between(
-    key: jax.Array, low: float | jax.Array, high: float | jax.Array, shape: tuple[int, ...] = ()
+    key: jax.Array, low: float | jax.Array, high: float | jax.Array, *, shape: tuple[int, ...] = ()
 ) -> jax.Array:
     """Numbers drawn from U(low, high), of some shape."""
     return low + (high - low) * jax.random.uniform(key, shape)

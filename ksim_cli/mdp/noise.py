@@ -98,5 +98,5 @@ class MultiplicativeUniform(Noise):
 
     def disturb(self, value: jax.Array, key: jax.Array, size: jax.Array) -> jax.Array:
         """See `Noise`."""
-        factor = self.magnitude * jax.random.uniform(key, value.shape, minval=-1.0)
-        return value * (1.0 + size * factor)
+        uniform = jax.random.uniform(key, value.shape, minval=-1.0)
+        return value * (1.0 + size * self.magnitude * uniform)

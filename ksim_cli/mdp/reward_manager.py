@@ -1,6 +1,6 @@
 """Rewards of a rollout, and how far its steps were from the commands."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from ksim_cli.errors import UserError
-from ksim_cli.mdp.manager import env_keys, select_envs
+from ksim_cli.mdp.manager import Manager, select_envs
 from ksim_cli.mdp.term import Command, Reward
 from ksim_cli.types import Scores, Step, StepResult
 
 
-class RewardManager:
+class RewardManager(Manager[Reward]):
     """The rewards of steps that were taken, outside of the loop over time where possible.
 
     Args:
@@ -23,6 +23,8 @@ class RewardManager:
         clip: lower and upper clip of the total reward, None where there is none.
     """
 
+    kind = "rewards"
+
     def __init__(
         self,
         terms: Mapping[str, Reward],
@@ -30,16 +32,15 @@ class RewardManager:
         num_envs: int,
         clip: tuple[float | None, float | None] = (None, None),
     ) -> None:
-        self.terms = terms
-        self._num_envs = num_envs
+        super().__init__(terms, num_envs)
         self._clip = clip
         self.measured = {
             name: term for name, term in commands.items() if type(term).error is not Command.error
         }
 
-    def init(self) -> dict[str, Any]:
-        """name -> carry at the start of an episode, the same for all, leading axis N."""
-        return {name: self._fresh(name) for name in self.terms}
+    def fresh(self, names: Iterable[str] | None = None) -> dict[str, Any]:
+        """name -> carry at the start of any episode, leading axis N; `names` as in `init`."""
+        return self.init(jax.random.key(0), names)
 
     def __call__(
         self, carry: Any, results: StepResult, learned: Mapping[str, jax.Array] | None = None
@@ -64,7 +65,7 @@ class RewardManager:
                 values, _ = jax.vmap(batched, in_axes=(0, None))(steps, ())
                 carries[name] = carry[name]
             else:
-                scan = partial(_score_step, batched, self._fresh(name))
+                scan = partial(_score_step, batched, self.fresh([name])[name])
                 carries[name], values = jax.lax.scan(scan, carry[name], (steps, results.done))
             if term.scale is not None:
                 values = term.scale(steps.level) * values
@@ -82,10 +83,6 @@ class RewardManager:
             for name, term in self.measured.items()
         }
         return carries, Scores(total=total, components=components, command_errors=errors)
-
-    def _fresh(self, name: str) -> Any:
-        keys = env_keys(jax.random.key(0), self._num_envs, name)
-        return jax.vmap(self.terms[name].init)(keys)
 
 
 def _score_step(

@@ -1,4 +1,4 @@
-"""What a term is.
+"""Base classes of terms, one per kind.
 
 A term is a frozen dataclass: its fields are its YAML. `edit` may add to the model before it is
 compiled, `bind` turns names into indices once, `init` gives the carry at the start of an episode
@@ -164,7 +164,7 @@ class Termination(Term):
 
 
 class Pose(struct.PyTreeNode):
-    """What a reset decides, and what it may go by.
+    """A pose that resets edit, and the commands they may go by.
 
     Attributes:
         qpos: `[nq]` positions.

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from ksim_cli.errors import UserError
+from ksim_cli.load_task import load_task
 from ksim_cli.mdp import register_terms
 from ksim_cli.mdp.inspect_terms import Layout
 from ksim_cli.mdp.noise import AdditiveGaussian
 from ksim_cli.mdp.observation_manager import Channel, ObservationManager
 from ksim_cli.mdp.term import Observation
-from ksim_cli.registry import OBSERVATIONS, load_task
+from ksim_cli.registry import OBSERVATIONS
 from ksim_cli.task_model import TaskModel
 from tests.helpers import run_config, tiny_cartpole
 from tests.legged import bound, posed, step_of

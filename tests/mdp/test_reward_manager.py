@@ -69,7 +69,7 @@ def test_weights_and_schedules_multiply_and_the_total_is_the_sum():
     terms = {"a": First(weight=2.0), "b": First(weight=-1.0, scale=LinearScale())}
     manager = RewardManager(terms, {}, N)
     half = jnp.full((T, N), 0.5)
-    _, scores = manager(manager.init(), results(level=half))
+    _, scores = manager(manager.fresh(), results(level=half))
     first = np.arange(8.0).reshape(T, N)
     np.testing.assert_array_equal(scores.components["a"], 2.0 * first)
     np.testing.assert_array_equal(scores.components["b"], -0.5 * first)
@@ -78,7 +78,7 @@ def test_weights_and_schedules_multiply_and_the_total_is_the_sum():
 
 def test_a_carry_starts_anew_after_an_episode_and_goes_on_over_a_cut():
     manager = RewardManager({"count": Count()}, {}, N)
-    carry, scores = manager(manager.init(), results())
+    carry, scores = manager(manager.fresh(), results())
     assert scores.total.tolist() == [[1, 1], [2, 2], [1, 3], [2, 4]]
     _, scores = manager(carry, results())
     assert scores.total.tolist() == [[3, 5], [4, 6], [1, 7], [2, 8]]
@@ -87,12 +87,12 @@ def test_a_carry_starts_anew_after_an_episode_and_goes_on_over_a_cut():
 def test_learned_rewards_join_before_the_total_and_its_clip():
     manager = RewardManager({"first": First()}, {}, N, clip=(-1.0, 5.0))
     learned = {"style": jnp.full((T, N), -2.0)}
-    _, scores = manager(manager.init(), results(), learned)
+    _, scores = manager(manager.fresh(), results(), learned)
     assert scores.components["style"].tolist() == [[-2.0, -2.0]] * T
     # 0 ... 7 less 2, clipped to [-1, 5].
     assert scores.total.ravel().tolist() == [-1, -1, 0, 1, 2, 3, 4, 5]
     with pytest.raises(UserError, match=r"^rewards.first: the algorithm adds a reward of that"):
-        manager(manager.init(), results(), {"first": learned["style"]})
+        manager(manager.fresh(), results(), {"first": learned["style"]})
 
 
 def test_only_learned_rewards_are_a_reward_too():

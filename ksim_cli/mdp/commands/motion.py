@@ -74,9 +74,8 @@ class AngularVelocity(BaseTerm, Sampled):
 
     def markers(self, step: Step, value: jax.Array) -> tuple[Marker, ...]:
         """An upright arrow on the base, half a metre per rad/s, down for turns to the right."""
-        up = maths.quaternion_from_axis_angle(
-            jnp.array([0.0, 1.0, 0.0]), -jnp.sign(value[0]) * math.pi / 2
-        )
+        angle = -jnp.sign(value[0]) * math.pi / 2
+        up = maths.quaternion_from_axis_angle(jnp.array([0.0, 1.0, 0.0]), angle)
         size = jnp.array([0.5 * jnp.abs(value[0]), 0.02, 0.02])
         return (Marker("arrow", self.base.position(step.view), up, size, BLUE),)
 

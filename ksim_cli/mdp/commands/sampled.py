@@ -90,7 +90,7 @@ class Sampled(Command):
     def draw(self, key: jax.Array, step: Step) -> jax.Array:
         """A new value: every element uniform in its interval."""
         low, high = jnp.array(self.intervals, float).T
-        return uniform_between(key, low, high, low.shape)
+        return uniform_between(key, low, high, shape=low.shape)
 
 
 @COMMANDS.register("float_vector")

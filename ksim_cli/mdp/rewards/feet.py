@@ -35,10 +35,8 @@ class FeetAirTime(FeetTerm, Reward):
 
     def init(self, key: jax.Array) -> Carry:
         """See `Term.init`: time in the air of each foot, s, and whether it touched."""
-        return {
-            "air": jnp.zeros(len(self.frames.ids)),
-            "touched": jnp.ones(len(self.frames.ids), bool),
-        }
+        count = len(self.frames.ids)
+        return {"air": jnp.zeros(count), "touched": jnp.ones(count, bool)}
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""

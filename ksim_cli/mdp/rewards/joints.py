@@ -12,7 +12,7 @@ from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.term import Carry, Reward, resolved
 from ksim_cli.physics.model import home_pose
-from ksim_cli.physics.names import joint_ids, match_names, scalar_joints
+from ksim_cli.physics.names import joint_addresses, joint_ids, match_names
 from ksim_cli.registry import REWARDS
 from ksim_cli.types import Step
 
@@ -128,11 +128,9 @@ class PairwiseSymmetry(Reward):
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
-        available = scalar_joints(model)
-        for pair in self.pairs:
-            match_names(pair, available, "hinge or slide joint")
-        address = {n: int(model.jnt_qposadr[model.joint(n).id]) for n in available}
-        first, second = (tuple(address[pair[i]] for pair in self.pairs) for i in (0, 1))
+        first, second = (
+            tuple(joint_addresses(model, (pair[i],))[0][0] for pair in self.pairs) for i in (0, 1)
+        )
         home = tuple(float(x) for x in home_pose(model))
         return replace(self, first=first, second=second, home=home)
 

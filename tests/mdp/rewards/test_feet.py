@@ -117,10 +117,10 @@ def test_feet_are_bodies_or_geoms(feet):
             term_of(type="feet_slip", feet=feet)
         return
     term, model = term_of(type="feet_slip", feet=feet)
-    assert term.count == 2
+    assert len(term.frames.ids) == 2
     step = step_of(stand(model))
     assert term.contacts.touching(step.view).tolist() == [True, True]
-    toe = np.asarray(term.position(step.view))[0]
+    toe = np.asarray(term.frames.position(step.view))[0]
     np.testing.assert_allclose(toe, step.view.geom_xpos[model.geom("left_toe").id], rtol=1e-6)
 
 

@@ -71,7 +71,7 @@ def played():
 def score(mdp, results, cuts=()):
     manager = RewardManager(mdp.rewards, mdp.commands, N)
     run = jax.jit(manager)
-    carry, parts = manager.init(), []
+    carry, parts = manager.fresh(), []
     for start, end in zip((0, *cuts), (*cuts, T), strict=True):
         carry, scores = run(carry, jax.tree.map(lambda x, a=start, b=end: x[a:b], results))
         parts.append(scores.components)
