@@ -6,8 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from ksim_cli.models.mlp import MLP
 from ksim_cli.models.adapters import NNXAdapter
+from ksim_cli.models.mlp import MLP
 from ksim_cli.models.policy import Policy
 from ksim_cli.rl.algorithm import Context, init, train_step
 from ksim_cli.rl.minibatches import Batch
