@@ -299,7 +299,6 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "ksim_cli/__init__.py": "a version and a path",
     "ksim_cli/__main__.py": "run by tests/test_cli.py",
     "ksim_cli/types.py": "pytrees without behaviour",
-    "ksim_cli/task_model.py": "covered by tests/test_task.py",
     "ksim_cli/config/keys.py": "one function, used by every schema",
     "ksim_cli/config/schema.py": "covered by tests/config/test_compose.py",
     "ksim_cli/config/components.py": "covered by tests/config/test_compose.py",
