@@ -8,14 +8,15 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from ksim_cli.types import Scores, Step, StepResult
+from ksim_cli.types import Scores, Step, StepResult, per_env, shared
 
 
 class ProbeState(struct.PyTreeNode):
-    obs: dict
-    count: jax.Array
-    shown: jax.Array
-    key: jax.Array
+    obs: dict = per_env()
+    count: jax.Array = per_env()
+    shown: jax.Array = per_env()
+    level: jax.Array = shared()
+    key: jax.Array = shared()
 
 
 class Probe:
@@ -39,7 +40,8 @@ class Probe:
     def init(self, key, level=None):
         key, key_coin = jax.random.split(key)
         count = jnp.zeros(self.num_envs, jnp.int32)
-        return self._observed(count, self._coin(key_coin), key)
+        level = jnp.ones(()) if level is None else level
+        return self._observed(count, self._coin(key_coin), level, key)
 
     def begin_rollout(self, state):
         return state
@@ -52,7 +54,7 @@ class Probe:
         count = state.count + 1
         done = count >= self._length
         reward = self._reward(state.shown, action[:, 0], count)
-        after = self._observed(count, state.shown, key)
+        after = self._observed(count, state.shown, state.level, key)
         n = self.num_envs
         steps = Step(
             view=reward,
@@ -61,7 +63,7 @@ class Probe:
             time=count * 1.0,
             termination=jnp.where(done & (not self._truncates), 1, 0),
             truncated=done & self._truncates,
-            level=jnp.ones(n),
+            level=jnp.broadcast_to(state.level, (n,)),
         )
         result = StepResult(
             steps=steps,
@@ -73,26 +75,27 @@ class Probe:
             final_obs=after.obs,
             overflow=jnp.zeros_like(done),
         )
-        fresh = self._observed(jnp.zeros_like(count), self._coin(key_coin), key)
+        fresh = self._observed(jnp.zeros_like(count), self._coin(key_coin), state.level, key)
 
         def pick(a, b):
             return jnp.where(done.reshape(-1, *[1] * (a.ndim - 1)), a, b)
 
-        fresh, after = fresh.replace(key=None), after.replace(key=None)
-        return jax.tree.map(pick, fresh, after).replace(key=key), result
+        common = {"level": None, "key": None}
+        picked = jax.tree.map(pick, fresh.replace(**common), after.replace(**common))
+        return picked.replace(level=state.level, key=key), result
 
     def init_rewards(self):
         return ()
 
-    def rewards(self, carry, results, learned=None):
+    def rewards(self, carry, results, learned):
         # The probe leaves each reward where other environments leave their view.
-        reward = results.steps.view
-        return carry, Scores(total=reward, components={"probe": reward})
+        components = {"probe": results.steps.view, **learned}
+        return carry, Scores(total=sum(components.values()), components=components)
 
     def _coin(self, key):
         return jnp.where(jax.random.bernoulli(key, shape=(self.num_envs,)), 1.0, -1.0)
 
-    def _observed(self, count, coin, key):
+    def _observed(self, count, coin, level, key):
         seen = {
             "nothing": jnp.zeros(self.num_envs),
             "coin": coin,
@@ -100,4 +103,5 @@ class Probe:
             "step": count * 1.0,
         }
         obs = seen[self._shows][:, None]
-        return ProbeState(obs={"actor": obs, "critic": obs}, count=count, shown=coin, key=key)
+        groups = {"actor": obs, "critic": obs}
+        return ProbeState(obs=groups, count=count, shown=coin, level=level, key=key)

@@ -1,175 +1,302 @@
-"""What the methods of a task may return, and what becomes of it."""
+"""A task bound to its model: what acts, what learns, and where."""
 
 import dataclasses
-import math
+from functools import partial
 
-import mujoco
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from ksim_cli.tasks.cartpole import Balance, CartPole
+from flax import linen
 
-from ksim_cli import Task
-from ksim_cli.cli import main
 from ksim_cli.errors import UserError
-from ksim_cli.mdp.actuators import ScaledTorque
-from ksim_cli.mdp.observations.joints import JointPosition
-from ksim_cli.mdp.term import Observation
-from ksim_cli.physics.mjx_import import mjx
-from ksim_cli.task import by_name
+from ksim_cli.load_task import load_task, make_task
+from ksim_cli.mdp.term import Randomizer
+from ksim_cli.models.policy import ActionSample, PPOVariables
+from ksim_cli.rl.algorithm import Algorithm, init, make_player, train_step
+from ksim_cli.rl.ppo import PPO
+from ksim_cli.rl.rollout import PolicyState, play
+from ksim_cli.task import Task
 from ksim_cli.task_model import TaskModel
-from tests.helpers import TINY, tiny_cartpole
+from tests.helpers import tiny_cartpole
 
-UNSET = {"dt": None, "integrator": None}
-
-
-def returning(given, config):
-    """The cart-pole, whose model is what `given` makes of its spec."""
-
-    class Changed(CartPole):
-        def get_mujoco_model(self):
-            return given(super().get_mujoco_model())
-
-    return TaskModel(Changed(config))
+OBS = {"actor": jnp.ones((4, 5)), "critic": jnp.ones((4, 5))}
 
 
-def as_model(spec):
-    spec.option.timestep = 0.005
-    spec.option.iterations = 7
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_EULER
-    return spec.compile()
+class OnCart(Task):
+    """Any task on the cart-pole."""
+
+    def get_mujoco_model(self):
+        return load_task("cartpole")(self.config).get_mujoco_model()
 
 
-def test_a_compiled_model_is_taken_as_it_is():
-    task_model = returning(as_model, tiny_cartpole(**UNSET))
-    option = task_model.model.opt
-    assert (option.timestep, option.iterations) == (0.005, 7)
-    assert option.integrator == mujoco.mjtIntegrator.mjINT_EULER
-    assert not option.disableflags & mujoco.mjtDisableBit.mjDSBL_EULERDAMP
-    assert task_model.timing.num_substeps == 2  # ctrl_dt 0.01
-    assert task_model.mdp.actuators["all"].torque_limits() == (10.0,)
+class Halved(OnCart):
+    """Acts half as hard as the policy says, and says so to the loss."""
+
+    def sample_action(self, model, obs, carry, key, argmax):
+        sample = super().sample_action(model, obs, carry, key, argmax)
+        return sample.replace(action=sample.action / 2)
+
+    def get_ppo_variables(self, model, obs, action, carry):
+        return super().get_ppo_variables(model, obs, action * 2, carry)
+
+    def get_initial_model_carry(self, model, num_envs):
+        return jnp.zeros(num_envs)
 
 
-def test_physics_keys_that_are_given_are_written_into_a_compiled_model():
-    config = tiny_cartpole(dt=0.01, integrator="rk4", iterations=3, disable_euler_damping=True)
-    option = returning(as_model, config).model.opt
-    assert (option.timestep, option.iterations) == (0.01, 3)
-    assert option.integrator == mujoco.mjtIntegrator.mjINT_RK4
-    assert option.disableflags & mujoco.mjtDisableBit.mjDSBL_EULERDAMP
+class Servo:
+    """Holds nothing to learn."""
 
 
-def test_the_time_step_of_a_compiled_model_must_fit():
-    with pytest.raises(UserError, match=r"ctrl_dt=0.012: must be a multiple of dt=0.005"):
-        returning(as_model, tiny_cartpole(ctrl_dt=0.012, **UNSET))
+class Servoed(OnCart):
+    """Pushes against the speed it sees; says what it felt beside the action."""
+
+    def get_model(self, observation_sizes, action_size, key):
+        return Servo()
+
+    def sample_action(self, model, obs, carry, key, argmax):
+        felt = {"speed": obs["actor"][:, 3:], "on": jnp.ones(len(obs["actor"]), bool)}
+        return ActionSample(action=-obs["actor"][:, 3:4], aux=felt)
 
 
-def test_a_compiled_model_means_mujoco_unless_an_engine_is_typed():
-    auto, typed = tiny_cartpole(), tiny_cartpole("engine=mjx")
-    assert returning(as_model, auto).config.engine.type == "mujoco"
-    assert returning(as_model, typed).config.engine.type == "mjx"
-    assert returning(lambda spec: spec, auto).config.engine.type == "auto"
+class Line(linen.Module):
+    @linen.compact
+    def __call__(self, obs):
+        return linen.Dense(2)(obs["actor"])
 
 
-def test_a_term_says_which_sensor_a_compiled_model_lacks():
-    velocity = {"speed": {"type": "base_linear_velocity", "body": "pole"}}
-    config = tiny_cartpole(observations=velocity)
-    message = r"observations.speed: needs a framelinvel sensor of 'pole', which the MjModel"
-    with pytest.raises(UserError, match=message):
-        returning(as_model, config)
+class Lined(OnCart):
+    """A Linen module that gives mean and value, acted on with a fixed deviation."""
 
-    def with_sensors(spec):
-        for kind in ("FRAMELINVEL", "FRAMEANGVEL"):
-            spec.add_sensor(
-                name=f"own {kind}",
-                type=getattr(mujoco.mjtSensor, f"mjSENS_{kind}"),
-                objtype=mujoco.mjtObj.mjOBJ_XBODY,
-                objname="pole",
-            )
-        return spec.compile()
+    def get_model(self, observation_sizes, action_size, key):
+        return Line()
 
-    bound = returning(with_sensors, config)
-    assert bound.model.nsensor == 2 and bound.mdp.observations["speed"].base.linear == 0
+    def sample_action(self, model, obs, carry, key, argmax):
+        mean = model(obs)[:, :1]
+        noise = 0.0 if argmax else jax.random.normal(key, mean.shape)
+        return ActionSample(action=mean + noise)
 
 
-def test_mjx_data_mean_mjx_and_the_home_pose():
-    def as_data(spec):
-        model = spec.compile()
-        data = mjx.make_data(model, impl="jax")
-        return data.replace(qpos=data.qpos.at[1].set(math.pi))
-
-    task_model = returning(as_data, tiny_cartpole())
-    assert task_model.config.engine.type == "mjx"
-    np.testing.assert_allclose(task_model.model.key("home").qpos, [0.0, math.pi], rtol=1e-6)
+class Judged(Lined):
+    def get_ppo_variables(self, model, obs, action, carry):
+        mean, value = jnp.split(model(obs), 2, axis=1)
+        log_prob = -0.5 * jnp.square(action - mean)[:, 0]
+        return PPOVariables(log_prob=log_prob, value=value[:, 0], entropy=jnp.ones_like(log_prob))
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (
-            lambda spec: mjx.put_model(spec.compile(), impl="jax"),
-            r"mjx.Model: it holds no way back",
-        ),
-        (lambda spec: None, r"NoneType. Return an MjSpec, an MjModel, or an mjx.Data"),
-    ],
-)
-def test_what_is_no_model_is_refused(given, message):
-    with pytest.raises(UserError, match=f"get_mujoco_model: returned an object of type {message}"):
-        returning(given, tiny_cartpole())
+@pytest.fixture(scope="module")
+def config():
+    load_task("cartpole")
+    return tiny_cartpole()
+
+
+@pytest.fixture(scope="module")
+def task_model(config):
+    return TaskModel(make_task(config))
+
+
+def test_what_a_task_overrides_is_what_acts_and_what_is_learned_from(config, task_model):
+    half, plain = TaskModel(Halved(config)).policy, task_model.policy
+    variables = plain.init(jax.random.key(0))
+    one = plain.sample(variables, OBS, (), jax.random.key(1))
+    two = half.sample(variables, OBS, (), jax.random.key(1))
+    np.testing.assert_allclose(two.action, one.action / 2)
+    np.testing.assert_allclose(
+        half.mode(variables, OBS, ()).action, plain.mode(variables, OBS, ()).action / 2
+    )
+    again = half.ppo_variables(variables, OBS, two.action, ())
+    np.testing.assert_allclose(again.log_prob, one.log_prob, rtol=1e-6)
+    assert half.initial_carry(3).shape == (3,)
+
+
+def test_who_overrides_nothing_pays_no_call(task_model, monkeypatch):
+    def called(*arguments):
+        raise AssertionError("no method of the task stands between policy and model")
+
+    for name in ("sample_action", "get_ppo_variables", "get_initial_model_carry", "update_model"):
+        monkeypatch.setattr(Task, name, called)
+    fresh = TaskModel(task_model.task)
+    variables, carry = fresh.policy.init(jax.random.key(0)), fresh.policy.initial_carry(4)
+    sample = fresh.policy.sample(variables, OBS, carry, jax.random.key(1))
+    fresh.policy.ppo_variables(variables, OBS, sample.action, carry)
+    assert fresh.make_context(fresh.make_env(2), 4).update is None
+
+
+def test_the_context_is_the_tasks(config, task_model):
+    env = task_model.make_env(4)
+    context = task_model.make_context(env, num_steps=7)
+    assert context.env is env and context.policy is task_model.policy
+    assert (context.num_steps, context.batch_size) == (7, config.batch_size)
+    assert context.aux == () and context.parts == () and context.update is None
+    assert isinstance(task_model.algorithm, PPO) and task_model.algorithm.lam == 0.99
+    assert task_model.observation_sizes == env.observation_sizes == {"actor": 5, "critic": 5}
+    assert task_model.action_size == env.action_size == 1
+
+
+def test_the_update_of_a_task_is_given_the_algorithm_and_the_rollout(config):
+    class Own(OnCart):
+        def update_model(self, algorithm, context, learning, experience, key):
+            return self, algorithm, context, learning, experience, key
+
+    task_model = TaskModel(Own(config))
+    update = task_model.make_context(task_model.make_env(2), 4).update
+    assert update is not None
+    given = update(1, 2, 3, 4)
+    assert given == (task_model.task, task_model.algorithm, 1, 2, 3, 4)
+
+
+def test_what_the_algorithm_prepares_and_observes_is_there(config, monkeypatch):
+    extra = {"teacher_sees": {"type": "joint_velocity", "groups": ["teacher"]}}
+    monkeypatch.setattr(PPO, "extra_observations", lambda self: extra)
+    monkeypatch.setattr(
+        PPO, "prepare", lambda self, task: (dict(task.observation_sizes), task.action_size)
+    )
+    task_model = TaskModel(OnCart(config))
+    sizes = {"actor": 5, "critic": 5, "teacher": 2}
+    assert task_model.observation_sizes == sizes
+    env = task_model.make_env(2)
+    assert env.observation_sizes == sizes
+    assert task_model.make_context(env, 4).parts == (sizes, 1)
+
+
+def test_what_comes_with_an_action_is_known_without_acting(config):
+    aux = TaskModel(Servoed(config)).aux
+    assert set(aux) == {"speed", "on"}
+    assert aux["speed"] == jax.ShapeDtypeStruct((2,), jnp.float32)
+    assert aux["on"] == jax.ShapeDtypeStruct((), jnp.bool_)
+
+
+def test_a_model_that_cannot_act_is_refused_with_the_method_to_write(config):
+    class Mute(OnCart):
+        def get_model(self, observation_sizes, action_size, key):
+            return Servo()
+
+    wanted = (
+        r"get_model gives a Servo without action_distribution and value. Override"
+        r" sample_action\(model, obs, carry, key, argmax\) in class Mute"
+    )
+    with pytest.raises(UserError, match=wanted):
+        _ = TaskModel(Mute(config)).policy
+
+
+def test_what_cannot_be_learned_is_refused(config, task_model):
+    task_model.refuse_unlearnable()
+    with pytest.raises(UserError, match=r"Servo, which holds nothing to learn.*policy=initial"):
+        TaskModel(Servoed(config)).refuse_unlearnable()
+    wanted = (
+        r"Line without .*Override get_ppo_variables\(model, obs, action, carry\) in class Lined"
+    )
+    with pytest.raises(UserError, match=wanted):
+        TaskModel(Lined(config)).refuse_unlearnable()
+    TaskModel(Judged(config)).refuse_unlearnable()
+    blind = dataclasses.replace(config, model={**config.model, "critic_groups": []})
+    with pytest.raises(UserError, match=r"algo=ppo: asks for values.*model.critic_groups="):
+        TaskModel(OnCart(blind)).refuse_unlearnable()
+
+
+def test_what_an_algorithm_does_not_ask_for_is_not_missed(config, monkeypatch):
+    class Own(Lined):
+        def update_model(self, algorithm, context, learning, experience, key):
+            return learning, {}
+
+    TaskModel(Own(config)).refuse_unlearnable()
+    blind = dataclasses.replace(config, model={**config.model, "critic_groups": []})
+    monkeypatch.setattr(PPO, "needs_value", Algorithm.needs_value)
+    TaskModel(OnCart(blind)).refuse_unlearnable()
+    monkeypatch.setattr(PPO, "needs_ppo_variables", False)
+    TaskModel(Lined(config)).refuse_unlearnable()
+
+
+@pytest.mark.parametrize("task", [Halved, Judged])
+def test_a_model_of_another_kind_is_trained(config, task):
+    task_model = TaskModel(task(config))
+    context = task_model.make_context(task_model.make_env(4), 3)
+    start = jax.jit(partial(init, task_model.algorithm, context))(jax.random.key(0))
+    after, metrics, _ = jax.jit(partial(train_step, task_model.algorithm, context))(start)
+    assert metrics["skipped_updates"] == 0 and metrics["grad_norm"] > 0
+    moved = jax.tree.map(
+        lambda a, b: not np.array_equal(a, b),
+        start.learner.variables.params,
+        after.learner.variables.params,
+    )
+    assert all(jax.tree.leaves(moved))
+    for leaf in jax.tree.leaves(after.learner.variables):
+        assert np.isfinite(leaf).all()
+
+
+def test_a_task_needs_an_actuator(config):
+    with pytest.raises(UserError, match="actuators: none"):
+        TaskModel(make_task(dataclasses.replace(config, actuators={})))
+
+
+def test_a_wrong_term_is_named_by_its_path(config):
+    wrong = {"balance": {"type": "cartpole_balanc"}}
+    with pytest.raises(UserError, match=r"rewards.balance.type.*Did you mean 'cartpole_balance'"):
+        TaskModel(make_task(dataclasses.replace(config, rewards=wrong)))
+
+
+def test_without_a_time_limit_an_evaluation_has_one(config):
+    endless = dataclasses.replace(config, terminations={}, eval_length_seconds=3.0)
+    assert TaskModel(make_task(endless)).episode_steps() == 300
+
+
+def test_the_runs_timing_and_clips_reach_the_environments(config):
+    changed = dataclasses.replace(
+        config,
+        ctrl_dt=0.05,
+        action_clip_max=7.0,
+        reward_clip_min=-1.0,
+        reward_clip_max=3.0,
+        engine=dataclasses.replace(config.engine, num_threads=3),
+    )
+    env = TaskModel(make_task(changed)).make_env(2)
+    # 0.05 s at 0.01 s per physics step.
+    assert (env.timing.ctrl_dt, env.timing.num_substeps) == (0.05, 5)
+    assert env.limits.action_clip == 7.0
+    assert env.limits.reward_clip == (-1.0, 3.0)
+    assert env.engine.spec.num_threads == 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class IMUAngle(Observation):
-    """A name with an abbreviation."""
+class Heavier(Randomizer):
+    def __call__(self, model, rng):
+        model.body_mass[:] *= rng.uniform(1.5, 2.0)
 
 
-def test_terms_in_a_list_are_named_by_their_class():
-    one, two, three = JointPosition(), JointPosition(joints=("hinge",)), IMUAngle()
-    assert by_name([one, two, three], "get_observations") == {
-        "joint_position": one,
-        "joint_position_2": two,
-        "imu_angle": three,
-    }
-    assert by_name(ScaledTorque(), "get_actuators") == {"scaled_torque": ScaledTorque()}
-    assert by_name({"x": one}, "get_observations") == {"x": one}
-    assert by_name([], "get_events") == {}
-    for wrong in (None, [one, 3], "joint_position"):
-        with pytest.raises(
-            UserError, match=r"get_rewards: returned an object of type .*Return a dict"
-        ):
-            by_name(wrong, "get_rewards")
+def test_only_training_runs_on_randomised_models(config):
+    class Randomised(Task):
+        def get_mujoco_model(self):
+            return load_task("cartpole")(self.config).get_mujoco_model()
+
+        def get_physics_randomizers(self):
+            return {"heavier": Heavier()}
+
+    task_model = TaskModel(Randomised(config))
+    assert task_model.make_env(2).engine.spec.variants is None
+    one, two = task_model.make_env(2, training=True).engine.spec.variants.models
+    nominal = task_model.model.body_mass
+    assert (one.body_mass[1:] >= 1.49 * nominal[1:]).all()
+    assert not np.array_equal(one.body_mass, two.body_mass)
 
 
-def test_a_task_may_return_lists_and_a_single_actuator():
-    class Listed(CartPole):
-        def get_rewards(self):
-            return [Balance()]
-
-        def get_observations(self):
-            return (JointPosition(joints=("slider",)), JointPosition(joints=("hinge",)))
-
-        def get_actuators(self):
-            return ScaledTorque()
-
-    mdp = TaskModel(Listed(tiny_cartpole())).mdp
-    assert list(mdp.rewards) == ["balance"] and list(mdp.actuators) == ["scaled_torque"]
-    assert list(mdp.observations) == ["joint_position", "joint_position_2"]
+def test_training_environments_begin_anywhere_in_their_first_episode(config):
+    task_model = TaskModel(make_task(config))
+    assert task_model.make_env(4, training=True).limits.stagger_steps == 1000
+    assert task_model.make_env(4).limits.stagger_steps == 0
+    together = dataclasses.replace(config, stagger_episodes=False)
+    task_model = TaskModel(make_task(together))
+    assert task_model.make_env(4, training=True).limits.stagger_steps == 0
 
 
-def test_a_task_with_a_compiled_model_trains(project):
-    (project / "tasks").mkdir()
-    (project / "tasks" / "compiled.py").write_text(
-        "from ksim_cli import TASKS\nfrom ksim_cli.tasks.cartpole import CartPole\n"
-        "@TASKS.register('compiled')\nclass Compiled(CartPole):\n"
-        "    def get_mujoco_model(self):\n"
-        "        return super().get_mujoco_model().compile()\n"
-    )
-    (project / "configs" / "task").mkdir(parents=True)
-    (project / "configs" / "task" / "compiled.yaml").write_text(
-        "# @package _global_\ndefaults: [cartpole, _self_]\n"
-    )
-    assert main(["train", "task=compiled", *TINY, "num_iterations=1"]) == 0
-    (run,) = (project / "runs" / "compiled").iterdir()
-    assert (run / "metrics.jsonl").is_file()
+def test_a_policy_plays_the_task(task_model):
+    env = task_model.make_env(4)
+    player = make_player(task_model.algorithm, task_model.make_context(env, 5))
 
+    def run(key):
+        state = PolicyState(task_model.policy.init(key), (), jnp.ones(()))
+        return play(player, state, player.start(key), key, 5)[1]
 
-def test_the_base_task_finds_a_model_by_name():
-    assert TaskModel(Task(tiny_cartpole())).model.nq == 2
+    experience = jax.jit(run)(jax.random.key(0))
+    assert experience.action.shape == (5, 4, 1)
+    for leaf in jax.tree.leaves(experience):
+        assert np.isfinite(leaf).all()

@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ksim_cli.models.normalizers import running_statistics
+from ksim_cli.errors import UserError
+from ksim_cli.models.normalizers import Normalizer, running_statistics
 
 
 @pytest.mark.parametrize(("offset", "scale"), [(0.0, 1.0), (1000.0, 1.0), (-3.0, 1e-3)])
@@ -45,8 +46,54 @@ def test_nothing_new_changes_nothing_and_what_is_masked_may_be_anything():
         np.testing.assert_array_equal(a, b)
 
 
+def seen_once(*groups, clip=10.0, **samples):
+    sizes = {name: x.shape[-1] for name, x in samples.items()}
+    normalizer = Normalizer("model.actor_groups", groups, sizes, clip)
+    mask = jnp.ones(next(iter(samples.values())).shape[:-1], bool)
+    normalizer.update(samples, mask)
+    return normalizer
+
+
 def test_normalising_and_clipping_by_hand():
-    statistics = running_statistics(1).update(jnp.array([[1.0], [5.0]]), jnp.ones(2, bool))
+    normalizer = seen_once("a", a=jnp.array([[1.0], [5.0]]))
     # mean 3, std 2
-    got = statistics.normalize(jnp.array([[3.0], [5.0], [100.0]]), clip=10.0)
-    np.testing.assert_allclose(got[:, 0], [0.0, 1.0, 10.0], rtol=1e-5)
+    got = normalizer({"a": jnp.array([[3.0], [5.0], [100.0], [-100.0]])})
+    np.testing.assert_allclose(got[:, 0], [0.0, 1.0, 10.0, -10.0], rtol=1e-5)
+    narrow = seen_once("a", a=jnp.array([[1.0], [5.0]]), clip=0.5)
+    np.testing.assert_allclose(narrow({"a": jnp.array([[5.0]])}), [[0.5]])
+
+
+def test_the_groups_stand_in_the_order_they_are_named():
+    a, b = jnp.array([[1.0, 2.0], [3.0, 6.0]]), jnp.array([[10.0], [30.0]])
+    for groups, wanted in ((("a", "b"), [1.0, 2.0, 10.0]), (("b", "a"), [10.0, 1.0, 2.0])):
+        normalizer = seen_once(*groups, a=a, b=b, clip=None)
+        assert normalizer.size == 3
+        assert normalizer({"a": a, "b": b})[0].tolist() == wanted, "without a clip as they are"
+        mean = dict(zip(("a0", "a1", "b0"), (2.0, 4.0, 20.0), strict=True))
+        order = ("a0", "a1", "b0") if groups[0] == "a" else ("b0", "a0", "a1")
+        got = normalizer.statistics.get_value().mean
+        assert got.tolist() == [mean[name] for name in order]
+
+
+def test_only_what_the_mask_names_is_seen_whatever_the_leading_axes():
+    normalizer = Normalizer("model.actor_groups", ["a"], {"a": 2, "unused": 7}, 10.0)
+    obs = jnp.arange(24.0).reshape(4, 3, 2)
+    normalizer.update({"a": obs.at[1].set(jnp.nan)}, jnp.ones((4, 3), bool).at[1].set(False))
+    statistics = normalizer.statistics.get_value()
+    kept = np.delete(np.asarray(obs), 1, axis=0).reshape(-1, 2)
+    assert statistics.count == 9
+    np.testing.assert_allclose(statistics.mean, kept.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(statistics.variance, kept.var(0), rtol=1e-6)
+    assert normalizer({"a": obs}).shape == (4, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("group", "sizes", "message"),
+    [
+        ("actr", {"actor": 3}, r"model\.teacher: no observation is in the group 'actr'.*'actor'"),
+        ("empty", {"empty": 0, "actor": 3}, "no observation is in the group 'empty'"),
+    ],
+)
+def test_a_group_without_observations_is_refused(group, sizes, message):
+    with pytest.raises(UserError, match=message):
+        Normalizer("model.teacher", [group], sizes, 10.0)

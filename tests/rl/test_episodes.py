@@ -2,7 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ksim_cli.rl.episodes import episode_tracker, return_scale, track
+from ksim_cli.models.normalizers import running_statistics
+from ksim_cli.rl.episodes import episode_tracker, scaled_rewards, update_episode_statistics
 from ksim_cli.types import Step, StepResult
 
 
@@ -35,7 +36,7 @@ def test_whole_episodes_are_counted_across_rollouts_and_first_ones_left_out():
     rewards = jnp.arange(1.0, 11.0)[:, None]
     done = jnp.zeros((10, 1), bool).at[2].set(True).at[6].set(True).at[8].set(True)
     failed = jnp.zeros((10, 1), bool).at[8].set(True)
-    whole = track(episode_tracker(1), rewards, results(done, failed))[1]
+    whole = update_episode_statistics(episode_tracker(1), rewards, results(done, failed))[1]
     # The first ends at step 3 and is left out; 4+5+6+7 = 22 in 4 steps, 8+9 = 17 in 2.
     assert whole.episodes == 2
     np.testing.assert_allclose(whole.episode_return, (22 + 17) / 2)
@@ -43,9 +44,11 @@ def test_whole_episodes_are_counted_across_rollouts_and_first_ones_left_out():
     np.testing.assert_allclose(whole.failure_rate, 0.5)
     # Where the two that count were at their ends, steps 7 and 9.
     np.testing.assert_allclose(whole.distance, (7 + 9) / 2)
-    tracker, first = track(episode_tracker(1), rewards[:5], results(done[:5], failed[:5]))
+    tracker, first = update_episode_statistics(
+        episode_tracker(1), rewards[:5], results(done[:5], failed[:5])
+    )
     assert first.episodes == 0 and np.isnan(first.episode_return)
-    tracker, second = track(tracker, rewards[5:], results(done[5:], failed[5:]))
+    tracker, second = update_episode_statistics(tracker, rewards[5:], results(done[5:], failed[5:]))
     np.testing.assert_allclose(second.episode_return, (22 + 17) / 2)
     assert tracker.episode_return[0] == 10.0 and tracker.steps[0] == 1
 
@@ -53,8 +56,8 @@ def test_whole_episodes_are_counted_across_rollouts_and_first_ones_left_out():
 def test_the_scale_against_float64():
     rng = np.random.default_rng(0)
     gamma, discounted, seen = 0.97, np.zeros(8), []
-    scale = return_scale(8)
-    update = jax.jit(lambda s, r, d: s.update(r, d, gamma))
+    statistics, return_n = running_statistics(), jnp.zeros(8)
+    update = jax.jit(lambda *arguments: scaled_rewards(*arguments, gamma))
     for _ in range(20):
         rewards = rng.normal(size=(32, 8)) * 3 + 1
         done = rng.random((32, 8)) < 0.05
@@ -62,7 +65,10 @@ def test_the_scale_against_float64():
             discounted = gamma * discounted + reward
             seen.append(discounted.copy())
             discounted = np.where(end, 0.0, discounted)
-        scale, scaled = update(scale, jnp.asarray(rewards, jnp.float32), jnp.asarray(done))
+        statistics, return_n, scaled = update(
+            statistics, return_n, jnp.asarray(rewards, jnp.float32), jnp.asarray(done)
+        )
     std = np.concatenate(seen).std()
     np.testing.assert_allclose(scaled, rewards / std, rtol=1e-4)
-    np.testing.assert_allclose(scale.discounted, discounted, rtol=1e-4)
+    np.testing.assert_allclose(return_n, discounted, rtol=1e-4)
+    assert statistics.count == 20 * 32 * 8

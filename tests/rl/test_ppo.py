@@ -6,54 +6,54 @@ import numpy as np
 import optax
 import pytest
 
+from ksim_cli.models.adapters import NNXAdapter
 from ksim_cli.models.mlp import MLP
-from ksim_cli.models.policy import NNXModel, Policy
+from ksim_cli.models.policy import Policy
+from ksim_cli.rl.algorithm import Context, init, train_step
 from ksim_cli.rl.minibatches import Batch
-from ksim_cli.rl.ppo import PPO, Setup
-from ksim_cli.run.compile import check_stable, strong
+from ksim_cli.rl.ppo import PPO
+from ksim_cli.run.compile import assert_fixed_point, without_weak_types
 from tests.envs import Probe
 
 MODEL = MLP(hidden_size=16, num_hidden_layers=1, normalize_observations=False)
 
 
-def make_setup(env, algo, num_steps=8, learning_rate=3e-3, model=MODEL):
-    agent = Policy(NNXModel(lambda key: model.build(env.observation_sizes, env.action_size, key)))
-    return Setup(
+def make_context(env, num_steps=8, learning_rate=3e-3, model=MODEL):
+    make = lambda key: model.build(env.observation_sizes, env.action_size, key)  # noqa: E731
+    return Context(
         env=env,
-        agent=agent,
+        policy=Policy(NNXAdapter(make)),
         optimizer=optax.adam(learning_rate),
-        update_model=algo.update_model,
         num_steps=num_steps,
         batch_size=env.num_envs // 4,
     )
 
 
 def solve(env, algo, iterations, **keywords):
-    setup = make_setup(env, algo, **keywords)
+    context = make_context(env, **keywords)
 
     @jax.jit
     def run(key):
         def body(state, _):
-            state, metrics, _ = algo.train_step(setup, state)
+            state, metrics, _ = train_step(algo, context, state)
             return state, metrics
 
-        return jax.lax.scan(body, algo.init(setup, key), None, length=iterations)
+        return jax.lax.scan(body, init(algo, context, key), None, length=iterations)
 
     state, metrics = run(jax.random.key(0))
-    return setup, state, metrics
+    return context, state, metrics
 
 
-def value_of(setup, state, *seen):
+def value_of(context, state, *seen):
     obs = jnp.array(seen, jnp.float32)[:, None]
-    variables = state.learner.variables
-    return np.asarray(setup.agent.value(variables, {"actor": obs, "critic": obs}, ()))
+    both = {"actor": obs, "critic": obs}
+    return np.asarray(context.policy.value(state.learner.variables, both, (), 1))
 
 
-def action_of(setup, state, *seen):
+def action_of(context, state, *seen):
     obs = jnp.array(seen, jnp.float32)[:, None]
-    sample = setup.agent.sample_action(
-        state.learner.variables, {"actor": obs, "critic": obs}, (), jax.random.key(0), True
-    )
+    both = {"actor": obs, "critic": obs}
+    sample = context.policy.mode(state.learner.variables, both, ())
     return np.asarray(sample.action[:, 0])
 
 
@@ -62,32 +62,32 @@ PLAIN = PPO(normalize_returns=False, gamma=0.9, lam=0.95, use_clipped_value_loss
 
 def test_probe_one_step_and_always_the_same_reward():
     env = Probe(lambda shown, action, count: jnp.ones_like(action))
-    setup, state, _ = solve(env, PLAIN, 60)
-    np.testing.assert_allclose(value_of(setup, state, 0.0), 1.0, atol=0.05)
+    context, state, _ = solve(env, PLAIN, 60)
+    np.testing.assert_allclose(value_of(context, state, 0.0), 1.0, atol=0.05)
 
 
 def test_probe_the_reward_depends_on_what_is_seen():
     env = Probe(lambda shown, action, count: shown, shows="coin")
-    setup, state, _ = solve(env, PLAIN, 100)
-    np.testing.assert_allclose(value_of(setup, state, -1.0, 1.0), [-1.0, 1.0], atol=0.1)
+    context, state, _ = solve(env, PLAIN, 100)
+    np.testing.assert_allclose(value_of(context, state, -1.0, 1.0), [-1.0, 1.0], atol=0.1)
 
 
 def test_probe_discount_of_a_reward_one_step_later():
     env = Probe(lambda shown, action, count: jnp.where(count == 2, 1.0, 0.0), 2, shows="step")
-    setup, state, _ = solve(env, PLAIN, 120)
-    np.testing.assert_allclose(value_of(setup, state, 0.0, 1.0), [0.9, 1.0], atol=0.05)
+    context, state, _ = solve(env, PLAIN, 120)
+    np.testing.assert_allclose(value_of(context, state, 0.0, 1.0), [0.9, 1.0], atol=0.05)
 
 
 def test_probe_the_best_action():
     env = Probe(lambda shown, action, count: -jnp.square(action - 0.5))
-    setup, state, _ = solve(env, PLAIN, 150)
-    np.testing.assert_allclose(action_of(setup, state, 0.0), 0.5, atol=0.1)
+    context, state, _ = solve(env, PLAIN, 150)
+    np.testing.assert_allclose(action_of(context, state, 0.0), 0.5, atol=0.1)
 
 
 def test_probe_the_best_action_depends_on_what_is_seen():
     env = Probe(lambda shown, action, count: -jnp.square(action - shown), shows="coin")
-    setup, state, _ = solve(env, PLAIN, 300)
-    np.testing.assert_allclose(action_of(setup, state, -1.0, 1.0), [-1.0, 1.0], atol=0.2)
+    context, state, _ = solve(env, PLAIN, 300)
+    np.testing.assert_allclose(action_of(context, state, -1.0, 1.0), [-1.0, 1.0], atol=0.2)
 
 
 def test_probe_credit_over_two_steps():
@@ -103,8 +103,8 @@ def test_probe_credit_over_two_steps():
         2,
         shows="step",
     )
-    setup, state, _ = solve(env, PLAIN, 250)
-    np.testing.assert_allclose(action_of(setup, state, 0.0), 0.5, atol=0.15)
+    context, state, _ = solve(env, PLAIN, 250)
+    np.testing.assert_allclose(action_of(context, state, 0.0), 0.5, atol=0.15)
 
 
 @pytest.mark.parametrize(("truncates", "wanted"), [(True, 1 / (1 - 0.9)), (False, 1.0)])
@@ -112,34 +112,34 @@ def test_probe_a_truncation_goes_on_and_a_termination_ends(truncates, wanted):
     # One reward of 1 per step, and every episode is one step long. Cut for lack of time it is
     # worth 1 + 0.9 + 0.81 + ... = 10; ended for good it is worth 1.
     env = Probe(lambda shown, action, count: jnp.ones_like(action), 1, truncates)
-    setup, state, _ = solve(env, PLAIN, 400, learning_rate=1e-2)
-    np.testing.assert_allclose(value_of(setup, state, 0.0), wanted, rtol=0.06)
+    context, state, _ = solve(env, PLAIN, 400, learning_rate=1e-2)
+    np.testing.assert_allclose(value_of(context, state, 0.0), wanted, rtol=0.06)
 
 
 def test_probe_the_end_of_a_rollout_goes_on():
     # Episodes of 40 steps in rollouts of 8, cut by time: every state is worth 10.
     env = Probe(lambda shown, action, count: jnp.ones_like(action), 40, True)
-    setup, state, _ = solve(env, PLAIN, 250, learning_rate=1e-2)
-    np.testing.assert_allclose(value_of(setup, state, 0.0), 10.0, rtol=0.06)
+    context, state, _ = solve(env, PLAIN, 250, learning_rate=1e-2)
+    np.testing.assert_allclose(value_of(context, state, 0.0), 10.0, rtol=0.06)
 
 
 @pytest.fixture(scope="module")
 def small():
     env = Probe(lambda shown, action, count: shown, 3, shows="coin", num_envs=8)
     algo = PPO(num_passes=2, kl_coef=0.1, entropy_coef=0.01)
-    setup = make_setup(
-        env, algo, num_steps=4, model=dataclasses.replace(MODEL, normalize_observations=True)
+    context = make_context(
+        env, num_steps=4, model=dataclasses.replace(MODEL, normalize_observations=True)
     )
-    state = jax.jit(lambda k: strong(algo.init(setup, k)))(jax.random.key(0))
-    return algo, setup, state
+    state = jax.jit(lambda k: without_weak_types(init(algo, context, k)))(jax.random.key(0))
+    return algo, context, state
 
 
 def test_the_burn_in_seeds_the_statistics_with_zero_actions(small):
     _, _, state = small
-    statistics = state.learner.variables.statistics["statistics"]["actor"]
+    statistics = state.learner.variables.statistics["actor_input"]["statistics"]
     assert statistics.count == 4 * 8
     assert abs(float(statistics.mean[0])) <= 1.0 and 0.0 < float(statistics.variance[0]) <= 1.0
-    assert state.scale.statistics.count == 4 * 8
+    assert state.learner.returns.count == 4 * 8
 
 
 def test_the_optimizer_sees_parameters_only(small):
@@ -151,14 +151,14 @@ def test_the_optimizer_sees_parameters_only(small):
 
 
 def test_an_iteration_compiles_once(small):
-    algo, setup, state = small
+    algo, context, state = small
     compilations = []
 
     def listen(event, duration, **_):
         if event == "/jax/core/compile/backend_compile_duration":
             compilations.append(duration)
 
-    step = jax.jit(lambda s: algo.train_step(setup, s))
+    step = jax.jit(lambda s: train_step(algo, context, s))
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
         state, _, _ = step(state)
@@ -172,18 +172,18 @@ def test_an_iteration_compiles_once(small):
 
 
 def test_the_state_keeps_its_types_and_a_change_is_named(small):
-    algo, setup, state = small
-    after = jax.eval_shape(lambda s: algo.train_step(setup, s)[0], state)
-    check_stable(state, after)
-    changed = after.replace(carry=(), tracker=after.tracker.replace(steps=after.scale.discounted))
+    algo, context, state = small
+    after = jax.eval_shape(lambda s: train_step(algo, context, s)[0], state)
+    assert_fixed_point(state, after)
+    changed = after.replace(carry=(), tracker=after.tracker.replace(steps=after.own))
     with pytest.raises(TypeError, match=r"tracker\.steps is int32\[8\] before and float32"):
-        check_stable(state, changed)
+        assert_fixed_point(state, changed)
     longer = after.replace(tracker=after.tracker.replace(steps=jnp.zeros(9, jnp.int32)))
     with pytest.raises(TypeError, match=r"tracker\.steps is int32\[8\] before and int32\[9\]"):
-        check_stable(state, longer)
+        assert_fixed_point(state, longer)
 
 
-def make_batch(setup, state, seed=0, size=32):
+def make_batch(seed=0, size=32):
     rng = np.random.default_rng(seed)
     draw = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
     obs = {"actor": draw(size, 1), "critic": draw(size, 1)}
@@ -201,15 +201,15 @@ def make_batch(setup, state, seed=0, size=32):
 
 
 def test_what_is_quarantined_does_not_touch_the_gradient(small):
-    algo, setup, state = small
-    batch = make_batch(setup, state)
+    algo, context, state = small
+    batch = make_batch()
     valid = batch.valid.at[5].set(False)
 
     def gradient(batch):
         variables = state.learner.variables
 
         def loss(params):
-            return algo.loss(setup, variables.replace(params=params), batch, jnp.float32(0.1))[0]
+            return algo.loss(context, variables.replace(params=params), batch, jnp.float32(0.1))[0]
 
         return jax.grad(loss)(variables.params)
 
@@ -233,9 +233,9 @@ def test_what_is_quarantined_does_not_touch_the_gradient(small):
 def test_a_quarantined_step_has_no_advantage_and_hands_none_on():
     reward = lambda shown, action, count: jnp.where(count == 2, jnp.nan, 1.0)  # noqa: E731
     env = Probe(reward, 4, num_envs=4)
-    setup = make_setup(env, PLAIN, num_steps=4)
-    state = jax.jit(lambda k: PLAIN.init(setup, k))(jax.random.key(0))
-    state, metrics, incident = jax.jit(lambda s: PLAIN.train_step(setup, s))(state)
+    context = make_context(env, num_steps=4)
+    state = jax.jit(lambda k: init(PLAIN, context, k))(jax.random.key(0))
+    state, metrics, incident = jax.jit(lambda s: train_step(PLAIN, context, s))(state)
     assert metrics["quarantined"] == 4 and metrics["quarantined/reward"] == 4
     assert int(incident.cause) == 16
     assert int(incident.step) == 1, "the second step of the rollout"
@@ -245,12 +245,12 @@ def test_a_quarantined_step_has_no_advantage_and_hands_none_on():
 
 
 def test_an_update_that_is_not_finite_is_not_applied_and_is_counted(small):
-    algo, setup, state = small
-    batch = make_batch(setup, state)
+    algo, context, state = small
+    batch = make_batch()
     spoilt = batch.replace(target=batch.target.at[0].set(jnp.inf))
     flat = jax.tree.map(lambda x: x.reshape(4, 8, *x.shape[1:]), spoilt)
     learner, metrics = jax.jit(
-        lambda learner, b: algo.update_model(setup, learner, b, jax.random.key(0))
+        lambda learner, b: algo.minimize(context, learner, b, jax.random.key(0))
     )(state.learner, flat)
     assert 0.0 < metrics["skipped_updates"] < 1.0, "only the minibatches that hold it"
     for leaf in jax.tree.leaves(learner):
@@ -267,9 +267,9 @@ def test_the_kl_coefficient_follows_the_kl(kl, factor):
 
 
 def test_the_loss_is_its_terms(small):
-    algo, setup, state = small
-    batch = make_batch(setup, state)
-    total, parts = algo.loss(setup, state.learner.variables, batch, jnp.float32(0.3))
+    algo, context, state = small
+    batch = make_batch()
+    total, parts = algo.loss(context, state.learner.variables, batch, jnp.float32(0.3))
     wanted = (
         parts["policy_loss"]
         + algo.value_loss_coef * parts["value_loss"]
@@ -280,17 +280,17 @@ def test_the_loss_is_its_terms(small):
 
 
 def test_shuffling_differs_from_pass_to_pass_and_uses_every_transition_once(small):
-    _, setup, state = small
+    _, context, state = small
     seen = []
 
-    def record(self, setup, learner, batch):
+    def record(self, context, learner, batch):
         jax.debug.callback(lambda x: seen.append(np.asarray(x)), batch.value, ordered=True)
         return learner, {"loss": jnp.zeros(())}
 
-    batch = make_batch(setup, state).replace(value=jnp.arange(32.0))
+    batch = make_batch().replace(value=jnp.arange(32.0))
     flat = jax.tree.map(lambda x: x.reshape(4, 8, *x.shape[1:]), batch)
     spy = type("Spy", (PPO,), {"_gradient_step": record})(num_passes=2)
-    jax.block_until_ready(spy.update_model(setup, state.learner, flat, jax.random.key(0)))
+    jax.block_until_ready(spy.minimize(context, state.learner, flat, jax.random.key(0)))
     jax.effects_barrier()
     assert [len(x) for x in seen] == [8] * 8, "a minibatch is batch_size 2 times 4 steps"
     first, second = np.concatenate(seen[:4]), np.concatenate(seen[4:])

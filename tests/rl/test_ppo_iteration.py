@@ -10,33 +10,15 @@ import numpy as np
 import optax
 import pytest
 
-from ksim_cli.models.policy import ActionSample, PPOVariables, Variables
+from ksim_cli.models.policy import ActionSample, Policy, PPOVariables, Variables
+from ksim_cli.rl.algorithm import Context, init, make_player, train_step
 from ksim_cli.rl.minibatches import Batch
-from ksim_cli.rl.ppo import PPO, Learner, Setup
-from ksim_cli.rl.rollout import ZeroAgent
+from ksim_cli.rl.ppo import PPO, PPOState
+from ksim_cli.rl.rollout import PolicyState, play
 from tests.envs import Probe
+from tests.rl.policies import known
 
 N = 3
-
-
-class Known(ZeroAgent):
-    """Values 2 obs + 1; its statistics are the number and the sum of the observations seen."""
-
-    def init(self, key):
-        return Variables(params=jnp.zeros(()), statistics=jnp.zeros(2))
-
-    def sample_action(self, variables, obs, carry, key, argmax):
-        sample = super().sample_action(variables, obs, carry, key, argmax)
-        return sample.replace(value=self.value(variables, obs, carry))
-
-    def value(self, variables, obs, carry):
-        return 2 * obs["critic"][:, 0] + 1
-
-    def update_statistics(self, variables, obs, mask):
-        seen = jnp.where(mask, obs["actor"][..., 0], 0.0)
-        return variables.replace(
-            statistics=variables.statistics + jnp.array([mask.sum(), seen.sum()])
-        )
 
 
 class Bad(Probe):
@@ -55,20 +37,6 @@ class Bad(Probe):
         )
 
 
-class Watched(Probe):
-    """Its rewards count the steps of the run; the curriculum shows the length it was told."""
-
-    def end_rollout(self, state, results, statistics):
-        return state.replace(shown=jnp.full(self.num_envs, statistics.length))
-
-    def init_rewards(self):
-        return jnp.zeros((), jnp.int32)
-
-    def rewards(self, carry, results, learned=None):
-        _, scores = super().rewards((), results)
-        return carry + scores.total.shape[0], scores
-
-
 def ones(shown, action, count):
     return jnp.ones_like(action)
 
@@ -77,34 +45,29 @@ def counts(shown, action, count):
     return count * 1.0
 
 
-def hand_over(setup, learner, batch, key):
-    """Learns nothing; shows what it was given."""
-    return learner, {"batch": batch, "learner": learner}
+class Shown(PPO):
+    """Takes no step; its metrics show what the gradient steps were to be taken from."""
+
+    def minimize(self, context, learner, batch, key):
+        return learner, {"batch": batch, "learner": learner}
 
 
-def iterate(env, algo, iterations=1, agent=None):
-    setup = Setup(
-        env=env,
-        agent=agent or Known(1),
-        optimizer=optax.identity(),
-        update_model=hand_over,
-        num_steps=4,
-        batch_size=N,
-    )
+def iterate(env, algo, iterations=1, policy=None):
+    context = Context(env, policy or known(), optax.identity(), num_steps=4, batch_size=N)
 
     def run(key):
-        state = algo.init(setup, key)
+        state = init(algo, context, key)
         out = []
         for _ in range(iterations):
             before = state
-            state, metrics, incident = algo.train_step(setup, state)
+            state, metrics, incident = train_step(algo, context, state)
             out.append((before, state, metrics, incident))
         return out
 
     return jax.device_get(jax.jit(run)(jax.random.key(0)))
 
 
-PLAIN = PPO(normalize_returns=False, gamma=0.5, lam=0.5)
+PLAIN = Shown(normalize_returns=False, gamma=0.5, lam=0.5)
 
 
 def test_advantages_and_targets_by_hand():
@@ -123,7 +86,7 @@ def test_advantages_and_targets_by_hand():
 
 def test_monte_carlo_targets_by_hand():
     env = Probe(ones, 3, shows="step", num_envs=N)
-    algo = PPO(normalize_returns=False, gamma=0.5, lam=0.5, monte_carlo_returns=True)
+    algo = Shown(normalize_returns=False, gamma=0.5, lam=0.5, monte_carlo_returns=True)
     ((_, _, metrics, _),) = iterate(env, algo)
     # Discounted rewards to the end of the episode, or to the end of the rollout and its value 5:
     # 1 + .5;  1 |  1 + .5 + .25*5;  1 + .5*5. The advantages stay those of lam.
@@ -190,42 +153,28 @@ def test_statistics_see_what_was_acted_on_once_and_nothing_that_was_quarantined(
 def test_rewards_are_divided_by_the_running_deviation_of_the_return():
     env = Probe(counts, 3, shows="step", num_envs=N)
     # With gamma 0 a return is a reward, and a target is a scaled reward.
-    ((_, _, metrics, _),) = iterate(env, PPO(gamma=0.0, lam=0.5))
+    ((_, _, metrics, _),) = iterate(env, Shown(gamma=0.0, lam=0.5))
     # Seen so far are 1, 2, 3, 1 and 2, 3, 1, 2: mean 15/8, mean of squares 33/8,
     # variance 4.125 - 3.515625 = 0.609375, deviation 0.780625.
     wanted = np.array([2.0, 3.0, 1.0, 2.0]) / 0.780625
     np.testing.assert_allclose(metrics["batch"].target[:, 0], wanted, rtol=1e-5)
     assert metrics["reward"] == 2.0, "what is logged is not scaled"
-    ((_, _, metrics, _),) = iterate(env, PPO(gamma=0.0, lam=0.5, normalize_returns=False))
+    ((_, _, metrics, _),) = iterate(env, Shown(gamma=0.0, lam=0.5, normalize_returns=False))
     assert metrics["batch"].target[:, 0].tolist() == [2.0, 3.0, 1.0, 2.0]
 
 
 def test_the_scale_goes_on_from_one_rollout_to_the_next():
     env = Probe(counts, 3, shows="step", num_envs=N)
-    _, (_, _, metrics, _) = iterate(env, PPO(gamma=0.0), iterations=2)
+    _, (_, _, metrics, _) = iterate(env, Shown(gamma=0.0), iterations=2)
     # 1, 2, 3 four times: mean 2, variance 2/3.
     wanted = np.array([3.0, 1.0, 2.0, 3.0]) / np.sqrt(2 / 3)
     np.testing.assert_allclose(metrics["batch"].target[:, 0], wanted, rtol=1e-5)
 
 
-def test_episodes_are_followed_over_rollouts_and_reach_the_curriculum():
-    env = Watched(counts, 3, shows="step", num_envs=N)
-    first, second = iterate(env, PLAIN, iterations=2)
-    # Episodes end at steps 3 (in the burn-in), 6 | 9 and 12, each with 1 + 2 + 3.
-    for (_, state, metrics, _), episodes in ((first, 3), (second, 6)):
-        assert metrics["episodes"] == episodes
-        assert metrics["episode_return"] == 6.0 and metrics["episode_length"] == 3.0
-        assert metrics["termination/end"] == 1.0
-        assert state.env.shown.tolist() == [3.0] * N
-    assert [int(x[1].rewards) for x in (first, second)] == [8, 12]
-    assert not np.array_equal(*(jax.random.key_data(x[1].key) for x in (first, second)))
-
-
-class Told(ZeroAgent):
-    """Says what its parameters say, so that a loss can be worked out by hand."""
-
-    def ppo_variables(self, variables, obs, action, carry):
-        return PPOVariables(**variables.params)
+# Says what its parameters say, so that a loss can be worked out by hand.
+TOLD = known(
+    evaluate=lambda weight, action: (weight["log_prob"], weight["value"], weight["entropy"])
+)
 
 
 LOG_PROB = np.log([1.5, 0.5, 1.05, 0.9, 1e6, 1.0])
@@ -282,10 +231,10 @@ def test_the_loss_against_float64(algo):
         valid=jnp.asarray(VALID),
         done=zeros > 0,
     )
-    setup = Setup(None, Told(1), None, None, 1, 6)
+    context = Context(None, TOLD, None, num_steps=1, batch_size=6)
     params = {"log_prob": LOG_PROB, "value": VALUE, "entropy": ENTROPY}
     variables = Variables(params=jax.tree.map(jnp.asarray, params), statistics=())
-    total, parts = algo.loss(setup, variables, batch, jnp.float32(0.3))
+    total, parts = algo.loss(context, variables, batch, jnp.float32(0.3))
     wanted = loss_in_float64(algo, 0.3)
     assert set(parts) == set(wanted)
     for name, number in wanted.items():
@@ -293,38 +242,37 @@ def test_the_loss_against_float64(algo):
     assert total == parts["loss"]
 
 
-class Steady(Known):
+def steady(weight, action):
     """A parameter that is its own log density, value and entropy."""
-
-    def ppo_variables(self, variables, obs, action, carry):
-        same = jnp.broadcast_to(variables.params, action.shape)
-        return PPOVariables(log_prob=same, value=same, entropy=same)
+    return (jnp.broadcast_to(weight, action.shape),) * 3
 
 
 def test_the_kl_coefficient_moves_at_every_minibatch():
     algo = PPO(adaptive_kl=True, kl_coef=0.2, num_passes=2)
-    setup = Setup(Probe(ones, num_envs=6), Steady(1), optax.sgd(0.0), None, 2, 2)
+    context = Context(Probe(ones, num_envs=6), known(evaluate=steady), optax.sgd(0.0), 2, 2)
     zeros = jnp.zeros((2, 6))
     batch = Batch({}, zeros, (), zeros, zeros, zeros, zeros, jnp.ones((2, 6), bool), zeros > 0)
-    learner = Learner(Steady(1).init(None), setup.optimizer.init(zeros[0, 0]), jnp.float32(0.2))
-    after, metrics = algo.update_model(setup, learner, batch, jax.random.key(0))
+    opt_state = context.optimizer.init(zeros[0, 0])
+    learner = PPOState(context.policy.init(None), opt_state, kl_coef=jnp.float32(0.2))
+    after, metrics = algo.minimize(context, learner, batch, jax.random.key(0))
     # Nothing moves, so the KL is 0 and the coefficient falls at each of 3 minibatches, twice.
     np.testing.assert_allclose(after.kl_coef, 0.2 / 1.5**6, rtol=1e-5)
     assert metrics["kl"] == 0.0 and metrics["skipped_updates"] == 0.0
-    after, _ = PPO(kl_coef=0.2).update_model(setup, learner, batch, jax.random.key(0))
+    after, _ = PPO(kl_coef=0.2).minimize(context, learner, batch, jax.random.key(0))
     assert after.kl_coef == learner.kl_coef
 
 
 def test_an_update_moves_the_parameters_and_never_the_statistics():
     algo = PPO(normalize_advantages=False, num_passes=1, use_clipped_value_loss=False)
-    setup = Setup(Probe(ones, num_envs=2), Steady(1), optax.sgd(0.1), None, 2, 2)
+    context = Context(Probe(ones, num_envs=2), known(evaluate=steady), optax.sgd(0.1), 2, 2)
     zeros = jnp.zeros((2, 2))
     batch = Batch(
         {}, zeros, (), zeros, zeros, zeros + 2.0, zeros + 4.0, jnp.ones((2, 2), bool), zeros > 0
     )
     variables = Variables(params=jnp.zeros(()), statistics=jnp.array([5.0, 7.0]))
-    learner = Learner(variables, setup.optimizer.init(zeros[0, 0]), jnp.float32(0.0))
-    after, metrics = algo.update_model(setup, learner, batch, jax.random.key(0))
+    opt_state = context.optimizer.init(zeros[0, 0])
+    learner = PPOState(variables, opt_state, kl_coef=jnp.float32(0.0))
+    after, metrics = algo.minimize(context, learner, batch, jax.random.key(0))
     # d/dp of -2 exp(p) + 0.5 * (p - 4)^2 / 2 at 0 is -2 - 2 = -4; the step is 0.1 of it.
     np.testing.assert_allclose(after.variables.params, 0.4, rtol=1e-6)
     np.testing.assert_allclose(metrics["grad_norm"], 4.0, rtol=1e-6)
@@ -332,19 +280,72 @@ def test_an_update_moves_the_parameters_and_never_the_statistics():
 
 
 def test_the_model_acts_with_the_carry_of_its_episode():
-    class Counting(Known):
-        """Its carry is the number of steps it acted in this episode."""
-
-        def initial_carry(self, num_envs):
-            return jnp.zeros(num_envs)
-
-        def sample_action(self, variables, obs, carry, key, argmax):
-            sample: ActionSample = super().sample_action(variables, obs, carry, key, argmax)
-            return sample.replace(carry=carry + 1)
-
     env = Probe(ones, 3, shows="step", num_envs=N)
-    first, second = iterate(env, PLAIN, iterations=2, agent=Counting(1))
+    first, second = iterate(env, PLAIN, iterations=2, policy=known(counts=True))
     # The burn-in acted without a model: its carry starts at the first iteration, where it is
     # 0, 1 | 0, 1; the second goes on from there.
     assert first[2]["batch"].carry.tolist() == [0.0] * N
     assert second[2]["batch"].carry.tolist() == [2.0] * N
+
+
+def next_values(env, policy, num_steps):
+    """Values of the states of a rollout, and of those that its steps led to.
+
+    Without rewards, undiscounted and with lam 0, an advantage is the one minus the other.
+    """
+    algo = PPO(normalize_returns=False, gamma=1.0, lam=0.0)
+    context = Context(env, policy, optax.identity(), num_steps, env.num_envs)
+    player = make_player(algo, context)
+
+    def run(key):
+        learner = algo.init(context, policy.init(key), key).learner
+        state = PolicyState(learner.variables, (), jnp.ones(()))
+        _, experience = play(player, state, player.start(key), key, num_steps)
+        batch = algo.batch(context, learner, experience, experience.scores.total)
+        return batch.value[:, 0], (batch.advantage + batch.value)[:, 0]
+
+    return [x.tolist() for x in jax.jit(run)(jax.random.key(0))]
+
+
+def nothing(shown, action, count):
+    return jnp.zeros_like(action)
+
+
+def test_the_next_value_is_that_of_the_state_each_step_led_to():
+    # Observations count 0, 1, 2 and then anew; values are 1, 11, 21; the state after the third
+    # step shows 3 and is worth 31.
+    policy = known(lambda seen, carry: 10 * seen + 1)
+    env = Probe(nothing, 3, truncates=True, shows="step", num_envs=2)
+    value, following = next_values(env, policy, 5)
+    assert value == [1.0, 11.0, 21.0, 1.0, 11.0]
+    assert following == [11.0, 21.0, 31.0, 11.0, 21.0]
+    ended = Probe(nothing, 3, truncates=False, shows="step", num_envs=2)
+    assert next_values(ended, policy, 5)[1] == [11.0, 21.0, 0.0, 11.0, 21.0]
+
+
+def test_a_truncated_state_is_judged_with_the_carry_that_led_to_it():
+    policy = known(lambda seen, carry: 10 * seen + carry, counts=True)
+    env = Probe(nothing, 3, truncates=True, shows="step", num_envs=2)
+    value, following = next_values(env, policy, 4)
+    # The carry is 0, 1, 2 when acting; the state after the third step shows 3 and has carry 3.
+    assert value == [0.0, 11.0, 22.0, 0.0]
+    assert following == [11.0, 22.0, 33.0, 11.0]
+
+
+def test_what_a_policy_leaves_out_of_its_sample_is_asked_of_it_while_acting():
+    def bare(model, obs, carry, key, argmax):
+        return ActionSample(action=obs["actor"] + 1.0, carry=carry)
+
+    def judge(model, obs, action, carry):
+        seen, done = obs["critic"][:, 0], action[:, 0]
+        return PPOVariables(log_prob=10 * done, value=100 * done + seen, entropy=done)
+
+    env = Probe(nothing, 3, shows="step", num_envs=2)
+    context = Context(env, Policy(known().adapter, bare, judge), optax.identity(), 2, 2)
+    player = make_player(PPO(), context)
+    state = PolicyState(context.policy.init(None), (), jnp.ones(()))
+    key = jax.random.key(0)
+    _, experience = jax.jit(lambda: play(player, state, player.start(key), key, 2))()
+    # It sees 0, 1 and does 1, 2.
+    assert experience.record.log_prob[:, 0].tolist() == [10.0, 20.0]
+    assert experience.record.value[:, 0].tolist() == [100.0, 201.0]

@@ -8,27 +8,28 @@ import numpy as np
 import optax
 import pytest
 
+from ksim_cli.models.adapters import NNXAdapter
 from ksim_cli.models.gru import GRU
 from ksim_cli.models.mlp import MLP
-from ksim_cli.models.policy import NNXModel, Policy
+from ksim_cli.models.policy import Policy
+from ksim_cli.rl.algorithm import Context, init, make_player, train_step
 from ksim_cli.rl.minibatches import Batch
-from ksim_cli.rl.ppo import PPO, Setup
-from ksim_cli.rl.rollout import collect, replay
+from ksim_cli.rl.ppo import PPO
+from ksim_cli.rl.rollout import Player, PolicyState, play, replay
 from tests.envs import Probe
 
 SMALL = GRU(hidden_size=8, num_layers=2)
 
 
 def make_policy(model):
-    return Policy(NNXModel(lambda key: model.build({"actor": 1, "critic": 1}, 1, key)))
+    return Policy(NNXAdapter(lambda key: model.build({"actor": 1, "critic": 1}, 1, key)))
 
 
-def make_setup(env, algo, model=SMALL, num_steps=7, learning_rate=3e-3, batch_size=None):
-    return Setup(
+def make_context(env, model=SMALL, num_steps=7, learning_rate=3e-3, batch_size=None):
+    return Context(
         env=env,
-        agent=make_policy(model),
+        policy=make_policy(model),
         optimizer=optax.adam(learning_rate),
-        update_model=algo.update_model,
         num_steps=num_steps,
         batch_size=batch_size or env.num_envs // 4,
     )
@@ -42,21 +43,23 @@ def nothing(shown, action, count):
 def played(request):
     """A policy, its variables and two rollouts of 7 steps, of episodes of 3, one after another."""
     env = Probe(nothing, 3, truncates=True, shows="first", num_envs=6)
-    policy = make_policy(dataclasses.replace(SMALL, distribution=request.param))
+    context = make_context(env, dataclasses.replace(SMALL, distribution=request.param))
+    player = make_player(PPO(), context)
 
     def run(key):
-        variables = policy.init(key)
-        start, rollouts = (env.init(key), policy.initial_carry(6)), []
+        variables = context.policy.init(key)
+        state = PolicyState(variables, (), jnp.ones(()))
+        playing, rollouts = player.start(key), []
         for i in range(2):
-            start, rollout = collect(env, policy, variables, start, jax.random.key(i), 7)
-            rollouts.append((start[1], rollout))
+            playing, rollout = play(player, state, playing, jax.random.key(i), 7)
+            rollouts.append((playing.carry, rollout))
         return variables, rollouts
 
-    return policy, *jax.jit(run)(jax.random.key(0))
+    return context.policy, *jax.jit(run)(jax.random.key(0))
 
 
 def replayed(policy, variables, rollout, **changes):
-    return jax.jit(lambda r: replay(policy, variables, r.obs, r.action, r.carry, r.results.done))(
+    return jax.jit(lambda r: replay(policy, variables, r.obs, r.action, r.carry, r.was_reset))(
         rollout.replace(**changes)
     )
 
@@ -64,28 +67,27 @@ def replayed(policy, variables, rollout, **changes):
 def test_the_replay_is_what_acted_through_ends_of_episodes_and_from_rollout_to_rollout(played):
     policy, variables, rollouts = played
     for _, rollout in rollouts:
-        assert rollout.results.done[:, 0].sum() >= 2
+        assert rollout.was_reset[:, 0].sum() >= 2
         now = replayed(policy, variables, rollout)
-        np.testing.assert_allclose(now.log_prob, rollout.log_prob, atol=1e-5)
-        np.testing.assert_allclose(now.value, rollout.value, atol=1e-5)
+        np.testing.assert_allclose(now.log_prob, rollout.record.log_prob, atol=1e-5)
+        np.testing.assert_allclose(now.value, rollout.record.value, atol=1e-5)
         assert now.entropy.shape == (7, 6) and now.carry == ()
     # 7 steps of episodes of 3: the second rollout starts amid an episode.
     second = rollouts[1][1]
     anew = jax.tree.map(jnp.zeros_like, second.carry)
     forgetful = replayed(policy, variables, second, carry=anew)
-    assert np.abs(forgetful.value - second.value)[0].max() > 1e-3
-    np.testing.assert_allclose(forgetful.value[2:], second.value[2:], atol=1e-5)
+    assert np.abs(forgetful.value - second.record.value)[0].max() > 1e-3
+    np.testing.assert_allclose(forgetful.value[2:], second.record.value[2:], atol=1e-5)
 
 
 def test_a_replay_that_ignored_ends_of_episodes_would_not_be_what_acted(played):
     policy, variables, ((_, rollout), _) = played
-    endless = rollout.results.replace(truncated=jnp.zeros((7, 6), bool))
-    now = replayed(policy, variables, rollout, results=endless)
-    np.testing.assert_allclose(now.value[:3], rollout.value[:3], atol=1e-5)
-    assert np.abs(now.value - rollout.value)[3:].max() > 1e-3
+    now = replayed(policy, variables, rollout, was_reset=jnp.zeros((7, 6), bool))
+    np.testing.assert_allclose(now.value[:3], rollout.record.value[:3], atol=1e-5)
+    assert np.abs(now.value - rollout.record.value)[3:].max() > 1e-3
 
 
-def test_an_agent_that_gives_back_no_carry_is_refused(played):
+def test_a_policy_that_gives_back_no_carry_is_refused(played):
     policy, variables, ((_, rollout), _) = played
 
     class Forgetful(Policy):
@@ -93,20 +95,22 @@ def test_an_agent_that_gives_back_no_carry_is_refused(played):
             return super().ppo_variables(*arguments).replace(carry=())
 
     with pytest.raises(TypeError, match="gives back no carry"):
-        replayed(Forgetful(policy.model), variables, rollout)
+        replayed(Forgetful(policy.adapter), variables, rollout)
 
 
 def test_the_carry_goes_from_rollout_to_rollout_and_anew_with_each_episode(played):
     policy, variables, ((after, first), (_, second)) = played
-    for group in ("actor", "critic"):
-        assert not first.carry[group].any()
-        np.testing.assert_array_equal(second.carry[group], after[group])
-        assert np.abs(second.carry[group]).max() > 1e-3, "the rollout ended amid an episode"
+    for network in ("actor", "critic"):
+        for layer in range(2):
+            assert not first.carry[network][layer].any()
+            kept = second.carry[network][layer]
+            np.testing.assert_array_equal(kept, after[network][layer])
+            assert np.abs(kept).max() > 1e-3, "the rollout ended amid an episode"
     # By hand: after the 7th step the memory holds the third episode's first step alone.
     obs = jax.tree.map(lambda x: x[6], first.obs)
-    sample = policy.sample_action(variables, obs, policy.initial_carry(6), jax.random.key(0), True)
-    for group in ("actor", "critic"):
-        np.testing.assert_allclose(second.carry[group], sample.carry[group], atol=1e-6)
+    sample = policy.mode(variables, obs, policy.initial_carry(6))
+    for kept, wanted in zip(*map(jax.tree.leaves, (second.carry, sample.carry)), strict=True):
+        np.testing.assert_allclose(kept, wanted, atol=1e-6)
 
 
 def test_the_critic_judges_the_state_before_a_reset_with_the_memory_that_led_to_it(played):
@@ -114,24 +118,24 @@ def test_the_critic_judges_the_state_before_a_reset_with_the_memory_that_led_to_
     carry = policy.initial_carry(6)
     for t in range(3):
         obs = jax.tree.map(lambda x: x[t], rollout.obs)  # noqa: B023
-        carry = policy.sample_action(variables, obs, carry, jax.random.key(0), True).carry
+        carry = policy.mode(variables, obs, carry).carry
     blank = {"actor": jnp.zeros((6, 1)), "critic": jnp.zeros((6, 1))}
-    wanted = policy.value(variables, blank, carry)
-    np.testing.assert_allclose(rollout.next_value[2], wanted, atol=1e-5)
+    wanted = policy.value(variables, blank, carry, 1)
+    np.testing.assert_allclose(rollout.record.final_value[2], wanted, atol=1e-5)
 
 
 def train(env, algo, iterations, **keywords):
-    setup = make_setup(env, algo, **keywords)
+    context = make_context(env, **keywords)
 
     @jax.jit
     def run(key):
         def body(state, _):
-            state, metrics, _ = algo.train_step(setup, state)
+            state, metrics, _ = train_step(algo, context, state)
             return state, metrics
 
-        return jax.lax.scan(body, algo.init(setup, key), None, length=iterations)
+        return jax.lax.scan(body, init(algo, context, key), None, length=iterations)
 
-    return setup, *run(jax.random.key(0))
+    return context, *run(jax.random.key(0))
 
 
 def test_the_first_gradient_step_after_a_rollout_sees_no_change_of_policy():
@@ -174,13 +178,13 @@ def make_batch(num_steps, num_envs, carry):
 @pytest.mark.parametrize("model", [MLP(hidden_size=8), SMALL])
 def test_no_term_of_the_loss_reaches_what_only_the_other_network_sees(model):
     algo = PPO(entropy_coef=0.01)
-    setup = make_setup(Probe(nothing, num_envs=6), algo, model)
-    variables = setup.agent.init(jax.random.key(0))
-    batch = make_batch(5, 6, setup.agent.initial_carry(6))
+    context = make_context(Probe(nothing, num_envs=6), model)
+    variables = context.policy.init(jax.random.key(0))
+    batch = make_batch(5, 6, context.policy.initial_carry(6))
 
     def terms(obs, params):
         new = variables.replace(params=params)
-        _, parts = algo.loss(setup, new, batch.replace(obs=obs), jnp.float32(0.1))
+        _, parts = algo.loss(context, new, batch.replace(obs=obs), jnp.float32(0.1))
         return {name: parts[name] for name in ("policy_loss", "kl", "entropy", "value_loss")}
 
     slopes = jax.jacobian(terms, argnums=(0, 1))(batch.obs, variables.params)
@@ -195,15 +199,14 @@ def test_no_term_of_the_loss_reaches_what_only_the_other_network_sees(model):
 
 
 def test_what_an_environment_saw_moves_the_loss_of_its_later_steps_only():
-    algo = PPO()
-    setup = make_setup(Probe(nothing, num_envs=6), algo)
-    variables = setup.agent.init(jax.random.key(0))
-    batch = make_batch(5, 6, setup.agent.initial_carry(6))
+    context = make_context(Probe(nothing, num_envs=6))
+    variables = context.policy.init(jax.random.key(0))
+    batch = make_batch(5, 6, context.policy.initial_carry(6))
     done = jnp.zeros((5, 6), bool).at[2, 1].set(True)
 
     def values(critic):
         obs = {**batch.obs, "critic": critic}
-        return replay(setup.agent, variables, obs, batch.action, batch.carry, done).value
+        return replay(context.policy, variables, obs, batch.action, batch.carry, done).value
 
     # [value's step, value's environment, observation's step, observation's environment]
     slope = np.asarray(jax.jacobian(values)(batch.obs["critic"]))[..., 0] != 0
@@ -217,11 +220,11 @@ def test_what_an_environment_saw_moves_the_loss_of_its_later_steps_only():
 
 def test_the_loss_is_a_mean_over_all_valid_steps_of_all_environments():
     algo = PPO(entropy_coef=0.01)
-    setup = make_setup(Probe(nothing, num_envs=6), algo)
-    variables = setup.agent.init(jax.random.key(0))
-    batch = make_batch(5, 6, setup.agent.initial_carry(6))
-    now = replay(setup.agent, variables, batch.obs, batch.action, batch.carry, batch.done)
-    _, parts = algo.loss(setup, variables, batch, jnp.float32(0.1))
+    context = make_context(Probe(nothing, num_envs=6))
+    variables = context.policy.init(jax.random.key(0))
+    batch = make_batch(5, 6, context.policy.initial_carry(6))
+    now = replay(context.policy, variables, batch.obs, batch.action, batch.carry, batch.done)
+    _, parts = algo.loss(context, variables, batch, jnp.float32(0.1))
     valid = np.asarray(batch.valid)
     ratio = np.exp(np.clip(now.log_prob - batch.log_prob, -5, 5), dtype=np.float64)[valid]
     advantage = np.asarray(batch.advantage, np.float64)[valid]
@@ -233,13 +236,13 @@ def test_the_loss_is_a_mean_over_all_valid_steps_of_all_environments():
 
 
 def test_a_pass_takes_each_environment_once_with_its_steps_in_order_and_its_own_carry():
-    setup = make_setup(Probe(nothing, num_envs=12), PPO(), num_steps=5)
+    context = make_context(Probe(nothing, num_envs=12), num_steps=5)
     carry = {"actor": jnp.arange(12.0), "critic": -jnp.arange(12.0)}
     steps, envs = jnp.meshgrid(jnp.arange(5.0), jnp.arange(12.0), indexing="ij")
     batch = make_batch(5, 12, carry).replace(value=envs, target=steps)
     seen = []
 
-    def record(self, setup, learner, batch):
+    def record(self, context, learner, batch):
         jax.debug.callback(
             lambda *x: seen.append([np.asarray(y) for y in x]),
             *(batch.value, batch.target, batch.carry["actor"], batch.carry["critic"]),
@@ -248,7 +251,7 @@ def test_a_pass_takes_each_environment_once_with_its_steps_in_order_and_its_own_
         return learner, {"loss": jnp.zeros(())}
 
     spy = type("Spy", (PPO,), {"_gradient_step": record})(num_passes=2)
-    jax.block_until_ready(spy.update_model(setup, jnp.zeros(()), batch, jax.random.key(0)))
+    jax.block_until_ready(spy.minimize(context, jnp.zeros(()), batch, jax.random.key(0)))
     jax.effects_barrier()
     assert len(seen) == 8, "two passes of 12 environments by three"
     for value, target, actor, critic in seen:
@@ -275,14 +278,11 @@ def test_probe_what_was_seen_must_be_recalled(model, solves):
     env = Probe(recalled, RECALL, shows="first")
     algo = PPO(normalize_returns=False, gamma=0.95, lam=0.95, use_clipped_value_loss=False)
     network = model(hidden_size=16, normalize_observations=False, init_std=0.5)
-    setup, state, _ = train(env, algo, 150, model=network, learning_rate=1e-3)
+    context, state, _ = train(env, algo, 150, model=network, learning_rate=1e-3)
+    player = Player(env, context.policy, argmax=True)
     _, rollout = jax.jit(
-        lambda v: collect(
-            *(env, setup.agent, v, (env.init(jax.random.key(5)), setup.agent.initial_carry(64))),
-            *(jax.random.key(6), RECALL),
-            argmax=True,
-        )
-    )(state.learner.variables)
+        lambda s: play(player, s, player.start(jax.random.key(5)), jax.random.key(6), RECALL)
+    )(state.policy)
     reward = np.asarray(rollout.results.steps.view[-1])
     if solves:
         assert reward.mean() > -0.1
