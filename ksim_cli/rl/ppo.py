@@ -5,6 +5,7 @@ model.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -108,14 +109,33 @@ class PPO(PPOConfig, Algorithm):
         metrics are means over all minibatches.
         """
         learning, rewards_tn = self._scaled(learning, experience)
-        batch = self.batch(context, learning.learner, experience, rewards_tn)
-        learner, metrics = self.minimize(context, learning.learner, batch, key)
-        return Learning(learner, learning.own), metrics
+        advantage_tn, target_tn = self.estimate(context, learning.learner, experience, rewards_tn)
+        batch = Batch(
+            obs=experience.obs,
+            action=experience.action,
+            carry=experience.carry,
+            log_prob=experience.record.log_prob,
+            value=experience.record.value,
+            advantage=advantage_tn,
+            target=target_tn,
+            valid=experience.valid,
+            done=experience.was_reset,
+        )
+        minibatches = Sequences if context.policy.recurrent else Transitions
+        parts = minibatches(batch, context.batch_size)
 
-    def batch(
+        def one_pass(learner: PPOState, key: jax.Array) -> tuple[PPOState, Metrics]:
+            shuffled = jax.vmap(parts.take)(parts.order(key))
+            return jax.lax.scan(partial(self.gradient_step, context), learner, shuffled)
+
+        keys = jax.random.split(key, self.num_passes)
+        learner, metrics = jax.lax.scan(one_pass, learning.learner, keys)
+        return Learning(learner, learning.own), jax.tree.map(jnp.mean, metrics)
+
+    def estimate(
         self, context: Context, learner: PPOState, experience: Experience, rewards_tn: jax.Array
-    ) -> Batch:
-        """Advantages and value targets of a rollout, from rewards `[T, N]`."""
+    ) -> tuple[jax.Array, jax.Array]:
+        """Advantages and value targets of a rollout, from rewards; all `[T, N]`."""
         record, results, valid_tn = experience.record, experience.results, experience.valid
         last_n = context.policy.value(
             learner.variables,
@@ -129,42 +149,37 @@ class PPO(PPOConfig, Algorithm):
         # What was quarantined has no advantage and hands none on: its own value is its reward.
         rewards_tn = jnp.where(valid_tn, rewards_tn, record.value)
         next_value_tn = jnp.where(valid_tn, next_value_tn, 0.0)
-        estimate = (rewards_tn, record.value, next_value_tn, results.done, self.gamma)
-        advantage_tn = gae(*estimate, self.lam)
-        returns_tn = gae(*estimate, 1.0) if self.monte_carlo_returns else advantage_tn
-        return Batch(
-            obs=experience.obs,
-            action=experience.action,
-            carry=experience.carry,
-            log_prob=record.log_prob,
-            value=record.value,
-            advantage=advantage_tn,
-            target=returns_tn + record.value,
-            valid=valid_tn,
-            done=experience.was_reset,
-        )
+        steps = (rewards_tn, record.value, next_value_tn, results.done, self.gamma)
+        advantage_tn = gae(*steps, self.lam)
+        returns_tn = gae(*steps, 1.0) if self.monte_carlo_returns else advantage_tn
+        return advantage_tn, returns_tn + record.value
 
-    def minimize(
-        self, context: Context, learner: PPOState, batch: Batch, key: jax.Array
+    def gradient_step(
+        self, context: Context, learner: PPOState, batch: Batch
     ) -> tuple[PPOState, Metrics]:
-        """Gradient steps over all minibatches of all passes; means of their metrics."""
-        minibatches = Sequences if context.policy.recurrent else Transitions
-        parts = minibatches(batch, context.batch_size)
-
-        def step(learner: PPOState, order: jax.Array) -> tuple[PPOState, Metrics]:
-            return self._gradient_step(context, learner, parts.take(order))
-
-        def one_pass(learner: PPOState, key: jax.Array) -> tuple[PPOState, Metrics]:
-            return jax.lax.scan(step, learner, parts.order(key))
-
-        keys = jax.random.split(key, self.num_passes)
-        learner, metrics = jax.lax.scan(one_pass, learner, keys)
-        return learner, jax.tree.map(jnp.mean, metrics)
+        """One step of the optimizer; one that is not finite is not applied, and counted."""
+        params = learner.variables.params
+        gradients, metrics = jax.grad(self.loss, has_aux=True)(params, context, learner, batch)
+        norm = optax.tree.norm(gradients)
+        updates, opt_state = context.optimizer.update(gradients, learner.opt_state, params)
+        new = learner.replace(
+            variables=learner.variables.replace(params=optax.apply_updates(params, updates)),
+            opt_state=opt_state,
+            kl_coef=self._adapted(learner.kl_coef, metrics["kl"]),
+        )
+        sound = jnp.isfinite(norm) & jnp.isfinite(metrics["loss"])
+        new = jax.tree.map(lambda a, b: jnp.where(sound, a, b), new, learner)
+        return new, metrics | {
+            "grad_norm": norm,
+            "kl_coef": new.kl_coef,
+            "skipped_updates": 1.0 - sound.astype(jnp.float32),
+        }
 
     def loss(
-        self, context: Context, variables: Variables, batch: Batch, kl_coef: jax.Array
+        self, params: Any, context: Context, learner: PPOState, batch: Batch
     ) -> tuple[jax.Array, Metrics]:
         """PPO's loss over a minibatch `[B]`, or `[T, B]` for a recurrent model, and its parts."""
+        variables = learner.variables.replace(params=params)
         stored = (batch.obs, batch.action, batch.carry)
         if context.policy.recurrent:
             now = replay(context.policy, variables, *stored, batch.done)
@@ -184,9 +199,8 @@ class PPO(PPOConfig, Algorithm):
             entropy = jax.lax.stop_gradient(entropy)
         kl = losses.kl_divergence(log_ratio_b, batch.valid)
         clipped = jnp.abs(jnp.expm1(log_ratio_b)) > self.clip_param
-        total = (
-            surrogate + self.value_loss_coef * value - self.entropy_coef * entropy + kl_coef * kl
-        )
+        total = surrogate + self.value_loss_coef * value - self.entropy_coef * entropy
+        total += learner.kl_coef * kl
         return total, {
             "loss": total,
             "policy_loss": surrogate,
@@ -194,33 +208,6 @@ class PPO(PPOConfig, Algorithm):
             "entropy": entropy,
             "kl": kl,
             "clip_fraction": losses.masked_mean(clipped, batch.valid),
-        }
-
-    def _gradient_step(
-        self, context: Context, learner: PPOState, batch: Batch
-    ) -> tuple[PPOState, Metrics]:
-        variables = learner.variables
-
-        def objective(params: Any) -> tuple[jax.Array, Metrics]:
-            return self.loss(context, variables.replace(params=params), batch, learner.kl_coef)
-
-        gradients, metrics = jax.grad(objective, has_aux=True)(variables.params)
-        norm = optax.tree.norm(gradients)
-        updates, opt_state = context.optimizer.update(
-            gradients, learner.opt_state, variables.params
-        )
-        new = learner.replace(
-            variables=variables.replace(params=optax.apply_updates(variables.params, updates)),
-            opt_state=opt_state,
-            kl_coef=self._adapted(learner.kl_coef, metrics["kl"]),
-        )
-        # An update that is not finite is not applied; it is counted.
-        sound = jnp.isfinite(norm) & jnp.isfinite(metrics["loss"])
-        new = jax.tree.map(lambda a, b: jnp.where(sound, a, b), new, learner)
-        return new, metrics | {
-            "grad_norm": norm,
-            "kl_coef": new.kl_coef,
-            "skipped_updates": 1.0 - sound.astype(jnp.float32),
         }
 
     def _adapted(self, kl_coef: jax.Array, kl: jax.Array) -> jax.Array:

@@ -24,10 +24,10 @@ from ksim_cli.rl.algorithm import (
     learn,
     train_step,
 )
-from ksim_cli.rl.ppo import PPO
 from ksim_cli.run.compile import assert_fixed_point, without_weak_types
 from tests.envs import Probe
 from tests.rl.policies import known
+from tests.rl.updates import Shown
 
 N = 3
 
@@ -248,14 +248,11 @@ def test_a_learned_reward_is_logged_followed_and_learned_from_as_any_other():
     assert second[2]["episode_return"] == 6.0 + (20 + 20 + 20 + 60) / 2 - 10.0
 
 
-class StyledPPO(PPO):
-    """PPO with a reward of its own; takes no step, and shows what it would be taken from."""
+class StyledPPO(Shown):
+    """PPO with a reward of its own."""
 
     def rewards(self, context, reward_variables, experience):
         return {"style": 10.0 * experience.obs["actor"][..., 0]}
-
-    def minimize(self, context, learner, batch, key):
-        return learner, {"target": batch.target}
 
 
 def test_a_learned_reward_reaches_the_targets_of_ppo():
@@ -263,7 +260,7 @@ def test_a_learned_reward_reaches_the_targets_of_ppo():
     algo = StyledPPO(normalize_returns=False, gamma=0.0)
     ((before, _, metrics, _),) = iterate(algo, make_context(env))
     # With gamma 0 a target is a reward: 2, 3, 1, 2 and ten times 1, 2, 0, 1.
-    assert metrics["target"][:, 0].tolist() == [12.0, 23.0, 1.0, 12.0]
+    assert metrics["batch"].target[:, 0].tolist() == [12.0, 23.0, 1.0, 12.0]
     # And the scale of returns, in the burn-in too: 1, 2, 3, 1 and 0, 10, 20, 0.
     seen = np.array([1.0, 12.0, 23.0, 1.0])
     np.testing.assert_allclose(before.learner.returns.mean, seen.mean(), rtol=1e-6)

@@ -14,6 +14,7 @@ from ksim_cli.rl.minibatches import Batch
 from ksim_cli.rl.ppo import PPO
 from ksim_cli.run.compile import assert_fixed_point, without_weak_types
 from tests.envs import Probe
+from tests.rl.updates import loss, minimize
 
 MODEL = MLP(hidden_size=16, num_hidden_layers=1, normalize_observations=False)
 
@@ -208,10 +209,10 @@ def test_what_is_quarantined_does_not_touch_the_gradient(small):
     def gradient(batch):
         variables = state.learner.variables
 
-        def loss(params):
-            return algo.loss(context, variables.replace(params=params), batch, jnp.float32(0.1))[0]
+        def of(params):
+            return loss(algo, context, variables.replace(params=params), batch, jnp.float32(0.1))[0]
 
-        return jax.grad(loss)(variables.params)
+        return jax.grad(of)(variables.params)
 
     one = gradient(batch.replace(valid=valid))
     other = batch.replace(
@@ -250,7 +251,7 @@ def test_an_update_that_is_not_finite_is_not_applied_and_is_counted(small):
     spoilt = batch.replace(target=batch.target.at[0].set(jnp.inf))
     flat = jax.tree.map(lambda x: x.reshape(4, 8, *x.shape[1:]), spoilt)
     learner, metrics = jax.jit(
-        lambda learner, b: algo.minimize(context, learner, b, jax.random.key(0))
+        lambda learner, b: minimize(algo, context, learner, b, jax.random.key(0))
     )(state.learner, flat)
     assert 0.0 < metrics["skipped_updates"] < 1.0, "only the minibatches that hold it"
     for leaf in jax.tree.leaves(learner):
@@ -269,7 +270,7 @@ def test_the_kl_coefficient_follows_the_kl(kl, factor):
 def test_the_loss_is_its_terms(small):
     algo, context, state = small
     batch = make_batch()
-    total, parts = algo.loss(context, state.learner.variables, batch, jnp.float32(0.3))
+    total, parts = loss(algo, context, state.learner.variables, batch, jnp.float32(0.3))
     wanted = (
         parts["policy_loss"]
         + algo.value_loss_coef * parts["value_loss"]
@@ -289,8 +290,8 @@ def test_shuffling_differs_from_pass_to_pass_and_uses_every_transition_once(smal
 
     batch = make_batch().replace(value=jnp.arange(32.0))
     flat = jax.tree.map(lambda x: x.reshape(4, 8, *x.shape[1:]), batch)
-    spy = type("Spy", (PPO,), {"_gradient_step": record})(num_passes=2)
-    jax.block_until_ready(spy.minimize(context, state.learner, flat, jax.random.key(0)))
+    spy = type("Spy", (PPO,), {"gradient_step": record})(num_passes=2)
+    jax.block_until_ready(minimize(spy, context, state.learner, flat, jax.random.key(0)))
     jax.effects_barrier()
     assert [len(x) for x in seen] == [8] * 8, "a minibatch is batch_size 2 times 4 steps"
     first, second = np.concatenate(seen[:4]), np.concatenate(seen[4:])

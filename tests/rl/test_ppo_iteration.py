@@ -17,6 +17,7 @@ from ksim_cli.rl.ppo import PPO, PPOState
 from ksim_cli.rl.rollout import PolicyState, play
 from tests.envs import Probe
 from tests.rl.policies import known
+from tests.rl.updates import Shown, loss, minimize
 
 N = 3
 
@@ -43,13 +44,6 @@ def ones(shown, action, count):
 
 def counts(shown, action, count):
     return count * 1.0
-
-
-class Shown(PPO):
-    """Takes no step; its metrics show what the gradient steps were to be taken from."""
-
-    def minimize(self, context, learner, batch, key):
-        return learner, {"batch": batch, "learner": learner}
 
 
 def iterate(env, algo, iterations=1, policy=None):
@@ -234,7 +228,7 @@ def test_the_loss_against_float64(algo):
     context = Context(None, TOLD, None, num_steps=1, batch_size=6)
     params = {"log_prob": LOG_PROB, "value": VALUE, "entropy": ENTROPY}
     variables = Variables(params=jax.tree.map(jnp.asarray, params), statistics=())
-    total, parts = algo.loss(context, variables, batch, jnp.float32(0.3))
+    total, parts = loss(algo, context, variables, batch, jnp.float32(0.3))
     wanted = loss_in_float64(algo, 0.3)
     assert set(parts) == set(wanted)
     for name, number in wanted.items():
@@ -254,11 +248,11 @@ def test_the_kl_coefficient_moves_at_every_minibatch():
     batch = Batch({}, zeros, (), zeros, zeros, zeros, zeros, jnp.ones((2, 6), bool), zeros > 0)
     opt_state = context.optimizer.init(zeros[0, 0])
     learner = PPOState(context.policy.init(None), opt_state, kl_coef=jnp.float32(0.2))
-    after, metrics = algo.minimize(context, learner, batch, jax.random.key(0))
+    after, metrics = minimize(algo, context, learner, batch, jax.random.key(0))
     # Nothing moves, so the KL is 0 and the coefficient falls at each of 3 minibatches, twice.
     np.testing.assert_allclose(after.kl_coef, 0.2 / 1.5**6, rtol=1e-5)
     assert metrics["kl"] == 0.0 and metrics["skipped_updates"] == 0.0
-    after, _ = PPO(kl_coef=0.2).minimize(context, learner, batch, jax.random.key(0))
+    after, _ = minimize(PPO(kl_coef=0.2), context, learner, batch, jax.random.key(0))
     assert after.kl_coef == learner.kl_coef
 
 
@@ -272,7 +266,7 @@ def test_an_update_moves_the_parameters_and_never_the_statistics():
     variables = Variables(params=jnp.zeros(()), statistics=jnp.array([5.0, 7.0]))
     opt_state = context.optimizer.init(zeros[0, 0])
     learner = PPOState(variables, opt_state, kl_coef=jnp.float32(0.0))
-    after, metrics = algo.minimize(context, learner, batch, jax.random.key(0))
+    after, metrics = minimize(algo, context, learner, batch, jax.random.key(0))
     # d/dp of -2 exp(p) + 0.5 * (p - 4)^2 / 2 at 0 is -2 - 2 = -4; the step is 0.1 of it.
     np.testing.assert_allclose(after.variables.params, 0.4, rtol=1e-6)
     np.testing.assert_allclose(metrics["grad_norm"], 4.0, rtol=1e-6)
@@ -301,8 +295,9 @@ def next_values(env, policy, num_steps):
         learner = algo.init(context, policy.init(key), key).learner
         state = PolicyState(learner.variables, (), jnp.ones(()))
         _, experience = play(player, state, player.start(key), key, num_steps)
-        batch = algo.batch(context, learner, experience, experience.scores.total)
-        return batch.value[:, 0], (batch.advantage + batch.value)[:, 0]
+        value = experience.record.value
+        advantage, _ = algo.estimate(context, learner, experience, experience.scores.total)
+        return value[:, 0], (advantage + value)[:, 0]
 
     return [x.tolist() for x in jax.jit(run)(jax.random.key(0))]
 

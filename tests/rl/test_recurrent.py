@@ -17,6 +17,7 @@ from ksim_cli.rl.minibatches import Batch
 from ksim_cli.rl.ppo import PPO
 from ksim_cli.rl.rollout import Player, PolicyState, play, replay
 from tests.envs import Probe
+from tests.rl.updates import loss, minimize
 
 SMALL = GRU(hidden_size=8, num_layers=2)
 
@@ -184,7 +185,7 @@ def test_no_term_of_the_loss_reaches_what_only_the_other_network_sees(model):
 
     def terms(obs, params):
         new = variables.replace(params=params)
-        _, parts = algo.loss(context, new, batch.replace(obs=obs), jnp.float32(0.1))
+        _, parts = loss(algo, context, new, batch.replace(obs=obs), jnp.float32(0.1))
         return {name: parts[name] for name in ("policy_loss", "kl", "entropy", "value_loss")}
 
     slopes = jax.jacobian(terms, argnums=(0, 1))(batch.obs, variables.params)
@@ -224,7 +225,7 @@ def test_the_loss_is_a_mean_over_all_valid_steps_of_all_environments():
     variables = context.policy.init(jax.random.key(0))
     batch = make_batch(5, 6, context.policy.initial_carry(6))
     now = replay(context.policy, variables, batch.obs, batch.action, batch.carry, batch.done)
-    _, parts = algo.loss(context, variables, batch, jnp.float32(0.1))
+    _, parts = loss(algo, context, variables, batch, jnp.float32(0.1))
     valid = np.asarray(batch.valid)
     ratio = np.exp(np.clip(now.log_prob - batch.log_prob, -5, 5), dtype=np.float64)[valid]
     advantage = np.asarray(batch.advantage, np.float64)[valid]
@@ -250,8 +251,8 @@ def test_a_pass_takes_each_environment_once_with_its_steps_in_order_and_its_own_
         )
         return learner, {"loss": jnp.zeros(())}
 
-    spy = type("Spy", (PPO,), {"_gradient_step": record})(num_passes=2)
-    jax.block_until_ready(spy.minimize(context, jnp.zeros(()), batch, jax.random.key(0)))
+    spy = type("Spy", (PPO,), {"gradient_step": record})(num_passes=2)
+    jax.block_until_ready(minimize(spy, context, jnp.zeros(()), batch, jax.random.key(0)))
     jax.effects_barrier()
     assert len(seen) == 8, "two passes of 12 environments by three"
     for value, target, actor, critic in seen:
