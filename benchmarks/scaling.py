@@ -37,15 +37,15 @@ def memory_of_a_run(arguments: argparse.Namespace) -> list[tuple[str, str]]:
     """Resident memory of a training process at several iterations of one run."""
     from ksim_cli.config.compose import Start, launch, to_run_config
     from ksim_cli.io.console import silent_console
+    from ksim_cli.run.build import make_training_parts
     from ksim_cli.run.compile import compile_training
-    from ksim_cli.run.session import make_trainer
 
     rows = []
 
     def follow(composed: object) -> None:
         config = to_run_config(composed)
-        trainer = make_trainer(config)
-        compiled = compile_training(trainer, 1, silent_console())
+        parts = make_training_parts(config)
+        compiled = compile_training(parts, 1, silent_console())
         state = compiled.init(config.seed)
         marks = (10, 30, 60, 120) if not arguments.tiny else (1, 2)
         for iteration in range(1, marks[-1] + 1):

@@ -8,6 +8,7 @@ number of minibatches and passes, Adam with a clipped gradient. The minimal one 
 in every minibatch, watches the gradient for what is not finite and measures what it logs.
 """
 
+import dataclasses
 import json
 import os
 import statistics
@@ -21,9 +22,11 @@ import jax.numpy as jnp
 from benchmarks.peers import minimal_ppo
 from ksim_cli.config.compose import Start, launch, to_run_config
 from ksim_cli.io.console import silent_console
+from ksim_cli.rl.algorithm import Learning, act
 from ksim_cli.rl.minibatches import Batch
+from ksim_cli.rl.ppo import PPO
+from ksim_cli.run.build import make_training_parts, versions
 from ksim_cli.run.compile import compile_training
-from ksim_cli.run.session import make_trainer, versions
 
 REPEATS = int(os.environ.get("REPEATS", "15"))
 
@@ -34,35 +37,37 @@ def seconds(function: Any, *arguments: Any) -> tuple[Any, float]:
     return result, time.perf_counter() - begin
 
 
+class Handing(PPO):
+    """PPO that takes no gradient step, and gives back what it would have taken them from."""
+
+    def minimize(self, context: Any, learner: Any, batch: Batch, key: jax.Array) -> Any:
+        return learner, batch
+
+
 def measure(composed: Any) -> None:
     config = to_run_config(composed)
-    trainer = make_trainer(config)
-    algorithm, setup = trainer.algorithm, trainer.setup
-    compiled = compile_training(trainer, 1, silent_console())
+    parts = make_training_parts(config)
+    algorithm, context = parts.algorithm, parts.context
+    assert isinstance(algorithm, PPO)
+    compiled = compile_training(parts, 1, silent_console())
     state = compiled.init(config.seed)
     for _ in range(3):
         state = compiled.step(state)[0]
-    batches: list[Batch] = []
-
-    def seen(setup: Any, learner: Any, batch: Batch, key: jax.Array) -> Any:
-        batches.append(batch)
-        return algorithm.update_model(setup, learner, batch, key)
-
-    object.__setattr__(setup, "update_model", seen)
+    handing = Handing(**dataclasses.asdict(algorithm))
 
     def last_batch(state: Any) -> Batch:
-        state, rollout = algorithm.act(setup, state, state.key)
-        algorithm.learn(setup, state, rollout, state.key)
-        return batches[-1]
+        state, experience = act(algorithm, context, state, state.key)
+        learning = Learning(state.learner, state.own)
+        return handing.update(context, learning, experience, state.key)[1]
 
     batch = jax.block_until_ready(jax.jit(last_batch)(state))
-    ours = jax.jit(lambda *arguments: algorithm.update_model(setup, *arguments), donate_argnums=0)
+    ours = jax.jit(lambda *arguments: algorithm.minimize(context, *arguments), donate_argnums=0)
     num_minibatches = config.num_envs // config.batch_size
     minimal = minimal_ppo.make_update(algorithm.num_passes, num_minibatches)
-    sizes = setup.env.observation_sizes
+    sizes = context.env.observation_sizes
     hidden = (config.model["hidden_size"],) * config.model["num_hidden_layers"]
     params = minimal_ppo.init(
-        jax.random.key(0), sizes["actor"], sizes["critic"], setup.env.action_size, hidden
+        jax.random.key(0), sizes["actor"], sizes["critic"], context.env.action_size, hidden
     )
     opt_state = minimal_ppo.make_optimizer().init(params)
     flat = {
@@ -76,7 +81,7 @@ def measure(composed: Any) -> None:
         (params, opt_state, _), two = seconds(minimal, params, opt_state, flat, state.key)
         rows.append((one, two))
     one, two = (statistics.median(times) for times in zip(*rows[1:], strict=True))
-    transitions = setup.num_steps * config.num_envs
+    transitions = context.num_steps * config.num_envs
     ratio = statistics.median(b / a for a, b in rows[1:])
     print(f"ksim {one * 1e3:.1f} ms, minimal {two * 1e3:.1f} ms: {ratio:.2f} of its rate")
     facts = {

@@ -9,7 +9,8 @@ import pytest
 
 from ksim_cli.load_task import load_task
 from ksim_cli.models.distributions import NormalMixture
-from ksim_cli.rl.rollout import collect, replay
+from ksim_cli.rl.algorithm import make_player
+from ksim_cli.rl.rollout import PolicyState, play, replay
 from ksim_cli.task import Task
 from ksim_cli.task_model import TaskModel
 from tests.helpers import tiny_cartpole
@@ -47,34 +48,35 @@ class Halved(Task):
     def get_mujoco_model(self):
         return load_task("cartpole")(self.config).get_mujoco_model()
 
-    def sample_action(self, policy, variables, obs, carry, key, argmax):
-        sample = policy.sample_action(variables, obs, carry, key, argmax)
+    def sample_action(self, model, obs, carry, key, argmax):
+        sample = super().sample_action(model, obs, carry, key, argmax)
         return sample.replace(action=sample.action / 2)
 
-    def get_ppo_variables(self, policy, variables, obs, action, carry):
-        return policy.ppo_variables(variables, obs, action * 2, carry)
+    def get_ppo_variables(self, model, obs, action, carry):
+        return super().get_ppo_variables(model, obs, action * 2, carry)
 
 
 def test_a_task_may_override_what_a_recurrent_policy_learns_from():
     load_task("cartpole")
     config = tiny_cartpole("model=gru", "model.hidden_size=8", "model.distribution=mixture")
     task_model = TaskModel(Halved(config))
-    env, agent = task_model.make_env(4), task_model.make_agent()
-    assert agent.recurrent
-    assert not TaskModel(Halved(tiny_cartpole())).make_agent().recurrent
+    policy, env = task_model.policy, task_model.make_env(4)
+    assert policy.recurrent
+    assert not TaskModel(Halved(tiny_cartpole())).policy.recurrent
+    player = make_player(task_model.algorithm, task_model.make_context(env, 5))
 
-    def play(key):
-        variables = agent.init(key)
-        start = (env.init(key), agent.initial_carry(4))
-        _, rollout = collect(env, agent, variables, start, key, 5)
-        stored = (rollout.obs, rollout.action, rollout.carry, rollout.results.done)
-        return rollout, replay(agent, variables, *stored)
+    def run(key):
+        variables = policy.init(key)
+        state = PolicyState(variables, (), jnp.ones(()))
+        _, rollout = play(player, state, player.start(key), key, 5)
+        stored = (rollout.obs, rollout.action, rollout.carry, rollout.was_reset)
+        return rollout, replay(policy, variables, *stored)
 
-    rollout, now = jax.jit(play)(jax.random.key(0))
-    np.testing.assert_allclose(now.log_prob, rollout.log_prob, atol=1e-5)
-    np.testing.assert_allclose(now.value, rollout.value, atol=1e-5)
+    rollout, now = jax.jit(run)(jax.random.key(0))
+    np.testing.assert_allclose(now.log_prob, rollout.record.log_prob, atol=1e-5)
+    np.testing.assert_allclose(now.value, rollout.record.value, atol=1e-5)
     obs = jax.tree.map(lambda x: x[0], rollout.obs)
-    model, variables = agent.policy.model, agent.init(jax.random.key(0))
-    got, _ = model.action_distribution(variables, obs, agent.initial_carry(4))
+    model = policy.adapter.merge(policy.init(jax.random.key(0)))
+    got, _ = model.action_distribution(obs, policy.initial_carry(4))
     assert isinstance(got, NormalMixture) and got.mean.shape == (4, 1, 5)
     assert jnp.isfinite(got.entropy()).all()
