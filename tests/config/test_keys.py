@@ -12,6 +12,7 @@ class Keys:
     size: float = key(1.0, "a size", unit="m", above=0, most=10)
     kind: str | None = key(None, "a kind", choices=("apple", "pear"))
     table: dict = key({}, "a table")
+    widths: list[int] | None = key(None, "widths", least=1)
     plain: float = 0.0
 
 
@@ -33,6 +34,9 @@ FIELDS = {field.name: field for field in dataclasses.fields(Keys)}
         ("kind", "pear", None),
         ("kind", "peer", "is not one of apple, pear. Did you mean 'pear'?"),
         ("table", {"a": -1}, None),
+        ("widths", [3, 1], None),
+        ("widths", [], None),
+        ("widths", [3, 0], "must be at least 1"),
         ("plain", float("inf"), None),
     ],
 )
