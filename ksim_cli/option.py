@@ -48,8 +48,12 @@ def refusal(field: "dataclasses.Field[Any]", value: Any) -> str | None:
 
     Args:
         field: the key's field; one that was not made by `option` allows everything.
-        value: a value of the right type. Null is allowed wherever the type allows it.
+        value: a value of the right type; of a list each element. Null is allowed wherever the type
+            allows it.
     """
+    if isinstance(value, list | tuple):
+        refusals = (refusal(field, each) for each in value)
+        return next((each for each in refusals if each is not None), None)
     choices = field.metadata.get("choices") or ()
     if choices and value is not None and value not in choices:
         return f"is not one of {', '.join(choices)}.{nearest(str(value), choices)}"

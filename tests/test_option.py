@@ -12,6 +12,7 @@ class Keys:
     size: float = option(1.0, "a size", unit="m", gt=0, le=10)
     kind: str | None = option(None, "a kind", choices=("apple", "pear"))
     table: dict = option({}, "a table")
+    widths: list[int] | None = option(None, "widths", ge=1)
     plain: float = 0.0
 
 
@@ -33,6 +34,9 @@ FIELDS = {field.name: field for field in dataclasses.fields(Keys)}
         ("kind", "pear", None),
         ("kind", "peer", "is not one of apple, pear. Did you mean 'pear'?"),
         ("table", {"a": -1}, None),
+        ("widths", [3, 1], None),
+        ("widths", [], None),
+        ("widths", [3, 0], "must be at least 1"),
         ("plain", float("inf"), None),
     ],
 )

@@ -52,10 +52,9 @@ def _keys(config: Any, prefix: str = "") -> Iterator[str]:
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             yield from _keys(value, f"{prefix}{field.name}.")
-        for each in value if isinstance(value, list) else [value]:
-            why = refusal(field, each)
-            if why is not None:
-                yield f"{prefix}{field.name}={value}: {why}"
+        why = refusal(field, value)
+        if why is not None:
+            yield f"{prefix}{field.name}={value}: {why}"
 
 
 def _sections(config: RunConfig) -> Iterator[str]:
