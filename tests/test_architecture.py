@@ -349,17 +349,7 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "ksim_cli/config/schema.py": "covered by tests/config/test_compose.py",
     "ksim_cli/config/components.py": "covered by tests/config/test_compose.py",
     "ksim_cli/commands.py": "run by tests/test_cli.py and tests/run",
-    "ksim_cli/mdp/feet.py": "covered by tests/mdp/rewards/test_feet.py",
-    "ksim_cli/mdp/joints.py": "covered by tests/mdp/rewards/test_joints.py",
-    "ksim_cli/mdp/commands/motion.py": "covered by tests/mdp/commands/test_sampled.py",
-    **{
-        f"ksim_cli/mdp/observations/{name}.py": "covered by tests/mdp/observations"
-        for name in ("floating_base", "bodies", "feet", "joints", "task")
-    },
-    "ksim_cli/physics/mjx_backends.py": "covered by test_mjx_engine.py and test_warp_engine.py there",
-    "ksim_cli/run/collect.py": "covered by tests/run/test_policy_commands.py",
     "ksim_cli/run/troubles.py": "covered by tests/run/test_train.py and tests/physics/test_warp_engine.py",
-    "ksim_cli/run/view.py": "covered by tests/run/test_policy_commands.py",
     "ksim_cli/io/gl.py": "run by tests/io/test_video.py",
 }
 

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,3 +22,11 @@ def finished(tmp_path_factory):
     done = ksim("train", *TINY, "num_iterations=2", "profile_memory=true", cwd=folder, check=0)
     (run,) = (folder / "runs" / "cartpole").iterdir()
     return Finished(folder, run, done)
+
+
+@pytest.fixture(scope="module")
+def trained(finished, tmp_path_factory):
+    """A copy of the finished run, to be written into."""
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copytree(finished.folder, folder, dirs_exist_ok=True)
+    return folder, folder / finished.run.relative_to(finished.folder)

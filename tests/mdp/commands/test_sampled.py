@@ -8,7 +8,6 @@ import pytest
 from ksim_cli.errors import UserError
 from ksim_cli.mdp import register_terms
 from ksim_cli.mdp.commands.sampled import commanded
-from ksim_cli.mdp.term import Command
 from ksim_cli.registry import COMMANDS
 from tests.legged import bound, posed, step_of
 
@@ -107,40 +106,6 @@ def test_zeros_and_levels(kind):
     assert abs(zeros.mean() - 0.4) < 0.15
     whole, half = play(kind, scale="linear"), play(kind, scale="linear", level=0.5)
     np.testing.assert_allclose(half, 0.5 * whole, atol=1e-6)
-
-
-@pytest.mark.parametrize("kind", sorted(SECTIONS))
-def test_markers_are_where_the_command_points(kind):
-    term, model = build(kind)
-    data = posed(model, qpos=[0.4, -0.3, 0.5, 1, 0, 0, 0, 0, 0, 0, 0])
-    value = jnp.array([0.5 * (low + high) for low, high in RANGES[kind]])
-    markers = term.markers(step_of(data), value)
-    wanted = {"float_vector", "int_vector", "joint_position", "sinusoidal_gait"}
-    assert (markers == ()) == (kind in wanted)
-    for marker in markers:
-        assert marker.shape in ("sphere", "box", "arrow")
-        assert marker.position.shape == marker.size.shape == (3,)
-        np.testing.assert_allclose(jnp.linalg.norm(marker.quaternion), 1.0, rtol=1e-5)
-    if kind == "cartesian_coordinate":
-        np.testing.assert_allclose(markers[0].position, [0.9, -0.8, 0.75], rtol=1e-5)
-
-
-def test_errors_are_in_the_commands_unit():
-    # Turned left by 90 degrees and moving along world y at 0.8 m/s: forward at 0.8 m/s.
-    half = np.sqrt(0.5)
-    velocity = [0, 0.8, 0, 0, 0, 0.4, 0, 0, 0, 0]
-
-    def error(kind, value):
-        term, model = build(kind)
-        data = posed(model, [0, 0, 0.5, half, 0, 0, half, 0, 0, 0, 0], velocity)
-        return float(term.error(step_of(data), jnp.array(value)))
-
-    np.testing.assert_allclose(error("linear_velocity", [0.5, 0.4]), 0.5, rtol=1e-5)
-    np.testing.assert_allclose(error("angular_velocity", [0.1]), 0.3, rtol=1e-5)
-    np.testing.assert_allclose(error("base_height", [0.3]), 0.2, rtol=1e-5)
-    measured = {"linear_velocity", "angular_velocity", "base_height"}
-    for kind in SECTIONS:
-        assert (type(build(kind)[0]).error is not Command.error) == (kind in measured)
 
 
 def test_an_unknown_command_lists_those_there_are():
