@@ -300,11 +300,7 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "ksim_cli/__main__.py": "run by tests/test_cli.py",
     "ksim_cli/types.py": "pytrees without behaviour",
     "ksim_cli/task_model.py": "covered by tests/test_task.py",
-    "ksim_cli/config/keys.py": "one function, used by every schema",
-    "ksim_cli/config/schema.py": "covered by tests/config/test_compose.py",
-    "ksim_cli/config/components.py": "covered by tests/config/test_compose.py",
     "ksim_cli/mdp/term.py": "abstract; every term's test calls it",
-    "ksim_cli/commands.py": "run by tests/test_cli.py and tests/run",
     "ksim_cli/scoring.py": "covered by tests/mdp/rewards/test_registry.py and tests/test_env.py",
     "ksim_cli/mdp/feet.py": "covered by tests/mdp/rewards/test_feet.py",
     "ksim_cli/mdp/points.py": "covered by tests/mdp/rewards/test_space.py",
@@ -319,7 +315,6 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "ksim_cli/run/collect.py": "covered by tests/run/test_policy_commands.py",
     "ksim_cli/run/troubles.py": "covered by tests/run/test_train.py and tests/physics/test_warp_engine.py",
     "ksim_cli/run/view.py": "covered by tests/run/test_policy_commands.py",
-    "ksim_cli/io/gl.py": "run by tests/io/test_video.py",
 }
 
 
