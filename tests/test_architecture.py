@@ -346,11 +346,7 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "ksim_cli/__init__.py": "a version and a path",
     "ksim_cli/__main__.py": "run by tests/test_cli.py",
     "ksim_cli/types.py": "pytrees without behaviour",
-    "ksim_cli/config/schema.py": "covered by tests/config/test_compose.py",
-    "ksim_cli/config/components.py": "covered by tests/config/test_compose.py",
-    "ksim_cli/commands.py": "run by tests/test_cli.py and tests/run",
     "ksim_cli/run/troubles.py": "covered by tests/run/test_train.py and tests/physics/test_warp_engine.py",
-    "ksim_cli/io/gl.py": "run by tests/io/test_video.py",
 }
 
 

@@ -1,5 +1,6 @@
 """The command line, mostly as a person meets it when something is mistyped."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 
 from ksim_cli import __version__, commands
 from ksim_cli.cli import main
-from tests.run.commands import ksim
+from tests.run.commands import ksim, ksim_process
 
 CARTPOLE = "task=cartpole"
 
@@ -183,43 +184,39 @@ def test_a_mistake_in_a_term_is_found_before_anything_is_compiled(project, capsy
     assert "compiling" not in captured.out
 
 
-def test_a_mistake_the_schema_knows_is_found_without_jax(tmp_path):
+def typed_in_one_process(folder, commands, heavy):
+    """Exit status of each command; fails at the first that has imported what is heavy."""
     code = (
-        "import sys\n"
+        "import json, sys\n"
         "from ksim_cli.cli import main\n"
-        "try:\n    status = main(sys.argv[1:])\nexcept SystemExit as left:\n    status = left.code\n"
-        "assert 'jax' not in sys.modules, 'jax was imported'\n"
-        "sys.exit(status)\n"
+        "for typed in json.loads(sys.argv[1]):\n"
+        "    try:\n        status = main(typed.split())\n"
+        "    except SystemExit as left:\n        status = left.code\n"
+        "    found = set(json.loads(sys.argv[2])) & set(sys.modules)\n"
+        "    assert not found, (typed, found)\n"
+        "    print('status', status)\n"
     )
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(commands), json.dumps(heavy)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [int(status) for status in re.findall(r"^status (\d+)$", done.stdout, re.MULTILINE)]
+
+
+def test_a_mistake_the_schema_knows_is_found_without_jax(tmp_path):
     mistakes = ("num_envs=10 batch_size=4", "algo.clip_parm=1", "task.type=x", "seed=x", "sed=1")
-    for typed in (*(f"train {CARTPOLE} {mistake}" for mistake in mistakes), "train task=cartpol"):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *typed.split()],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 2, done.stderr
-        assert "jax was imported" not in done.stderr
+    commands = [*(f"train {CARTPOLE} {mistake}" for mistake in mistakes), "train task=cartpol"]
+    assert typed_in_one_process(tmp_path, commands, ["jax"]) == [2] * 6
 
 
 def test_help_and_list_load_neither_jax_nor_hydra_nor_yaml(tmp_path):
-    code = (
-        "import sys\nfrom ksim_cli.cli import main\n"
-        "assert main(sys.argv[1:]) == 0\n"
-        "heavy = {'jax', 'hydra', 'omegaconf', 'yaml', 'numpy', 'mujoco', 'flax'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    for typed in ("--help", "list", "train --help", "--version", "eval --help"):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *typed.split()],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, typed + done.stderr
+    commands = ["--help", "list", "train --help", "--version", "eval --help"]
+    heavy = ["jax", "hydra", "omegaconf", "yaml", "numpy", "mujoco", "flax"]
+    assert typed_in_one_process(tmp_path, commands, heavy) == [0] * 5
 
 
 def test_help_and_list_are_quick(tmp_path):
@@ -232,7 +229,7 @@ def test_help_and_list_are_quick(tmp_path):
         ("train sed=1", 2.0),
     ):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        ksim(*typed.split(), cwd=tmp_path)
+        ksim_process(*typed.split(), cwd=tmp_path)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
         assert spent < most, typed
@@ -258,9 +255,11 @@ def test_version_and_help(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"ksim {__version__}\n"
     assert main(["--help"]) == 0
-    for command in ("train", "eval", "view", "collect", "list"):
-        assert command in capsys.readouterr().out or command != "train"
+    text = capsys.readouterr().out
+    for command in ("train", "eval", "view", "collect", "bench", "list"):
+        assert re.search(rf"^  {command} +\w", text, re.MULTILINE), command
     assert main([]) == 2
+    assert capsys.readouterr().out == text, "nothing typed: the same text, and a mistake"
 
 
 def test_a_users_own_task_terms_and_yaml(tmp_path):
@@ -305,7 +304,9 @@ def test_a_users_own_task_terms_and_yaml(tmp_path):
         check=0,
     )
     assert "return 6000.0" in done.stdout, "the shadowing bundle: 1000 steps worth 2 * 3"
-    assert ksim("eval", "checkpoint=own", cwd=tmp_path, check=0).stdout.count("30") >= 1
+    ksim("eval", "checkpoint=own", cwd=tmp_path, check=0)
+    facts = json.loads((tmp_path / "own" / "eval.json").read_text())
+    assert facts["episode_returns"] == [30.0, 30.0] and facts["episode_lengths"] == [10, 10]
 
 
 def test_a_task_of_python_alone(tmp_path, capsys, monkeypatch):

@@ -11,7 +11,8 @@ def test_seconds_pass_and_a_later_job_starts_anew():
     time.sleep(0.05)
     second = Clock()
     assert 0.0 <= second.seconds() < first.seconds()
-    assert clock._AGE >= 0.0
+    if sys.platform == "linux":
+        assert clock._age_at_import() > clock._AGE, "this process has lived on since the import"
 
 
 def test_the_first_clock_of_a_process_counts_from_its_start():

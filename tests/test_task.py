@@ -28,7 +28,11 @@ def test_every_method_has_a_default_that_builds_from_the_config(config):
     assert task.get_commands() == task.get_events() == task.get_physics_randomizers() == {}
     assert task.get_curriculum().initial_level() == 1.0
     assert task.get_mujoco_model().compile().nq == 2
-    assert hasattr(task.get_optimizer(), "update")
+    weights = {"w": jnp.zeros(3)}
+    optimizer = task.get_optimizer()
+    updates, _ = optimizer.update({"w": jnp.ones(3)}, optimizer.init(weights), weights)
+    # Adam's first step is as long as its learning rate, whatever the gradient.
+    np.testing.assert_allclose(updates["w"], -2e-3, rtol=1e-4)
     model = task.get_model({"actor": 5, "critic": 4}, 1, jax.random.key(0))
     assert model.actor.layers[0].kernel.shape == (5, 64)
     assert model.critic.layers[0].kernel.shape == (4, 64)

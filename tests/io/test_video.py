@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 
@@ -10,7 +9,6 @@ from PIL import Image
 
 from ksim_cli.config.schema import RenderKeys
 from ksim_cli.errors import UserError
-from ksim_cli.io import gl
 from ksim_cli.io.video import Recorder, write_frames, write_video
 from tests.helpers import SMALL
 
@@ -84,27 +82,3 @@ def test_a_camera_that_is_not_there_is_refused(keys, message):
     with pytest.raises(UserError) as error:
         Recorder(mujoco.MjModel.from_xml_string(SMALL), RenderKeys(**keys))
     assert message in str(error.value)
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the choice is Linux's")
-def test_the_choice_of_a_context(monkeypatch):
-    works = {"egl", "osmesa", "glfw"}
-    monkeypatch.setattr(gl, "_works", lambda backend: backend in works)
-    for name in ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"):
-        monkeypatch.delenv(name, raising=False)
-    gl.pick_gl(None)
-    assert os.environ["MUJOCO_GL"] == "egl"
-    monkeypatch.setenv("MUJOCO_GL", "osmesa")
-    gl.pick_gl(None)
-    assert os.environ["MUJOCO_GL"] == "osmesa", "what the user chose stays"
-    works.remove("egl")
-    gl.pick_gl(False)
-    assert os.environ["MUJOCO_GL"] == "osmesa"
-    gl.pick_gl(True)
-    assert os.environ["MUJOCO_GL"] == "glfw"
-    works.clear()
-    with pytest.raises(UserError, match=r"tried egl, osmesa.*libegl1"):
-        gl.pick_gl(False)
-    monkeypatch.setenv("MUJOCO_GL", "disable")
-    with pytest.raises(UserError, match="tried disable"):
-        gl.pick_gl(None)

@@ -49,5 +49,7 @@ def test_a_leaf_is_given_per_environment_where_variants_differ(backend):
 
 def test_a_field_that_mjx_does_not_have_is_refused():
     model = mujoco.MjModel.from_xml_string(SMALL)
-    with pytest.raises(UserError, match=r"a term reads view\.efc_fancy, which MJX does not compute"):
+    with pytest.raises(
+        UserError, match=r"a term reads view\.efc_fancy, which MJX does not compute"
+    ):
         make_backend("jax", EngineSpec(model, N, frozenset({"efc_fancy"})))

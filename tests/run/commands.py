@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import pytest
 from hydra.core.config_store import ConfigStore
 
 from ksim_cli import registry
@@ -21,11 +22,15 @@ ROOT = Path(__file__).parents[2]
 
 TINY = (
     *("task=cartpole", "num_envs=8", "batch_size=4", "rollout_length_frames=8"),
-    *("num_episodes=2", "max_env_steps=null"),
+    *("num_episodes=2", "max_env_steps=null", "engine=mujoco"),
 )
 """The smallest run; the tests of `run/` share what it compiles."""
 
-TINY_MJX = (*TINY, "engine=mjx")
+TINY_MJX = (
+    *("task=cartpole", "num_envs=64", "batch_size=16", "rollout_length_frames=8"),
+    *("num_episodes=2", "max_env_steps=null", "engine=mjx", "integrator=euler"),
+)
+"""The same on the other engine, enough environments for four devices; 30 s of compiling."""
 
 
 class Done(NamedTuple):
@@ -136,3 +141,17 @@ def rows(run: Path) -> list[dict[str, Any]]:
 def without_clock(row: dict[str, Any]) -> dict[str, Any]:
     """What two runs of the same configuration have in common."""
     return {k: v for k, v in row.items() if not k.endswith(("_seconds", "_per_second"))}
+
+
+def check_bench(stdout: str) -> dict[str, Any]:
+    """What `ksim bench` says is whole and consistent; returns its line of JSON."""
+    assert "training, end to end" in stdout and "physics alone" in stdout
+    facts = json.loads(stdout.splitlines()[-1])
+    for name in ("raw", "rollout", "update", "training"):
+        assert facts[f"{name}_steps_per_second"] > 0
+    assert facts["physics_steps_per_second"] == pytest.approx(
+        facts["raw_steps_per_second"] * facts["substeps"], rel=1e-3
+    )
+    assert facts["rounds"] >= 3 and facts["bytes_per_env"] > 0 and facts["compile_seconds"] > 0
+    assert facts["versions"]["jax"] and facts["device"]
+    return facts
