@@ -17,13 +17,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from ksim_cli.run.session import make_trainer, versions
 
 from benchmarks.peers import minimal_ppo
 from ksim_cli.config.compose import Start, launch, to_run_config
 from ksim_cli.io.console import silent_console
 from ksim_cli.rl.minibatches import Batch
 from ksim_cli.run.compile import compile_training
-from ksim_cli.run.session import make_trainer, versions
 
 REPEATS = int(os.environ.get("REPEATS", "15"))
 

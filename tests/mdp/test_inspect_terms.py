@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import pytest
 
 from ksim_cli.errors import UserError
+from ksim_cli.load_task import load_task
 from ksim_cli.mdp.commands.sampled import commanded
 from ksim_cli.mdp.inspect_terms import inspect_terms
 from ksim_cli.mdp.term import Command, Event, Observation, Reset, Reward, Termination
-from ksim_cli.load_task import load_task
 from ksim_cli.task_model import TaskModel
 from tests.helpers import tiny_cartpole
 

@@ -1,12 +1,12 @@
 import dataclasses
 
 import pytest
+from ksim_cli.run.session import load_policy, make_trainer, rollout_steps
 
 from ksim_cli.errors import UserError
 from ksim_cli.io.console import open_console
 from ksim_cli.load_task import load_task
 from ksim_cli.rl.rollout import RandomAgent
-from ksim_cli.run.session import load_policy, make_trainer, rollout_steps
 from ksim_cli.task_model import TaskModel
 from tests.helpers import tiny_cartpole
 
