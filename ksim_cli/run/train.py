@@ -27,7 +27,7 @@ from ksim_cli.run.compile import Compiled, compile_training
 from ksim_cli.run.describe import describe
 from ksim_cli.run.evaluate import Evaluator, evaluation_envs
 from ksim_cli.run.journal import EVALUATED, Journal, Row, scalars, together
-from ksim_cli.run.memory import available, explained, refuse_too_large
+from ksim_cli.run.memory import available, oom_as_user_error
 from ksim_cli.run.schedule import Rate, Timer
 from ksim_cli.run.seeds import HOST, POLICY, TRAINING, each_seed, read_policy_state
 from ksim_cli.run.signals import Interrupted, StopSignals
@@ -122,7 +122,7 @@ class TrainingRun:
     def execute(self) -> float:
         """The whole run; returns the mean return of the final evaluation."""
         self.facts["import_seconds"] = self.clock.seconds()
-        with explained(self.config):
+        with oom_as_user_error(self.config):
             parts = make_training_parts(self.config)
         self.console.print(f"run folder: {self.run.path}")
         self._describe(parts)
@@ -130,11 +130,10 @@ class TrainingRun:
         if saved is not None and self._finished():
             return self._over(parts, saved)
         evaluator = self._evaluator(parts)
-        with explained(self.config, parts.spread) as used:
+        with oom_as_user_error(self.config, parts.spread) as refuse_too_large:
             compiled = compile_training(parts, self.config.epochs_per_log_step, self.console)
-            used.memory = compiled.memory
             (limit,) = hosts.agree(available() or 0)
-            refuse_too_large(self.config, compiled.memory, parts.spread, limit or None)
+            refuse_too_large(compiled.memory, limit or None)
             self.facts["compile_seconds"] = compiled.seconds
             state = self._start(parts, compiled, saved)
             state = self._loop(parts, compiled, evaluator, state)
