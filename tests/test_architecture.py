@@ -358,7 +358,7 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     },
     "ksim_cli/physics/mjx_backends.py": "covered by test_mjx_engine.py and test_warp_engine.py there",
     "ksim_cli/run/collect.py": "covered by tests/run/test_policy_commands.py",
-    "ksim_cli/run/troubles.py": "covered by tests/run/test_train.py and tests/physics/test_warp_engine.py",
+    "ksim_cli/run/diagnostics.py": "covered by tests/run/test_train.py and tests/physics/test_warp_engine.py",
     "ksim_cli/run/view.py": "covered by tests/run/test_policy_commands.py",
     "ksim_cli/io/gl.py": "run by tests/io/test_video.py",
 }
