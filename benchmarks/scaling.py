@@ -35,6 +35,7 @@ def row(head: str, facts: dict) -> tuple[str, ...]:
 
 def memory_of_a_run(arguments: argparse.Namespace) -> list[tuple[str, str]]:
     """Resident memory of a training process at several iterations of one run."""
+
     from ksim_cli.config.compose import Start, launch, to_run_config
     from ksim_cli.io.console import silent_console
     from ksim_cli.run.build import make_training_parts

@@ -346,7 +346,6 @@ WITHOUT_A_TEST_OF_THEIR_OWN = {
     "ksim_cli/__init__.py": "a version and a path",
     "ksim_cli/__main__.py": "run by tests/test_cli.py",
     "ksim_cli/types.py": "pytrees without behaviour",
-    "ksim_cli/run/troubles.py": "covered by tests/run/test_train.py and tests/physics/test_warp_engine.py",
 }
 
 

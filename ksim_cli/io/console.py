@@ -1,7 +1,7 @@
-"""What a person sees while something runs: lines, tables, a progress bar, and the same in a log.
+"""Lines, tables and progress on standard output, and the same in the run's log.
 
-On a terminal the bar and the long steps are live. Elsewhere (a file, a pipe, a dumb terminal) there
-are plain lines only, few of them and without control characters. The log file is always plain.
+On a terminal progress is live. Elsewhere (a file, a pipe, a dumb terminal) there are plain lines
+only, few of them and without control characters. The log file is always plain.
 """
 
 import contextlib
@@ -10,118 +10,110 @@ import os
 import re
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
-from ksim_cli.io import wording
+import rich.console
+from rich import progress as bars
+from rich.columns import Columns
+from rich.table import Table
+from rich.text import Text
 
-if TYPE_CHECKING:
-    from rich.console import Console as RichConsole
-    from rich.live import Live
+from ksim_cli.io import formatting
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SECONDS_BETWEEN_LINES = 5.0
-_REFRESHES_PER_SECOND = 8.0
+_SPEED_SECONDS = 300.0
+_PLAIN_WIDTH = 1000
+"""Width of tables outside a terminal, characters: no cell is wrapped."""
 
 
 class Console:
-    """Standard output and a run's log file; made by `open_console`."""
+    """Standard output and a run's log file; made by `open_console`.
 
-    def __init__(
-        self,
-        stream: TextIO,
-        rich: "RichConsole | None",
-        log: TextIO | None,
-        errors: TextIO | None = None,
-    ) -> None:
-        """Write to `stream`, by `rich` where it is a terminal, and to `log` as plain text.
+    Args:
+        stream: where lines go.
+        errors: where warnings go if `stream` is no terminal.
+        log: gets everything as plain text; None for no log.
+    """
 
-        Args:
-            stream: where lines go.
-            rich: shows them where it is a terminal.
-            log: gets everything as plain text.
-            errors: where warnings go if there is no terminal; None: standard error.
-        """
-        self._stream = stream
+    def __init__(self, stream: TextIO, errors: TextIO, log: TextIO | None = None) -> None:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # `?` for what its encoding cannot hold
+        self._rich = _RichConsole(
+            file=stream, force_terminal=stream.isatty(), highlight=False, markup=False, emoji=False
+        )
         self._errors = errors
-        self._rich = rich
         self._log = log
-        self._live: Live | None = None
-        self._note: Note | None = None
-        self._progress: Progress | None = None
+        self._bars: _Bars | None = None
+        self._in_progress = False
+
+    @property
+    def live(self) -> bool:
+        """True on a terminal, where progress and long steps are shown while they go on."""
+        return self._rich.is_terminal and not self._rich.is_dumb_terminal
 
     def print(self, text: str = "", style: str = "") -> None:
         """Show `text` as it is, brackets too; `style` (`bold`, `green`, …) is for terminals."""
-        if self._rich is not None:
-            self._rich.print(_clean(text), style=style or None, markup=False, soft_wrap=True)
-        else:
-            self._write(text)
+        self.show(text, style)
         self.log(text)
+
+    def show(self, text: str, style: str = "") -> None:
+        """Print without logging."""
+        self._rich.print(_clean(text), style=style or None, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Show a warning; where there is no terminal, on standard error."""
-        if self._rich is not None:
-            self._rich.print(
-                f"warning: {_clean(text)}", style="yellow", markup=False, soft_wrap=True
-            )
-        else:
-            print(f"warning: {_clean(text)}", file=self._errors or sys.stderr, flush=True)
+        if self.live:
+            return self.print(f"warning: {text}", style="yellow")
+        print(f"warning: {_clean(text)}", file=self._errors, flush=True)
         self.log(f"warning: {text}")
 
     def log(self, text: str) -> None:
         """Write `text` to the log file only, each line with the time of day."""
-        if self._log is None:
-            return
-        stamp = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
-        for line in _clean(text).split("\n"):
-            self._log.write(f"{stamp}  {line}".rstrip() + "\n")
-        self._log.flush()
+        if self._log is not None:
+            stamp = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+            lines = [f"{stamp}  {line}".rstrip() + "\n" for line in _clean(text).split("\n")]
+            self._log.writelines(lines)
+            self._log.flush()
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Show a table; numbers are aligned to the right."""
-        cells = [[wording.value(cell) for cell in row] for row in rows]
-        right = [
-            bool(rows) and all(isinstance(row[i], int | float | None) for row in rows)
-            for i in range(len(columns))
-        ]
-        lines = wording.table(title, columns, cells, right)
-        if self._rich is None:
-            self._write("\n".join(lines))
-        else:
-            self._rich.print(_rich_table(title, columns, cells, right))
-        self.log("\n".join(lines))
+        table = Table(title=Text(_clean(title), "bold"), title_justify="left", box=None)
+        table.padding = (0, 0, 0, 2)
+        for i, name in enumerate(columns):
+            numeric = bool(rows) and all(isinstance(row[i], int | float | None) for row in rows)
+            justify = "right" if numeric else "left"
+            table.add_column(Text(_clean(name), "dim"), justify=justify, overflow="fold")
+        for row in rows:
+            table.add_row(*[Text(_clean(formatting.value(cell))) for cell in row])
+        plain = io.StringIO()
+        rich.console.Console(file=plain, width=_PLAIN_WIDTH, color_system=None).print(table)
+        text = "\n".join(line.rstrip() for line in plain.getvalue().splitlines())
+        if not self.live:
+            return self.print(text)
+        self._rich.print(table)
+        self.log(text)
 
     @contextlib.contextmanager
     def status(self, text: str) -> Generator[None]:
         """Show that `text` (`compiling train step`) goes on, and at its end how long it took."""
-        note = Note(_clean(text))
-        quiet = self._progress is not None  # which shows the step while it goes on
-        (self.log if quiet or self._rich is not None else self.plain_line)(f"{text} ...")
-        outer, self._note = self._note, note
-        finished = False
-        try:
-            with self._showing(note):
+        quiet = self._in_progress  # which shows the step while it goes on
+        (self.log if quiet or self.live else self.print)(f"{text} ...")
+        with self._bar(_clean(text)) as (_, task):
+            try:
                 yield
-            finished = True
-        finally:
-            self._note = outer
-            took = wording.seconds(time.monotonic() - note.started)
-            if not finished:
-                self.print(f"{text} failed after {took}", style="red")
-            elif quiet:
-                self.log(f"{text} took {took}")
-            else:
-                self.print(f"{text} took {took}", style="dim")
+            except BaseException:
+                self.print(f"{text} failed after {formatting.seconds(task.elapsed or 0)}", "red")
+                raise
+        took = f"{text} took {formatting.seconds(task.elapsed or 0)}"
+        self.log(took) if quiet else self.print(took, "dim")
 
     @contextlib.contextmanager
     def progress(
-        self,
-        total_env_steps: int | None,
-        done: int = 0,
-        show: Sequence[str] = wording.SHOWN,
+        self, total_env_steps: int | None, done: int = 0, show: Sequence[str] = ()
     ) -> "Generator[Progress]":
         """Show how far a run has come.
 
@@ -131,14 +123,43 @@ class Console:
             show: patterns (`*loss*`) of the names to show from each row, in this order; where
                 none fits, all are shown.
         """
-        progress = Progress(self, total_env_steps, done, show)
-        self._progress = progress
-        try:
-            with self._showing(progress):
+        self._in_progress = True
+        with self._bar("", total_env_steps, done) as (display, task):
+            progress = Progress(self, display, task, show)
+            try:
                 yield progress
-        finally:
-            self._progress = None
-            progress.finish()
+            finally:
+                self._in_progress = False
+                progress.finish()
+
+    @contextlib.contextmanager
+    def _bar(
+        self, text: str, total: int | None = None, done: int = 0
+    ) -> "Generator[tuple[_Bars, bars.Task]]":
+        """Keep a line at the bottom of a terminal, below those there are."""
+        with contextlib.ExitStack() as stack:
+            display = self._bars
+            if display is None:
+                self._bars = display = stack.enter_context(
+                    _Bars(
+                        *(
+                            bars.SpinnerColumn(),
+                            bars.TextColumn("{task.description}", markup=False),
+                        ),
+                        *(bars.BarColumn(None), bars.TextColumn("{task.fields[words]}")),
+                        bars.TimeElapsedColumn(),
+                        console=self._rich,
+                        transient=True,
+                        expand=True,
+                        disable=not self.live,
+                        speed_estimate_period=_SPEED_SECONDS,
+                        get_time=time.monotonic,
+                    )
+                )
+                stack.callback(setattr, self, "_bars", None)
+            number = display.add_task(text, total=total, completed=done, words="", cells=())
+            stack.callback(display.remove_task, number)
+            yield display, display.tasks[-1]
 
     def close(self) -> None:
         """Close the log file."""
@@ -149,98 +170,19 @@ class Console:
     def __enter__(self) -> "Console":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
-
-    @property
-    def live(self) -> bool:
-        """Whether standard output is a terminal that shows live lines."""
-        return self._rich is not None
-
-    @property
-    def note(self) -> "Note | None":
-        """The innermost long step that goes on, which a progress display shows as well."""
-        return self._note
-
-    def plain_line(self, text: str) -> None:
-        """Write one plain line where there is no terminal, and to the log in any case."""
-        if self._rich is None:
-            self._write(text)
-        self.log(text)
-
-    @contextlib.contextmanager
-    def _showing(self, renderable: Any) -> Generator[None]:
-        """Keep `renderable` at the bottom of the terminal, unless something is there already."""
-        if self._rich is None or self._live is not None:
-            yield
-            return
-        from rich.live import Live
-
-        self._live = Live(
-            renderable,
-            console=self._rich,
-            refresh_per_second=_REFRESHES_PER_SECOND,
-            transient=isinstance(renderable, Note),
-        )
-        try:
-            with self._live:
-                yield
-        finally:
-            self._live = None
-
-    def _write(self, text: str) -> None:
-        """Write plain text to the stream, with `?` for what its encoding cannot hold."""
-        encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        line = _clean(text) + "\n"
-        try:
-            self._stream.write(line.encode(encoding, "replace").decode(encoding))
-            self._stream.flush()
-        except BrokenPipeError:
-            # Who read has read enough (`ksim train | head`); what runs shall not end for it.
-            devnull = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(devnull, self._stream.fileno())
-            os.close(devnull)
-
-
-class Note:
-    """A long step that goes on: a spinner, its text and the seconds so far."""
-
-    def __init__(self, text: str) -> None:
-        """Start the clock of the step called `text`."""
-        self.text = text
-        self.started = time.monotonic()
-
-    def __rich_console__(self, console: Any, options: Any) -> Any:
-        """Draw the line; called at each refresh."""
-        from rich.text import Text
-
-        elapsed = time.monotonic() - self.started
-        frames = "|/-\\" if options.ascii_only else "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-        frame = frames[int(elapsed * _REFRESHES_PER_SECOND) % len(frames)]
-        text = Text(overflow="ellipsis", no_wrap=True)
-        text.append(f"{frame} ", style="cyan")
-        text.append(self.text)
-        text.append(f"  {wording.seconds(elapsed)}", style="dim")
-        yield text
 
 
 class Progress:
     """How far a run has come; made by `Console.progress`."""
 
-    def __init__(self, console: Console, total: int | None, done: int, show: Sequence[str]) -> None:
-        """Start at `done` of `total` environment steps."""
-        self._console = console
-        self._total = total
-        self._meter = wording.Meter(done, total)
-        self._show = show
-        self._cells: list[tuple[str, str]] = []
-        self._printed_at: float | None = None
-        self._pending = False
+    def __init__(
+        self, console: Console, display: "_Bars", task: bars.Task, show: Sequence[str]
+    ) -> None:
+        self._console, self._display, self._task, self._show = console, display, task, show
+        self._printed_at = float("-inf")
+        self._line, self._pending = "", False
 
     def update(self, env_steps: int, row: dict[str, Any]) -> None:
         """Take the newest state.
@@ -249,48 +191,55 @@ class Progress:
             env_steps: environment steps of the whole run so far.
             row: scalars by name, as they go to metrics.jsonl; None is shown as `-`.
         """
-        self._meter.add(env_steps)
-        self._cells = wording.pick(row, self._show)
-        now = time.monotonic()
-        due = self._printed_at is None or now - self._printed_at >= _SECONDS_BETWEEN_LINES
-        self._pending = not due
-        if due:
-            self._printed_at = now
-            self._console.plain_line(self._line())
+        task, cells = self._task, formatting.pick(row, self._show)
+        self._display.update(task.id, completed=env_steps, cells=cells)
+        goal = f"/{formatting.count(task.total)}" if task.total else ""
+        words = [f"{formatting.count(env_steps)}{goal} steps"]
+        if task.speed:
+            words.append(f"{formatting.count(task.speed)}/s")
+        if task.speed and task.time_remaining is not None:
+            words.append(f"ETA {formatting.seconds(task.time_remaining)}")
+        share = f"{task.percentage / 100:3.0%}" if task.total else "..."
+        self._display.update(task.id, description=share, words="  ".join(words))
+        self._line = "  ".join([share, *words, *(f"{name} {text}" for name, text in cells)])
+        self._pending = True
+        if time.monotonic() - self._printed_at >= _SECONDS_BETWEEN_LINES:
+            self._printed_at = time.monotonic()
+            self._flush()
 
     def finish(self) -> None:
-        """Print the last state, if it has not been."""
+        """Print the last state, if it has not been; a terminal's display ends here."""
+        if self._console.live:
+            self._console.show(self._line)
         if self._pending:
-            self._console.plain_line(self._line())
-            self._pending = False
+            self._flush()
 
-    def _line(self) -> str:
-        """The state as one plain line."""
-        cells = [f"{name} {value}" for name, value in self._cells]
-        return "  ".join([*self._meter.parts(), *cells])
+    def _flush(self) -> None:
+        """Print the state, on a terminal, which shows it anyway, to the log only."""
+        self._pending = False
+        (self._console.log if self._console.live else self._console.print)(self._line)
 
-    def __rich_console__(self, console: Any, options: Any) -> Any:
-        """Draw the bar, the scalars below it, and what goes on; called at each refresh."""
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-        from rich.text import Text
 
-        percent, *rest = self._meter.parts()
-        text = "  ".join(rest)
-        bar = Table.grid(padding=(0, 1), expand=True)
-        bar.add_column(no_wrap=True)
-        bar.add_column(ratio=1, min_width=4)
-        bar.add_column(no_wrap=True)
-        bar.add_row(
-            Text(percent, style="bold"),
-            ProgressBar(total=self._total, completed=self._meter.steps, pulse=self._total is None),
-            Text(text),
-        )
-        yield bar
-        for line in wording.columns(self._cells, options.max_width):
-            yield _scalars(line)
-        if self._console.note is not None:
-            yield self._console.note
+class _Bars(bars.Progress):
+    """One line for each task, and below it its scalars in columns."""
+
+    def get_renderables(self) -> Iterable[rich.console.RenderableType]:
+        for task in self.tasks:
+            yield self.make_tasks_table([task])
+            if cells := task.fields["cells"]:
+                texts = [Text.assemble((name, "dim"), f" {text:>8}") for name, text in cells]
+                yield Columns(texts, padding=(0, 3), equal=True)
+
+
+class _RichConsole(rich.console.Console):
+    """Rich's console, which a reader that has gone does not stop."""
+
+    def on_broken_pipe(self) -> None:
+        # Who read has read enough (`ksim train | head`); what runs shall not end for it.
+        self.quiet = True
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, self.file.fileno())
+        os.close(devnull)
 
 
 def open_console(log_path: Path | None, stream: TextIO | None = None) -> Console:
@@ -300,57 +249,15 @@ def open_console(log_path: Path | None, stream: TextIO | None = None) -> Console
         log_path: file that gets everything as plain text, appended to; None for no log.
         stream: where to write; None is standard output.
     """
-    out = sys.stdout if stream is None else stream
     log = open(log_path, "a", encoding="utf-8") if log_path is not None else None  # noqa: SIM115
-    rich = None
-    if out.isatty():
-        from rich.console import Console as RichConsole
-
-        rich = RichConsole(file=out, highlight=False)
-        if rich.is_dumb_terminal:
-            rich = None
-    return Console(out, rich, log)
+    return Console(sys.stdout if stream is None else stream, sys.stderr, log)
 
 
 def silent_console() -> Console:
-    """One that shows nothing, for a process that is not the one to speak."""
-    return Console(io.StringIO(), None, None, errors=io.StringIO())
+    """A console that shows nothing, for a process that is not the one to speak."""
+    return Console(io.StringIO(), io.StringIO())
 
 
 def _clean(text: str) -> str:
     """`text` without control characters, which a name from a file could smuggle in."""
     return _CONTROL.sub("", text)
-
-
-def _scalars(cells: Sequence[tuple[str, str]]) -> Any:
-    """One line of padded names and values, the names dim."""
-    from rich.text import Text
-
-    line = Text(no_wrap=True, overflow="ellipsis")
-    for number, (name, value) in enumerate(cells):
-        line.append("   " if number else "     ")
-        line.append(name, style="dim")
-        line.append(f" {value}")
-    return line
-
-
-def _rich_table(
-    title: str, columns: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[bool]
-) -> Any:
-    """The table as a terminal shows it."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(
-        title=Text(_clean(title), style="bold"), title_justify="left", box=box.SIMPLE_HEAD
-    )
-    for name, to_right in zip(columns, right, strict=True):
-        table.add_column(
-            Text(_clean(name), style="dim"),
-            justify="right" if to_right else "left",
-            overflow="fold",
-        )
-    for row in cells:
-        table.add_row(*[Text(_clean(cell)) for cell in row])
-    return table

@@ -19,7 +19,7 @@ from ksim_cli.rl import algorithm as iteration
 from ksim_cli.rl.algorithm import TrainState
 from ksim_cli.run.build import TrainingParts, make_training_parts, versions
 from ksim_cli.run.compile import Compiled, compile_training
-from ksim_cli.run.memory import available, explained, refuse_too_large
+from ksim_cli.run.memory import available, oom_as_user_error
 
 WARM_UP_ITERATIONS = 20
 """Iterations before measuring, so that episodes are at all times of their lives."""
@@ -101,12 +101,11 @@ def bench(config: RunConfig) -> None:
     if config.num_seeds > 1:
         raise UserError(f"num_seeds={config.num_seeds}: ksim bench measures one. Leave it out")
     console = open_console(None)
-    with explained(config):
+    with oom_as_user_error(config):
         parts = make_training_parts(config, recorded=("ctrl",))
-    with explained(config, parts.spread) as used:
+    with oom_as_user_error(config, parts.spread) as refuse_too_large:
         compiled = compile_training(parts, config.epochs_per_log_step, console)
-        used.memory = compiled.memory
-        refuse_too_large(config, compiled.memory, parts.spread, available())
+        refuse_too_large(compiled.memory, available())
         subject = Bench(parts, compiled, config.epochs_per_log_step, config.seed)
         rounds = _measured(subject, config.bench_seconds, console)
     rates = {

@@ -1,8 +1,9 @@
 """How much memory a training iteration takes, and how many environments would fit."""
 
 import os
-from collections.abc import Generator
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,10 @@ class Memory:
         """Bytes of one environment, of `num_envs` on the device."""
         return (self.total - self.fixed) / num_envs
 
+    def largest_fitting(self, num_envs: int, limit: int) -> int:
+        """Environments that fit in `limit` bytes, as each takes as much as one of `num_envs`."""
+        return max(0, int((limit - self.fixed) / max(self.per_env(num_envs), 1.0)))
+
 
 def measure(compiled: Any, learner: Any, devices: int = 1) -> Memory | None:
     """What XLA's memory analysis says of a compiled iteration; None where it says nothing.
@@ -54,111 +59,72 @@ def measure(compiled: Any, learner: Any, devices: int = 1) -> Memory | None:
 def available() -> int | None:
     """Bytes of the device's memory that JAX may use, of the machine's on a CPU; None: unknown."""
     device = jax.local_devices()[0]
-    stats: dict[str, int] | None = device.memory_stats()
     if device.platform != "cpu":
-        return None if stats is None else stats.get("bytes_limit")
-    bounds = [_number("/sys/fs/cgroup/memory.max"), _free()]
-    return min((bound for bound in bounds if bound is not None), default=None)
-
-
-def refuse_too_large(
-    config: RunConfig, memory: Memory | None, devices: int, limit: int | None
-) -> None:
-    """Refuses a run whose iteration cannot fit, before one is run.
-
-    Args:
-        config: the run's.
-        memory: what an iteration takes on each device.
-        devices: how many the environments are spread over.
-        limit: bytes there are on each; None: unknown.
-
-    Raises:
-        UserError: it takes more than there is; says how many environments would fit.
-    """
-    if memory is not None and limit is not None and memory.total > limit:
-        raise UserError(too_large(config, memory, devices, limit))
+        return (device.memory_stats() or {}).get("bytes_limit")
+    bounds = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with suppress(OSError):
+        free = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text("ascii"))
+        bounds += [int(free[1]) * 1024] if free else []
+    with suppress(OSError, ValueError):  # no control group, or one without a limit ("max")
+        bounds.append(int(Path("/sys/fs/cgroup/memory.max").read_text("ascii")))
+    return min(bounds)
 
 
 def too_large(config: RunConfig, memory: Memory | None, devices: int, limit: int | None) -> str:
-    """The sentence for a run that does not fit."""
+    """The sentence for a run that does not fit: what it takes, and how many environments would.
+
+    Args:
+        config: the run's.
+        memory: what an iteration takes on each device; None: unknown.
+        devices: how many the environments are spread over.
+        limit: bytes there are on each; None: unknown.
+    """
     what = f"num_envs={config.num_envs}: does not fit in the memory of the device"
     if memory is None or limit is None or memory.total <= limit:
         # Something else takes it as well: another process, or the evaluation.
         return f"{what}. Type a smaller num_envs (and batch_size), or rollout_length_frames"
-    fitting = largest_fitting(memory, config.num_envs // devices, limit) * devices
-    need = f"{what}: one iteration takes {_spell(memory.total)} of {_spell(limit)}"
-    if config.num_seeds > 1:
-        need = f"{need} for {config.num_seeds} seeds"
-    if fitting >= config.batch_size:
-        return f"{need}. The largest that fits is about num_envs={_rounded(fitting, config)}"
+    need, there = (f"{size / 2**30:,.2f} GiB" for size in (memory.total, limit))
+    seeds = f" for {config.num_seeds} seeds" if config.num_seeds > 1 else ""
+    what = f"{what}: one iteration takes {need} of {there}{seeds}"
+    fitting = memory.largest_fitting(config.num_envs // devices, limit) * devices
     if fitting == 0:
-        return f"{need}. Type a smaller model or rollout_length_frames"
+        return f"{what}. Type a smaller model or rollout_length_frames"
+    if fitting >= config.batch_size:
+        fitting -= fitting % config.batch_size
+        return f"{what}. The largest that fits is about num_envs={fitting}"
     power = 1 << (fitting.bit_length() - 1)
-    return f"{need}. What fits is about num_envs={power} batch_size={max(1, power // 4)}"
-
-
-def _rounded(fitting: int, config: RunConfig) -> int:
-    return fitting - fitting % config.batch_size
-
-
-def largest_fitting(memory: Memory, num_envs: int, limit: int) -> int:
-    """Environments per device that fit in `limit` bytes, as one takes as much as another."""
-    return max(0, int((limit - memory.fixed) / max(memory.per_env(num_envs), 1.0)))
-
-
-@dataclass
-class Used:
-    """What is known of a run's memory when it is found to be too little."""
-
-    memory: Memory | None = None
+    return f"{what}. What fits is about num_envs={power} batch_size={max(1, power // 4)}"
 
 
 @contextmanager
-def explained(config: RunConfig, devices: int = 1) -> Generator[Used]:
-    """Turns JAX's long complaint that memory was not enough into one sentence.
+def oom_as_user_error(
+    config: RunConfig, devices: int = 1
+) -> Generator[Callable[[Memory | None, int | None], None]]:
+    """Turn JAX's and MuJoCo's out-of-memory errors into one sentence.
 
     Args:
         config: the run's.
         devices: how many the environments are spread over.
 
     Yields:
-        Where to put what the compiled iteration takes, once that is known.
+        A function `(memory, limit)` that refuses an iteration which cannot fit before one is run,
+        both as in `too_large`.
 
     Raises:
-        UserError: memory was not enough.
+        UserError: memory was not enough, or will not be.
     """
-    used = Used()
+    known: Memory | None = None
+
+    def refuse(memory: Memory | None, limit: int | None) -> None:
+        nonlocal known
+        known = memory
+        if memory is not None and limit is not None and memory.total > limit:
+            raise UserError(too_large(config, memory, devices, limit))
+
     try:
-        yield used
+        yield refuse
     except (RuntimeError, MemoryError, ValueError) as error:
         complaints = ("RESOURCE_EXHAUSTED", "std::bad_alloc")  # of JAX, and of MuJoCo
         if not isinstance(error, MemoryError) and not any(c in str(error) for c in complaints):
             raise
-        raise UserError(too_large(config, used.memory, devices, available())) from error
-
-
-def _spell(number: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.3g} {unit}"
-        number /= 1024
-    return f"{number:,.1f} GiB"
-
-
-def _free() -> int | None:
-    """Memory that processes may still take, bytes."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        return None
-
-
-def _number(path: str) -> int | None:
-    try:
-        text = Path(path).read_text(encoding="ascii").strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() else None
+        raise UserError(too_large(config, known, devices, available())) from error

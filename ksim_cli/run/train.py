@@ -24,13 +24,13 @@ from ksim_cli.run import hosts
 from ksim_cli.run.build import RUNS, TrainingParts, make_training_parts, versions
 from ksim_cli.run.compile import Compiled, compile_training
 from ksim_cli.run.describe import describe
+from ksim_cli.run.diagnostics import Diagnostics
 from ksim_cli.run.evaluate import Evaluator, evaluation_envs
-from ksim_cli.run.journal import EVALUATED, Journal, Row, scalars, together
-from ksim_cli.run.memory import available, explained, refuse_too_large
+from ksim_cli.run.memory import available, oom_as_user_error
+from ksim_cli.run.metrics_logger import EVALUATED, MetricsLogger, Row, mean_over_seeds, scalars
 from ksim_cli.run.schedule import Rate, Timer
 from ksim_cli.run.seeds import HOST, POLICY, TRAINING, each_seed, read_policy_state
 from ksim_cli.run.signals import Interrupted, StopSignals
-from ksim_cli.run.troubles import Troubles
 
 SHOWN = ("episode_return", "episode_length", "reward")
 """Scalars that the progress display shows, before the algorithm's own."""
@@ -49,17 +49,17 @@ def train(config: RunConfig) -> float:
     fresh = config.resume is None and config.run_dir is None
     with contextlib.ExitStack() as held, StopSignals() as signals:
 
-        def hold() -> str:
+        def claim_run_folder() -> str:
             run = _run_folder(config)
             held.enter_context(run.lock())
             return str(run.path)
 
-        run = RunFolder(Path(hosts.told(hold)))
-        console = open_console(run.log) if hosts.leads() else silent_console()
+        run = RunFolder(Path(hosts.broadcast_text(claim_run_folder)))
+        console = open_console(run.log) if hosts.is_leader() else silent_console()
         try:
             return TrainingRun(config, run, console, clock, signals).execute()
         except UserError:
-            if fresh and hosts.leads() and not run.config.exists():
+            if fresh and hosts.is_leader() and not run.config.exists():
                 run.discard()  # nothing has begun
             raise
         except Interrupted as stop:
@@ -111,9 +111,9 @@ class TrainingRun:
         self.console = console
         self.clock = clock
         self.signals = signals
-        self.writes = hosts.leads()
+        self.writes = hosts.is_leader()
         self.store = CheckpointStore(run.checkpoints)
-        self.journal = Journal(run, config, console.warn)
+        self.metrics_logger = MetricsLogger(run, config, console.warn)
         self.iteration = 0
         self.env_steps = 0
         self.facts: dict[str, Any] = {"first_step_seconds": None, "env_steps_per_second": None}
@@ -121,7 +121,7 @@ class TrainingRun:
     def execute(self) -> float:
         """The whole run; returns the mean return of the final evaluation."""
         self.facts["import_seconds"] = self.clock.seconds()
-        with explained(self.config):
+        with oom_as_user_error(self.config):
             parts = make_training_parts(self.config)
         self.console.print(f"run folder: {self.run.path}")
         self._describe(parts)
@@ -129,11 +129,10 @@ class TrainingRun:
         if saved is not None and self._finished():
             return self._over(parts, saved)
         evaluator = self._evaluator(parts)
-        with explained(self.config, parts.spread) as used:
+        with oom_as_user_error(self.config, parts.spread) as refuse_too_large:
             compiled = compile_training(parts, self.config.epochs_per_log_step, self.console)
-            used.memory = compiled.memory
-            (limit,) = hosts.agree(available() or 0)
-            refuse_too_large(self.config, compiled.memory, parts.spread, limit or None)
+            (limit,) = hosts.broadcast(available() or 0)
+            refuse_too_large(compiled.memory, limit or None)
             self.facts["compile_seconds"] = compiled.seconds
             state = self._start(parts, compiled, saved)
             state = self._loop(parts, compiled, evaluator, state)
@@ -165,7 +164,7 @@ class TrainingRun:
         if not self.config.resume:
             return None
         newest = self.store.newest(self.console.warn) if self.writes else None
-        (step,) = hosts.agree(-1 if newest is None else newest)
+        (step,) = hosts.broadcast(-1 if newest is None else newest)
         saved = None if step < 0 else step
         if saved is None and self.store.steps():
             raise UserError(
@@ -180,7 +179,7 @@ class TrainingRun:
     def _start(self, parts: TrainingParts, compiled: Compiled, saved: int | None) -> TrainState:
         """The state to go on from: a checkpoint's, or a fresh one."""
         if self.writes:
-            self.journal.truncate_after(self.iteration)
+            self.metrics_logger.truncate_after(self.iteration)
         if saved is None:
             if self.config.resume:
                 self.console.print("no checkpoint yet: starting afresh")
@@ -207,14 +206,14 @@ class TrainingRun:
         steps_each = fused * parts.context.num_steps * config.num_envs
         total = total_steps(config, parts)
         rate = Rate(self.env_steps)
-        troubles = Troubles(self.run, self.console, config, parts.env.engine.buffer_sizes)
+        diagnostics = Diagnostics(self.run, self.console, config, parts.env.engine.buffer_sizes)
         with (
-            self.journal if self.writes else contextlib.nullcontext(),
+            self.metrics_logger if self.writes else contextlib.nullcontext(),
             self.console.progress(
                 total, self.env_steps, (*SHOWN, *parts.algorithm.shown)
             ) as progress,
         ):
-            (stops,) = hosts.agree(self.signals.received or 0)
+            (stops,) = hosts.broadcast(self.signals.received or 0)
             if stops:  # while it was compiled
                 raise Interrupted(stops)
             while not self._finished():
@@ -223,8 +222,8 @@ class TrainingRun:
                 before, self.iteration = self.iteration, self.iteration + fused
                 self.env_steps += steps_each
                 self._first_step()
-                troubles.report(self.iteration, together(rows), incident)
-                (evaluates,) = hosts.agree(valid.due(before, self.iteration))
+                diagnostics.report(self.iteration, mean_over_seeds(rows), incident)
+                (evaluates,) = hosts.broadcast(valid.due(before, self.iteration))
                 if evaluates and not self._finished():
                     with rate.paused():
                         self._evaluate(evaluator, state, rows)
@@ -237,10 +236,10 @@ class TrainingRun:
                     "env_steps_per_second": per_second,
                 }
                 if config.log_train_metrics and self.writes:
-                    self.journal.append(head, rows)
-                progress.update(self.env_steps, head | together(rows))
+                    self.metrics_logger.append(head, rows)
+                progress.update(self.env_steps, head | mean_over_seeds(rows))
                 # The leader's clock and signals decide, after all that takes time.
-                saves, stops = hosts.agree(
+                saves, stops = hosts.broadcast(
                     save.due(before, self.iteration), self.signals.received or 0
                 )
                 if stops or (saves and not self._finished()):
@@ -275,11 +274,11 @@ class TrainingRun:
     def _play(self, evaluator: Evaluator, policy: PolicyState) -> list[dict[str, float]]:
         """The summary of an evaluation of each seed's policy."""
         config = self.config
-        policies = each_seed(jax.device_get(hosts.whole(policy)), config.num_seeds)
+        policies = each_seed(jax.device_get(hosts.gather(policy)), config.num_seeds)
         return [evaluator(policy, config.seed + i).summary() for i, policy in enumerate(policies)]
 
     def _save(self, parts: TrainingParts, state: TrainState) -> None:
-        state = hosts.whole(state)
+        state = hosts.gather(state)
         if self.writes:
             info = {"iteration": self.iteration, "env_steps": self.env_steps}
             self.store.save(self.iteration, _stored(state, parts.env.engine), info)

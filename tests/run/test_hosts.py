@@ -16,8 +16,8 @@ TINY = (*TINY_MJX, "seed=3")
 
 def test_alone_everything_is_as_it_is():
     tree = {"a": jnp.arange(3)}
-    assert hosts.leads() and hosts.whole(tree) is tree
-    assert hosts.agree(1, -1) == [1, -1] and hosts.told(lambda: "here") == "here"
+    assert hosts.is_leader() and hosts.gather(tree) is tree
+    assert hosts.broadcast(1, -1) == [1, -1] and hosts.broadcast_text(lambda: "here") == "here"
 
 
 @pytest.mark.parametrize("tasks", [None, "1"])

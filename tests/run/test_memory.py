@@ -6,7 +6,7 @@ import pytest
 
 from ksim_cli.errors import UserError
 from ksim_cli.run import memory
-from ksim_cli.run.memory import Memory, explained, largest_fitting, measure, too_large
+from ksim_cli.run.memory import Memory, measure, oom_as_user_error, too_large
 from tests.helpers import tiny_cartpole
 from tests.run.commands import ksim
 
@@ -14,9 +14,9 @@ from tests.run.commands import ksim
 def test_environments_that_fit_are_counted_beside_what_is_fixed():
     used = Memory(total=1000 + 8 * 250, fixed=1000)
     assert used.per_env(8) == 250
-    assert largest_fitting(used, 8, limit=5000) == 16
-    assert largest_fitting(used, 8, limit=5249) == 16
-    assert largest_fitting(used, 8, limit=900) == 0
+    assert used.largest_fitting(8, limit=5000) == 16
+    assert used.largest_fitting(8, limit=5249) == 16
+    assert used.largest_fitting(8, limit=900) == 0
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_the_sentence_says_what_would_fit(num_envs, batch_size, devices, says):
 
 
 def test_a_limit_below_the_learner_has_no_number_to_offer():
-    text = too_large(tiny_cartpole(), Memory(total=2048, fixed=2000), 1, limit=1024)
-    assert "2 KiB of 1 KiB" in text and "num_envs=0" not in text
+    text = too_large(tiny_cartpole(), Memory(total=2**31, fixed=2**31 - 50), 1, limit=2**30)
+    assert "2.00 GiB of 1.00 GiB" in text and "num_envs=0" not in text
 
 
 def test_where_the_iteration_would_fit_no_number_is_offered():
@@ -62,15 +62,21 @@ def test_what_is_available_is_some_of_what_the_machine_has():
 
 def test_out_of_memory_is_one_sentence_and_other_errors_stay():
     config = tiny_cartpole()
-    with pytest.raises(UserError, match="num_envs=4: does not fit"), explained(config, 1):
+    with pytest.raises(UserError, match="num_envs=4: does not fit"), oom_as_user_error(config, 1):
         raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 12 bytes")
-    with pytest.raises(UserError, match="does not fit"), explained(config, 1) as used:
-        used.memory = Memory(total=2**60, fixed=0)
+    with pytest.raises(UserError, match="does not fit"), oom_as_user_error(config, 1) as refuse:
+        refuse(Memory(total=2**60, fixed=0), None)
         raise MemoryError
-    with pytest.raises(UserError, match="does not fit"), explained(config):
+    with (
+        pytest.raises(UserError, match=r"takes 2\.00 GiB of 1\.00 GiB"),
+        oom_as_user_error(config) as refuse,
+    ):
+        refuse(Memory(total=2**30, fixed=0), 2**30)
+        refuse(Memory(total=2**31, fixed=0), 2**30)
+    with pytest.raises(UserError, match="does not fit"), oom_as_user_error(config):
         raise ValueError("std::bad_alloc")
     for other in (RuntimeError("something else"), ValueError("something else")):
-        with pytest.raises(type(other), match="something else"), explained(config, 1):
+        with pytest.raises(type(other), match="something else"), oom_as_user_error(config, 1):
             raise other
 
 

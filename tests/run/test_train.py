@@ -247,12 +247,12 @@ def test_multirun_runs_every_job_in_its_own_folder(tmp_path):
 
 
 def test_the_run_ends_at_whichever_limit_comes_first():
-    class Setup:
+    class Context:
         num_steps = 10
 
-    class Trainer:
-        setup = Setup
+    class Parts:
+        context = Context
 
     both = tiny_cartpole(max_env_steps=100, num_iterations=2, num_envs=4)
-    assert total_steps(both, Trainer) == 80
-    assert total_steps(tiny_cartpole(max_env_steps=None, num_iterations=None), Trainer) is None
+    assert total_steps(both, Parts) == 80
+    assert total_steps(tiny_cartpole(max_env_steps=None, num_iterations=None), Parts) is None

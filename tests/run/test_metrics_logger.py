@@ -1,9 +1,11 @@
+import dataclasses
 import json
 
 import numpy as np
 
+from ksim_cli.io.metrics import Loggers
 from ksim_cli.io.runs import RunFolder
-from ksim_cli.run.journal import Journal, scalars, together
+from ksim_cli.run.metrics_logger import MetricsLogger, mean_over_seeds, scalars
 from tests.helpers import tiny_cartpole
 
 
@@ -22,33 +24,51 @@ def test_each_seed_has_its_row():
     assert (first["a"], first["n"]) == (1.0, 3) and (second["a"], second["n"]) == (None, 4)
 
 
-def test_together_is_the_mean_of_what_was_measured_and_the_sum_of_counts():
+def test_mean_over_seeds_is_the_mean_of_what_was_measured_and_the_sum_of_counts():
     rows = [
         {"a": 1.0, "b": None, "n": 3},
         {"a": 2.0, "b": 4.0, "n": 4},
         {"a": 6.0, "b": None, "n": 0},
     ]
-    assert together(rows) == {"a": 3.0, "b": 4.0, "n": 7}
-    assert together([{"a": None}, {"a": None}]) == {"a": None}
-    assert together(rows[:1]) == rows[0] and together(rows[:1]) is not rows[0]
+    assert mean_over_seeds(rows) == {"a": 3.0, "b": 4.0, "n": 7}
+    assert mean_over_seeds([{"a": None}, {"a": None}]) == {"a": None}
+    assert mean_over_seeds(rows[:1]) == rows[0] and mean_over_seeds(rows[:1]) is not rows[0]
 
 
 def test_rows_of_several_seeds_go_to_a_file_of_all_and_to_one_each(tmp_path):
     config = tiny_cartpole(seed=5, num_seeds=2)
-    journal = Journal(RunFolder(tmp_path), config, print)
+    logger = MetricsLogger(RunFolder(tmp_path), config, print)
     for iteration in (1, 2, 3):
-        with journal:
-            journal.append(
+        with logger:
+            logger.append(
                 {"iteration": iteration}, [{"a": 1.0 * iteration}, {"a": 3.0 * iteration}]
             )
     assert [row["a"] for row in read(tmp_path / "metrics.jsonl")] == [2.0, 4.0, 6.0]
     assert read(tmp_path / "seeds" / "6" / "metrics.jsonl")[1] == {"iteration": 2, "a": 6.0}
-    journal.truncate_after(1)
+    logger.truncate_after(1)
     for name in ("metrics.jsonl", "seeds/5/metrics.jsonl", "seeds/6/metrics.jsonl"):
         assert [row["iteration"] for row in read(tmp_path / name)] == [1]
 
 
 def test_one_seed_has_no_folder_of_its_own(tmp_path):
-    with Journal(RunFolder(tmp_path), tiny_cartpole(), print) as journal:
-        journal.append({"iteration": 1}, [{"a": 1.0}])
+    with MetricsLogger(RunFolder(tmp_path), tiny_cartpole(), print) as logger:
+        logger.append({"iteration": 1}, [{"a": 1.0}])
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_an_extra_logger_sees_the_whole_configuration(tmp_path, monkeypatch):
+    seen = {}
+
+    def open_loggers(names, folder, config, warn):
+        seen.update(names=names, **config)
+        return Loggers({}, warn)
+
+    monkeypatch.setattr("ksim_cli.run.metrics_logger.open_loggers", open_loggers)
+    config = tiny_cartpole(seed=5)
+    config = dataclasses.replace(
+        config, logger=dataclasses.replace(config.logger, wandb=True, wandb_project="robots")
+    )
+    with MetricsLogger(RunFolder(tmp_path), config, print):
+        pass
+    assert seen["names"] == ["wandb"] and seen["seed"] == 5
+    assert seen["logger"]["wandb_project"] == "robots"

@@ -1,4 +1,4 @@
-"""What goes wrong in an iteration without ending the run: said, and once dumped."""
+"""Warnings of what goes wrong in an iteration without ending the run, and one dump of it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +15,8 @@ from ksim_cli.run.seeds import each_seed
 from ksim_cli.types import QUARANTINE_CAUSES
 
 
-class Troubles:
-    """Looks at every iteration.
+class Diagnostics:
+    """Inspects the scalars of every iteration.
 
     Args:
         run: the run's folder.
@@ -35,7 +35,7 @@ class Troubles:
         self._has_overflowed = False
 
     def report(self, iteration: int, row: Mapping[str, Any], incident: Incident) -> None:
-        """Says what went wrong; the first environment that was not finite is dumped.
+        """Warn of what went wrong; the first non-finite environment is dumped.
 
         Args:
             iteration: its number.
@@ -55,7 +55,7 @@ class Troubles:
                 " constraints did not fit and were left out. Make room for more:"
                 f" {' '.join(larger)}"
             )
-        if row["quarantined"] and hosts.leads() and not self._dump.exists():
+        if row["quarantined"] and hosts.is_leader() and not self._dump.exists():
             self._dump_first(iteration, incident)
 
     def _dump_first(self, iteration: int, incident: Incident) -> None:

@@ -1,17 +1,17 @@
-"""Rows of scalars: of each seed alone, and of all seeds together."""
+"""Rows of scalars: of each seed alone, and their mean over the seeds."""
 
-import math
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 import jax
-import numpy as np
 
 from ksim_cli.config.schema import RunConfig
-from ksim_cli.io.metrics import MetricsLog, open_loggers
+from ksim_cli.io.files import plain
+from ksim_cli.io.metrics import Loggers, MetricsLog, open_loggers
 from ksim_cli.io.runs import RunFolder
 from ksim_cli.rl.algorithm import Metrics
+from ksim_cli.run.seeds import each_seed
 
 EVALUATED = ("episode_return_mean", "episode_return_std", "episode_length_mean")
 Row = dict[str, float | int | None]
@@ -19,21 +19,12 @@ Row = dict[str, float | int | None]
 
 def scalars(metrics: Metrics, num_seeds: int = 1) -> list[Row]:
     """Scalars of an iteration as they are logged, a row for each seed; None: not measured."""
-    host = jax.device_get(metrics)
-    rows: list[Row] = []
-    for seed in range(num_seeds):
-        row: Row = {}
-        for name, values in host.items():
-            number = np.ravel(values)[seed].item()
-            row[name] = number if math.isfinite(number) else None
-        rows.append(row | {f"eval_{name}": None for name in EVALUATED})
-    return rows
+    unmeasured = {f"eval_{name}": None for name in EVALUATED}
+    return [plain(one) | unmeasured for one in each_seed(jax.device_get(metrics), num_seeds)]
 
 
-def together(rows: Sequence[Row]) -> Row:
+def mean_over_seeds(rows: Sequence[Row]) -> Row:
     """One row for all seeds: sums of counts, means of everything else that was measured."""
-    if len(rows) == 1:
-        return dict(rows[0])
     row: Row = {}
     for name in rows[0]:
         numbers = [number for each in rows if (number := each[name]) is not None]
@@ -46,7 +37,7 @@ def together(rows: Sequence[Row]) -> Row:
     return row
 
 
-class Journal:
+class MetricsLogger:
     """metrics.jsonl and the extra loggers; of several seeds, also `seeds/<seed>/metrics.jsonl`.
 
     Args:
@@ -60,46 +51,37 @@ class Journal:
         self._main = MetricsLog(run.metrics)
         several = range(config.seed, config.seed + config.num_seeds) if config.num_seeds > 1 else ()
         self._each = [MetricsLog(run.seed_folder(seed) / "metrics.jsonl") for seed in several]
-        self._loggers: Any = None
+        self._loggers = Loggers({}, warn)
 
     def truncate_after(self, iteration: int) -> None:
-        """Drops the rows after an iteration."""
+        """Drop the rows after an iteration."""
         for log in (self._main, *self._each):
             log.truncate_after(iteration)
 
     def append(self, head: Mapping[str, Any], rows: Sequence[Row]) -> None:
-        """Writes an iteration.
+        """Write an iteration.
 
         Args:
             head: what is the same for all seeds, `iteration` among it.
             rows: of each seed.
         """
-        whole = {**head, **together(rows)}
-        self._main.append(whole)
+        mean = {**head, **mean_over_seeds(rows)}
+        self._main.append(mean)
         for log, row in zip(self._each, rows, strict=False):
             log.append({**head, **row})
-        self._loggers.log(whole)
+        self._loggers.log(mean)
 
-    def __enter__(self) -> "Journal":
-        config = self._config
+    def __enter__(self) -> "MetricsLogger":
+        logger = self._config.logger
         for log in self._each:
             log.path.parent.mkdir(parents=True, exist_ok=True)
-        chosen = {"tensorboard": config.logger.tensorboard, "wandb": config.logger.wandb}
-        facts = {
-            "project": config.logger.wandb_project,
-            "task": config.task.name,
-            "seed": config.seed,
-        }
-        names = [name for name, on in chosen.items() if on and config.log_train_metrics]
-        self._loggers = open_loggers(names, self._run.path, facts, self._warn)
+        names = [name for name in ("tensorboard", "wandb") if getattr(logger, name)]
+        if self._config.log_train_metrics:
+            facts = dataclasses.asdict(self._config)
+            self._loggers = open_loggers(names, self._run.path, facts, self._warn)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._loggers.close()
         for log in (self._main, *self._each):
             log.close()
