@@ -18,7 +18,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from ksim_cli.run.session import versions
 
 from benchmarks.peers import minimal_ppo
 from ksim_cli.config.compose import Start, launch, to_run_config
