@@ -37,14 +37,11 @@ def install(session: nox.Session, *packages: str) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The tests, on all cores; arguments after `--` go to pytest."""
+    """The tests, on all cores; arguments after `--` go to pytest, as in `nox -- -m "not slow"`."""
     install(session, "--editable", ".[dev,tensorboard,warp]")
     # All workers share what they compile, and keep it from one run to the next.
     cache = ROOT / ".nox" / "jax-cache"
-    env = {
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
-    }
+    env = {"JAX_COMPILATION_CACHE_DIR": str(cache)}
     arguments = ["--numprocesses=auto", "--dist=worksteal", *session.posargs]
     session.run("python", "-m", "pytest", *arguments, env=env)
 

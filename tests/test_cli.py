@@ -262,6 +262,7 @@ def test_version_and_help(capsys):
     assert capsys.readouterr().out == text, "nothing typed: the same text, and a mistake"
 
 
+@pytest.mark.slow
 def test_a_users_own_task_terms_and_yaml(tmp_path):
     """A task of his own, a YAML that shadows a built-in one, a reward of his own."""
     (tmp_path / "tasks").mkdir()

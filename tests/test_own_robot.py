@@ -27,6 +27,7 @@ def test_the_readme_shows_two_files_of_at_most_forty_lines():
     assert sum(len(text.splitlines()) for text in files.values()) <= 40
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not MODEL.is_file(), reason="the robot is not here; KSIM_ROBOTS names its folder"
 )

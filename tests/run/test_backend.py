@@ -67,6 +67,7 @@ def test_a_home_that_cannot_be_written_to_is_no_obstacle(monkeypatch, tmp_path):
     assert jax.config.values["jax_compilation_cache_dir"] == before
 
 
+@pytest.mark.slow
 def test_a_second_start_finds_its_programs_compiled(monkeypatch, tmp_path):
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.run.commands import TINY, TINY_MJX, check_bench, ksim
 
 
@@ -12,6 +14,7 @@ def test_a_table_and_one_line_of_json(tmp_path):
     assert list(tmp_path.iterdir()) == [], "a measurement leaves nothing behind"
 
 
+@pytest.mark.slow
 def test_a_sweep_measures_each_size(tmp_path):
     done = ksim(
         "bench",

@@ -96,6 +96,7 @@ def typed(tmp_path_factory):
     return folder, dict(zip(commands, said, strict=True))
 
 
+@pytest.mark.slow
 def test_what_is_learned_does_not_depend_on_the_devices(typed):
     folder, said = typed
     assert said["train"].returncode == 0, said["train"]
@@ -106,6 +107,7 @@ def test_what_is_learned_does_not_depend_on_the_devices(typed):
             np.testing.assert_allclose(a[name], b[name], rtol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_runs_move_between_devices_and_each_goes_on_as_the_other_does(typed):
     folder, said = typed
     assert said["resume"].returncode == 0, said["resume"]
@@ -116,6 +118,7 @@ def test_runs_move_between_devices_and_each_goes_on_as_the_other_does(typed):
     np.testing.assert_allclose(last[0]["loss"], last[1]["loss"], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_environments_that_cannot_be_spread_evenly(typed):
     done = typed[1]["odd"]
     assert done.returncode == 2
@@ -123,6 +126,7 @@ def test_environments_that_cannot_be_spread_evenly(typed):
     assert "Type num_envs=36 batch_size=12" in done.stderr
 
 
+@pytest.mark.slow
 def test_bench_on_several_devices(typed):
     done = typed[1]["bench"]
     assert done.returncode == 0, done
@@ -131,6 +135,7 @@ def test_bench_on_several_devices(typed):
     assert facts["num_devices"] == 4
 
 
+@pytest.mark.slow
 def test_only_sums_and_small_things_pass_between_devices():
     """Shuffling, resets and the solver's loops stay on their device."""
     program = (

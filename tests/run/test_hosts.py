@@ -60,6 +60,7 @@ def together(folder, *arguments):
     return [process.returncode for process in processes], said
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_run_that_one_can_go_on_with(tmp_path):
     valid = ("valid_every_n_steps=2", "save_every_n_steps=2")
     status, (first, second) = together(
@@ -78,6 +79,7 @@ def test_two_processes_train_one_run_that_one_can_go_on_with(tmp_path):
     assert [row["iteration"] for row in rows(tmp_path / "two")] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 def test_a_mistake_of_the_leader_is_told_to_all(tmp_path):
     taken = tmp_path / "taken"
     taken.mkdir()

@@ -80,6 +80,7 @@ def test_out_of_memory_is_one_sentence_and_other_errors_stay():
             raise other
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_fit_is_refused_before_it_begins(tmp_path):
     size = ("num_envs=16777216", "batch_size=64", "rollout_length_frames=500")
     done = ksim("train", "task=cartpole", "engine=mujoco", *size, cwd=tmp_path, check=2)

@@ -17,6 +17,7 @@ from tests.helpers import tiny_cartpole
 from tests.run.commands import TINY, ksim, rows, without_clock
 
 
+@pytest.mark.slow
 def test_a_recurrent_run_resumes_with_its_memories_and_is_evaluated(tmp_path):
     model = ("model=gru", "model.hidden_size=8", "model.num_layers=2")
     ksim("train", *TINY, *model, "num_iterations=4", "run_dir=straight", cwd=tmp_path, check=0)
@@ -29,6 +30,7 @@ def test_a_recurrent_run_resumes_with_its_memories_and_is_evaluated(tmp_path):
     assert len(json.loads((tmp_path / "halves" / "eval.json").read_text())["episode_returns"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distribution", ["tanh_normal", "mixture"])
 def test_each_distribution_trains(tmp_path, distribution):
     chosen = (

@@ -30,6 +30,7 @@ def trained(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_each_seed_learns_what_it_learns_alone(trained):
     ksim("train", *TINY_MJX, "seed=6", "num_iterations=3", "run_dir=alone", cwd=trained, check=0)
     together = rows(trained / "straight" / "seeds" / "6")
@@ -42,12 +43,14 @@ def test_each_seed_learns_what_it_learns_alone(trained):
     np.testing.assert_allclose(rows(trained / "straight")[-1]["loss"], np.mean(each), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_they_resume_bit_for_bit(trained):
     for part in (".", "seeds/5", "seeds/7"):
         one, two = rows(trained / "straight" / part), rows(trained / "halves" / part)
         assert [without_clock(r) for r in one] == [without_clock(r) for r in two]
 
 
+@pytest.mark.slow
 def test_the_best_of_them_acts_or_the_one_that_is_named(trained):
     summary = json.loads((trained / "straight" / "summary.json").read_text())
     returns = summary["eval_return_per_seed"]

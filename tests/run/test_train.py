@@ -51,8 +51,11 @@ DISTURBED = (
 
 @pytest.mark.parametrize(
     ("engine", "size"),
-    [("mujoco", TINY), ("mjx", TINY_MJX), ("mujoco", DISTURBED)],
-    ids=["mujoco", "mjx", "disturbed"],
+    [
+        pytest.param("mujoco", TINY, id="mujoco"),
+        pytest.param("mjx", TINY_MJX, id="mjx", marks=pytest.mark.slow),
+        pytest.param("mujoco", DISTURBED, id="disturbed", marks=pytest.mark.slow),
+    ],
 )
 def test_resume_is_bit_exact_in_a_new_process(tmp_path, engine, size):
     """2N iterations at once against N, and N more in another process: state and every scalar."""
@@ -148,7 +151,10 @@ def test_a_folder_that_holds_a_run_is_not_trained_over(finished):
     assert "resume=" in done.stderr
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)],
+)
 def test_a_signal_finishes_the_update_saves_and_leaves(tmp_path, number, status):
     process = subprocess.Popen(
         [sys.executable, "-m", "ksim_cli", "train", *TINY, "run_dir=stopped"],
@@ -188,6 +194,7 @@ def test_a_crash_exits_one_with_its_traceback_in_the_log(tmp_path):
     assert "RuntimeError: the sky fell" in (tmp_path / "crashed" / "train.log").read_text()
 
 
+@pytest.mark.slow
 def test_several_iterations_in_one_dispatch_are_the_same_iterations(tmp_path):
     ksim("train", *TINY, "num_iterations=4", "run_dir=one", cwd=tmp_path, check=0)
     ksim(
@@ -216,6 +223,7 @@ def test_a_signal_while_it_is_evaluated_loses_nothing(tmp_path, monkeypatch):
     assert [row["iteration"] for row in rows(tmp_path / "run")] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_does_not_end_a_run(tmp_path):
     command = " ".join([sys.executable, "-m", "ksim_cli", "train", *TINY, "num_iterations=3"])
     done = subprocess.run(
@@ -237,6 +245,7 @@ def test_a_run_keeps_its_seeds(finished, change):
     assert (run / "config.yaml").read_text() == before
 
 
+@pytest.mark.slow
 def test_multirun_runs_every_job_in_its_own_folder(tmp_path):
     done = ksim("train", "-m", *TINY, "num_iterations=1", "seed=0,1", cwd=tmp_path, check=0)
     assert "Launching 2 jobs" in done.stdout
