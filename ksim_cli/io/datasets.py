@@ -6,7 +6,6 @@ Written without Minari; `minari.MinariDataset(<folder>/data)` reads the result.
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -127,12 +126,7 @@ class EpisodeWriter:
         """The writer itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Closes the dataset, also after an error: what was recorded is kept."""
         self.close()
 

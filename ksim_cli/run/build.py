@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from ksim_cli.io.console import Console
 from ksim_cli.io.runs import RunFolder, find_checkpoint
 from ksim_cli.load_task import make_task
 from ksim_cli.models.policy import Policy
+from ksim_cli.physics.engines import resolve_engine
 from ksim_cli.rl.algorithm import Algorithm, Context, make_player
 from ksim_cli.rl.rollout import (
     Player,
@@ -59,6 +61,29 @@ class TrainingParts:
     def algorithm(self) -> Algorithm:
         """The learning algorithm."""
         return self.task_model.algorithm
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Task, algorithm, engine, size and versions, as results name them."""
+        config = self.task_model.config
+        return {
+            "task": config.task.name,
+            "algo": config.algo["type"],
+            "engine": str(resolve_engine(config.engine.type, config.engine.impl)),
+            "num_envs": config.num_envs,
+            "seed": config.seed,
+            "versions": versions(),
+        }
+
+    @property
+    def title(self) -> str:
+        """Task, size and engine in one line."""
+        facts = self.facts
+        seeds = "" if self.num_seeds == 1 else f"{self.num_seeds} seeds x "
+        return (
+            f"{facts['task']}: {seeds}{facts['num_envs']} environments x"
+            f" {self.context.num_steps} steps, engine {facts['engine']}"
+        )
 
     @property
     def spread(self) -> int:
