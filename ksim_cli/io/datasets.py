@@ -3,6 +3,8 @@
 Written without Minari; `minari.MinariDataset(<folder>/data)` reads the result.
 """
 
+import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -160,8 +162,5 @@ class EpisodeWriter:
 
 def _box(size: int) -> str:
     """An unbounded box of `size` float32, as Minari writes a space."""
-    low, high = ", ".join(["-Infinity"] * size), ", ".join(["Infinity"] * size)
-    return (
-        f'{{"type": "Box", "dtype": "float32", "shape": [{size}],'
-        f' "low": [{low}], "high": [{high}]}}'
-    )
+    limits = {"low": [-math.inf] * size, "high": [math.inf] * size}
+    return json.dumps({"type": "Box", "dtype": "float32", "shape": [size], **limits})

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -223,8 +224,6 @@ def versions() -> dict[str, str]:
     """What is installed of ksim and of what it stands on."""
     versions = {"ksim": ksim_cli.__version__}
     for name in VERSIONED:
-        try:
+        with suppress(PackageNotFoundError):
             versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return versions

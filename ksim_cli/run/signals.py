@@ -36,11 +36,6 @@ class StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def check(self) -> None:
-        """Raises `Interrupted` if a signal has come."""
-        if self.received is not None:
-            raise Interrupted(self.received)
-
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self.received is not None:
