@@ -88,11 +88,9 @@ def _train(config: RunConfig) -> float | None:
     if config.collect_dataset:
         return _collect(config)
     from ksim_cli.run import hosts
-    from ksim_cli.run.backend import prepare
     from ksim_cli.run.train import train
 
     hosts.join()
-    prepare(config)
     return train(config)
 
 
@@ -100,34 +98,26 @@ def _view(config: RunConfig) -> None:
     from ksim_cli.io.gl import pick_gl
 
     pick_gl(config.render_with_glfw)  # MuJoCo looks at it while it is imported
-    from ksim_cli.run.backend import prepare
     from ksim_cli.run.view import view
 
-    prepare(config)
     view(config)
 
 
 def _collect(config: RunConfig) -> None:
-    from ksim_cli.run.backend import prepare
     from ksim_cli.run.collect import collect
 
-    prepare(config)
     collect(config)
 
 
 def _evaluate(config: RunConfig) -> None:
-    from ksim_cli.run.backend import prepare
     from ksim_cli.run.evaluate import evaluate
 
-    prepare(config)
     evaluate(config)
 
 
 def _bench(config: RunConfig) -> None:
-    from ksim_cli.run.backend import prepare
     from ksim_cli.run.bench import bench
 
-    prepare(config)
     bench(config)
 
 
@@ -141,7 +131,11 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("hydra").setLevel(logging.INFO)
     try:
-        return work(to_run_config(composed))
+        config = to_run_config(composed)
+        from ksim_cli.run.backend import prepare
+
+        prepare(config)
+        return work(config)
     except UserError as error:
         print(f"ksim {command}: {error}", file=sys.stderr)
         status = 2

@@ -238,7 +238,7 @@ def _same_shape(value: Any, hint: Any) -> bool:
 
 def _convert_tuple(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
     if not isinstance(value, list | tuple):
-        raise _wrong(value, "a list", where)
+        raise _wrong(value, f"a list, as in {where}=[{_shown(value)}]", where)
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return tuple(convert(v, arguments[0], f"{where}[{i}]") for i, v in enumerate(value))
     if len(arguments) != len(value):
@@ -278,15 +278,15 @@ def _required(field: "dataclasses.Field[Any]") -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
+def default_text(field: "dataclasses.Field[Any]") -> str:
+    """The default of a field that has one, as it is typed."""
+    made = field.default_factory
+    return _shown(field.default if made is dataclasses.MISSING else made()) or '""'
+
+
 def _signature(field: "dataclasses.Field[Any]") -> str:
     kind = field.type if isinstance(field.type, str) else _name(field.type)
-    if _required(field):
-        return f"{field.name}: {kind}"
-    default = field.default
-    if default is dataclasses.MISSING:
-        assert field.default_factory is not dataclasses.MISSING  # it is not required
-        default = field.default_factory()
-    return f"{field.name}: {kind} = {_shown(default)}"
+    return f"{field.name}: {kind}{'' if _required(field) else f' = {default_text(field)}'}"
 
 
 def _origin(cls: type) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import pytest
 
 from ksim_cli import commands
 from ksim_cli.cli import main
-from ksim_cli.config.saved import write_config
+from ksim_cli.config.saved import config_text
 from ksim_cli.errors import UserError
 from tests.helpers import run_config
 
@@ -32,7 +32,8 @@ def runs(project):
     made = {}
     for name, seed in ((f"runs/cartpole/{OLD}", 5), (f"runs/cartpole/{NEW}", 6), ("it's", 7)):
         (project / name).mkdir(parents=True)
-        write_config(dataclasses.replace(config, seed=seed), project / name / "config.yaml")
+        text = config_text(dataclasses.replace(config, seed=seed))
+        (project / name / "config.yaml").write_text(text)
         made[seed] = project / name
     return made
 

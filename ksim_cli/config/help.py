@@ -4,13 +4,12 @@ import dataclasses
 import shutil
 import textwrap
 from collections.abc import Iterator
-from typing import Any
 
 from ksim_cli.config.components import COMPONENTS
 from ksim_cli.config.options import Option, list_options
 from ksim_cli.config.schema import SECTIONS, ComponentKeys
 from ksim_cli.paths import GROUPS
-from ksim_cli.registry import KINDS
+from ksim_cli.registry import KINDS, default_text
 
 COMMANDS = {
     "train": "train a policy",
@@ -108,20 +107,8 @@ def _keys(schema: type, prefix: str = "") -> Iterator[str]:
         unit = f" [{field.metadata['unit']}]" if field.metadata.get("unit") else ""
         choices = field.metadata.get("choices") or ()
         among = f": {', '.join(choices)}" if len(choices) > 1 else ""
-        head = f"  {prefix + field.name}={_default(field)}"
+        head = f"  {prefix + field.name}={default_text(field)}"
         yield from _wrapped(f"{head:<38} ", f"{field.metadata.get('help', '')}{among}{unit}")
-
-
-def _default(field: "dataclasses.Field[Any]") -> str:
-    if field.default_factory is not dataclasses.MISSING:
-        value: Any = field.default_factory()
-    else:
-        value = field.default
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return '""' if value == "" else str(value)
 
 
 def _wrapped(head: str, text: str) -> list[str]:

@@ -64,9 +64,9 @@ class CommandLine:
 
     def replace(self, key: str, value: str) -> "CommandLine":
         """The same with a key set to a text, whatever characters that holds."""
-        kept = [o for o in self.overrides if o.partition("=")[0].lstrip("+") != key]
         # A backslash stands for itself, but not before a quote.
         quoted = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + (m[2] and "\\'"), value)
+        kept = self.without(key).overrides
         return dataclasses.replace(self, overrides=[*kept, f"{key}='{quoted}'"])
 
     def without(self, *keys: str) -> "CommandLine":

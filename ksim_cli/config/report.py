@@ -4,6 +4,7 @@ import dataclasses
 import re
 import sys
 import traceback
+import typing
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,17 +17,10 @@ from ksim_cli.config.components import COMPONENTS
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.paths import GROUPS
+from ksim_cli.registry import convert
 
 _GLOBAL_GROUPS = ("task", "experiment", "render")
 """Groups whose files set keys of the whole run."""
-
-_WRONG_TYPE = (
-    r"Value '(?P<value>.*)' of type '(?P<got>\w+)' could not be converted to (?P<wanted>\w+)",
-    r"Value '(?P<value>.*)' is not a valid (?P<wanted>\w+) \(type (?P<got>\w+)\)",
-)
-"""OmegaConf's messages that a value is of another type."""
-
-_TYPE_NAMES = {"Integer": "int", "Float": "float", "Boolean": "bool", "String": "str"}
 
 
 class JobFailedError(Exception):
@@ -107,17 +101,16 @@ def _omegaconf(cause: OmegaConfBaseException, place: str) -> str:
     where = f"In '{place}': " if place else ""
     if "not in" in text and path:
         return where + _unknown(path, cause.parent_node) + _package_line(path, place)
-    for pattern in _WRONG_TYPE:
-        wrong = re.match(pattern, text)
-        if wrong:
-            wanted = _TYPE_NAMES.get(wrong["wanted"], wrong["wanted"])
-            text = f"expected {wanted}, got {wrong['got']}"
-            return f"{where}{path}={wrong['value']}: {text}{_meaning(path)}"
-    if "is not Optional" in text:
-        return f"{where}{path}=null: needs a value{_meaning(path)}"
-    if "is not a ListConfig" in text:
-        return f"{where}{path}: expected a list, as in {path}=[1,2]{_meaning(path)}"
-    return f"{where}{path}: {text}" if path else f"{where}{text}"
+    field = _field(path)
+    if field is None:
+        return f"{where}{path}: {text}" if path else f"{where}{text}"
+    meaning = f"\n  {path}: {field.metadata.get('help', '')}"
+    try:
+        element = typing.get_args(field.type)[0] if path.endswith("]") else field.type
+        convert(cause.value, element, path)
+    except UserError as error:
+        return f"{where}{error}{meaning}"
+    return f"{where}{path}: {text}{meaning}"
 
 
 def _unknown(path: str, parent: Any) -> str:
@@ -147,15 +140,18 @@ def _package_line(path: str, place: str) -> str:
     return ""
 
 
-def _meaning(path: str) -> str:
-    """A line on what a key is; empty where the schema does not know it."""
-    group, _, field = path.partition(".")
-    known = [(RunConfig, path), *((schema, field) for schema in COMPONENTS.get(group, {}).values())]
-    for schema, name in known:
-        for each in dataclasses.fields(schema):
-            if each.name == name and each.metadata.get("help"):
-                return f"\n  {path}: {each.metadata['help']}"
-    return ""
+def _field(path: str) -> "dataclasses.Field[Any] | None":
+    """The field of a key, or of the list it is an element of; None: not in the schema."""
+    group, _, name = path.partition("[")[0].partition(".")
+    top = {each.name: each for each in dataclasses.fields(RunConfig)}.get(group)
+    if top is None or not name:
+        return top
+    schemas = [*COMPONENTS.get(group, {}).values(), top.type]
+    known = [schema for schema in schemas if isinstance(schema, type)]
+    fields = [
+        f for each in known if dataclasses.is_dataclass(each) for f in dataclasses.fields(each)
+    ]
+    return next((each for each in fields if each.name == name), None)
 
 
 def _missing(error: MissingConfigException) -> str:

@@ -4,10 +4,8 @@ A config may come from a stranger's checkpoint, so reading it never runs or reso
 """
 
 import dataclasses
-import os
 import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,24 +25,10 @@ _NOT_SAVED = (
 _FORBIDDEN_KEY = re.compile(r"^_.*_$")
 
 
-def write_config(config: RunConfig, path: Path) -> None:
-    """Writes every key and its value, as plain YAML; complete or not at all."""
+def config_text(config: RunConfig) -> str:
+    """Every key and its value as plain YAML, for the run folder."""
     values = {k: v for k, v in dataclasses.asdict(config).items() if k not in _NOT_SAVED}
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        yaml.safe_dump(plain(values), file, sort_keys=False)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def plain(value: Any) -> Any:
-    """Mappings as dicts and sequences as lists, for YAML."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
+    return yaml.safe_dump(values, sort_keys=False)
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -223,16 +223,5 @@ class RunConfig(
     """Every key of a run, validated: what all code below the command line sees."""
 
 
-SECTIONS = (
-    RunKeys,
-    TrainingKeys,
-    SimulationKeys,
-    BackendKeys,
-    ValidationKeys,
-    ViewerKeys,
-    RenderKeys,
-    DatasetKeys,
-    BenchKeys,
-    ComponentKeys,
-)
+SECTIONS = RunConfig.__bases__
 """The parts of `RunConfig`, in the order help shows them."""

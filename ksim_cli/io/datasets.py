@@ -3,10 +3,11 @@
 Written without Minari; `minari.MinariDataset(<folder>/data)` reads the result.
 """
 
+import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -127,12 +128,7 @@ class EpisodeWriter:
         """The writer itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Closes the dataset, also after an error: what was recorded is kept."""
         self.close()
 
@@ -166,8 +162,5 @@ class EpisodeWriter:
 
 def _box(size: int) -> str:
     """An unbounded box of `size` float32, as Minari writes a space."""
-    low, high = ", ".join(["-Infinity"] * size), ", ".join(["Infinity"] * size)
-    return (
-        f'{{"type": "Box", "dtype": "float32", "shape": [{size}],'
-        f' "low": [{low}], "high": [{high}]}}'
-    )
+    limits = {"low": [-math.inf] * size, "high": [math.inf] * size}
+    return json.dumps({"type": "Box", "dtype": "float32", "shape": [size], **limits})

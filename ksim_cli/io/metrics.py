@@ -3,9 +3,9 @@
 import importlib
 import json
 import secrets
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, TextIO
 
 from ksim_cli.errors import UserError, listing, nearest
@@ -33,7 +33,7 @@ class MetricsLog:
         _iteration(row)
         line = json.dumps(plain(row), allow_nan=False)
         if self._file is None:
-            self._drop_torn_line()
+            self.truncate_after(sys.maxsize)  # a torn line, which this row would be glued to
             self._file = open(self.path, "a", encoding="utf-8", newline="\n")  # noqa: SIM115
         self._file.write(line + "\n")
         self._file.flush()
@@ -63,12 +63,7 @@ class MetricsLog:
     def __enter__(self) -> "MetricsLog":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _lines(self) -> list[tuple[bytes, dict[str, Any]]]:
@@ -89,14 +84,6 @@ class MetricsLog:
                 ) from error
             lines.append((line, row))
         return lines
-
-    def _drop_torn_line(self) -> None:
-        """Cut a last line without its newline, which the next row would be glued to."""
-        if not self.path.exists():
-            return
-        with open(self.path, "rb+") as file:
-            content = file.read()
-            file.truncate(content.rfind(b"\n") + 1)
 
 
 class Sink(Protocol):

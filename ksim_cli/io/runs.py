@@ -10,9 +10,6 @@ from datetime import datetime
 from pathlib import Path
 
 from ksim_cli.errors import UserError, listing, nearest
-from ksim_cli.io.files import write_json
-
-__all__ = ["RunFolder", "find_checkpoint", "find_run", "newest_run", "write_json"]
 
 _TIME_FORMAT = "%Y-%m-%d_%H-%M-%S"
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)(?:-(\d+))?")

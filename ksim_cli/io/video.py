@@ -106,20 +106,23 @@ def write_video(path: Path, frames: Sequence[np.ndarray], fps: int) -> None:
         return
     import imageio_ffmpeg
 
-    height, width = frames[0].shape[:2]
     # H.264 in its common form wants even sizes.
-    even = [np.ascontiguousarray(f[: height - height % 2, : width - width % 2]) for f in frames]
-    size = (width - width % 2, height - height % 2)
+    height, width = (size - size % 2 for size in frames[0].shape[:2])
     writer = imageio_ffmpeg.write_frames(
-        str(path), size, fps=fps, macro_block_size=2, codec="libx264", ffmpeg_log_level="error"
+        str(path),
+        (width, height),
+        fps=fps,
+        macro_block_size=2,
+        codec="libx264",
+        ffmpeg_log_level="error",
     )
     try:
         with warnings.catch_warnings():
             # JAX warns of every fork; the encoder's process replaces itself at once.
             warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
             writer.send(None)
-        for frame in even:
-            writer.send(frame)
+        for frame in frames:
+            writer.send(np.ascontiguousarray(frame[:height, :width]))
         writer.close()
     except OSError as error:
         raise UserError(f"{path}: the video encoder failed: {error}") from error

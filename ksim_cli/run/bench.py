@@ -17,13 +17,14 @@ from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console, open_console
 from ksim_cli.rl import algorithm as iteration
 from ksim_cli.rl.algorithm import TrainState
-from ksim_cli.run.build import TrainingParts, make_training_parts, versions
+from ksim_cli.run.build import TrainingParts, make_training_parts
 from ksim_cli.run.compile import Compiled, compile_training
 from ksim_cli.run.memory import available, oom_as_user_error
 
 WARM_UP_ITERATIONS = 20
 """Iterations before measuring, so that episodes are at all times of their lives."""
 LEAST_ROUNDS = 3
+_TITLES = ("physics alone", "rollout", "update", "training, end to end")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Bench:
         self._state: TrainState = compiled.init(seed)
 
     def warm_up(self, seconds: float) -> None:
-        """Runs the first iterations, at most for so many seconds, and every part once."""
+        """Run the first iterations, at most for so many seconds, and every part once."""
         end = time.perf_counter() + seconds
         for _ in range(max(1, WARM_UP_ITERATIONS // self._iterations)):
             self._state = jax.block_until_ready(self._train(self._state)[0])
@@ -81,7 +82,7 @@ class Bench:
         self.round()
 
     def round(self) -> Rates:
-        """Runs every part once; the run goes on by two dispatches and a rollout."""
+        """Run every part once; the run goes on by two dispatches and a rollout."""
         bare = self._engine.physics_only_runner(self._state.env.physics, self._substeps)
         (state, rollout), acting = _timed(self._act, self._state, self._key)
         (self._state, *_), learning = _timed(self._learn, state, rollout, self._key)
@@ -97,7 +98,7 @@ class Bench:
 
 
 def bench(config: RunConfig) -> None:
-    """Measures for `bench_seconds`, prints a table and, last, one line of JSON."""
+    """Measure for `bench_seconds`, prints a table and, last, one line of JSON."""
     if config.num_seeds > 1:
         raise UserError(f"num_seeds={config.num_seeds}: ksim bench measures one. Leave it out")
     console = open_console(None)
@@ -112,20 +113,36 @@ def bench(config: RunConfig) -> None:
         name: statistics.median(getattr(one, name) for one in rounds) for name in asdict(rounds[0])
     }
     shares = {
-        f"{name}_share": statistics.median(getattr(one, name) / one.raw for one in rounds)
-        for name in ("rollout", "update", "training")
+        name: statistics.median(getattr(one, name) / one.raw for one in rounds) for name in rates
     }
-    _table(console, config, parts, rates, shares)
+    substeps, device = parts.env.timing.num_substeps, jax.devices()[0]
+    rows = [
+        (title, f"{rate:,.0f}", f"{rate * substeps:,.0f}", f"{share:.0%}")
+        for title, rate, share in zip(_TITLES, rates.values(), shares.values(), strict=True)
+    ]
+    console.table(
+        f"{parts.title} on {device.device_kind}",
+        ["", "env steps/s", "physics steps/s", "of physics"],
+        rows,
+    )
     facts = {
-        **_setting(config, parts),
+        **parts.facts,
+        "batch_size": config.batch_size,
+        "num_steps": parts.context.num_steps,
+        "algo": config.algo,
+        "substeps": substeps,
+        "epochs_per_log_step": config.epochs_per_log_step,
         "rounds": len(rounds),
-        "physics_steps_per_second": rates["raw"] * parts.env.timing.num_substeps,
+        "physics_steps_per_second": rates["raw"] * substeps,
         **{f"{name}_steps_per_second": rate for name, rate in rates.items()},
-        **shares,
+        **{f"{name}_share": share for name, share in shares.items() if name != "raw"},
         "compile_seconds": compiled.seconds,
         "bytes_per_env": _bytes_per_env(compiled, parts),
         "num_devices": parts.spread,
-        **_machine(),
+        "device": device.device_kind,
+        "platform": device.platform,
+        "cores": _cores(),
+        "machine": platform.machine(),
     }
     console.print(json.dumps({name: _rounded(value) for name, value in facts.items()}))
 
@@ -139,30 +156,6 @@ def _measured(subject: Bench, seconds: float, console: Console) -> list[Rates]:
         while len(rounds) < LEAST_ROUNDS or time.perf_counter() < end:
             rounds.append(subject.round())
     return rounds
-
-
-def _setting(config: RunConfig, parts: TrainingParts) -> dict[str, Any]:
-    return {
-        "task": config.task.name,
-        "engine": str(parts.task_model.engine),
-        "num_envs": config.num_envs,
-        "batch_size": config.batch_size,
-        "num_steps": parts.context.num_steps,
-        "algo": config.algo,
-        "substeps": parts.env.timing.num_substeps,
-        "epochs_per_log_step": config.epochs_per_log_step,
-    }
-
-
-def _machine() -> dict[str, Any]:
-    device = jax.devices()[0]
-    return {
-        "device": device.device_kind,
-        "platform": device.platform,
-        "cores": _cores(),
-        "machine": platform.machine(),
-        "versions": versions(),
-    }
 
 
 def _cores() -> int | None:
@@ -181,38 +174,8 @@ def _bytes_per_env(compiled: Compiled, parts: TrainingParts) -> float | None:
     return compiled.memory.per_env(num_envs // parts.spread) + host / num_envs
 
 
-def _table(
-    console: Console,
-    config: RunConfig,
-    parts: TrainingParts,
-    rates: dict[str, float],
-    shares: dict[str, float],
-) -> None:
-    says = {
-        "raw": "physics alone",
-        "rollout": "rollout",
-        "update": "update",
-        "training": "training, end to end",
-    }
-    rows = [
-        (
-            says[name],
-            f"{rate:,.0f}",
-            f"{rate * parts.env.timing.num_substeps:,.0f}",
-            f"{shares.get(f'{name}_share', 1.0):.0%}",
-        )
-        for name, rate in rates.items()
-    ]
-    engine = parts.task_model.engine
-    title = (
-        f"{config.task.name}: {config.num_envs} environments x {parts.context.num_steps} steps,"
-        f" engine {engine} on {jax.devices()[0].device_kind}"
-    )
-    console.table(title, ["", "env steps/s", "physics steps/s", "of physics"], rows)
-
-
 def _timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
-    """What a function gives, when it is there, and the seconds it took."""
+    """Result of a function, once it is computed, and the seconds it took."""
     begin = time.perf_counter()
     result = jax.block_until_ready(function(*arguments))
     return result, time.perf_counter() - begin

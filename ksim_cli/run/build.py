@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -59,6 +61,29 @@ class TrainingParts:
     def algorithm(self) -> Algorithm:
         """The learning algorithm."""
         return self.task_model.algorithm
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Task, algorithm, engine, size and versions, as results name them."""
+        config = self.task_model.config
+        return {
+            "task": config.task.name,
+            "algo": config.algo["type"],
+            "engine": str(self.task_model.engine),
+            "num_envs": config.num_envs,
+            "seed": config.seed,
+            "versions": versions(),
+        }
+
+    @property
+    def title(self) -> str:
+        """Task, size and engine in one line."""
+        facts = self.facts
+        seeds = "" if self.num_seeds == 1 else f"{self.num_seeds} seeds x "
+        return (
+            f"{facts['task']}: {seeds}{facts['num_envs']} environments x"
+            f" {self.context.num_steps} steps, engine {facts['engine']}"
+        )
 
     @property
     def spread(self) -> int:
@@ -198,8 +223,6 @@ def versions() -> dict[str, str]:
     """What is installed of ksim and of what it stands on."""
     versions = {"ksim": ksim_cli.__version__}
     for name in VERSIONED:
-        try:
+        with suppress(PackageNotFoundError):
             versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return versions

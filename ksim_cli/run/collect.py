@@ -86,9 +86,7 @@ def _rows(experience: Experience, groups: tuple[str, ...]) -> dict[str, Any]:
     infos |= {f"command/{name}": value for name, value in steps.commands.items()}
     infos |= {f"reward/{name}": value for name, value in experience.scores.components.items()}
     for path, leaf in jax.tree_util.tree_leaves_with_path(steps.aux):
-        infos["/".join(["aux", *(jax.tree_util.keystr((part,), simple=True) for part in path)])] = (
-            leaf
-        )
+        infos[f"aux/{jax.tree_util.keystr(path, simple=True, separator='/')}".rstrip("/")] = leaf
     return {
         "obs": np.concatenate([experience.obs[group] for group in groups], axis=-1),
         "actions": experience.action,

@@ -8,57 +8,35 @@ from ksim_cli.io.console import Console
 from ksim_cli.mdp.actuators import Actuator
 from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.physics.names import scalar_joints
-from ksim_cli.registry import (
-    ACTUATORS,
-    COMMANDS,
-    CURRICULA,
-    EVENTS,
-    FILTERS,
-    NOISES,
-    OBSERVATIONS,
-    RANDOMIZERS,
-    RESETS,
-    REWARDS,
-    SCALES,
-    TERMINATIONS,
-    settable_fields,
-)
+from ksim_cli.registry import FILTERS, KINDS, NOISES, SCALES, settable_fields
+from ksim_cli.run.build import TrainingParts
 
-_KINDS = {
-    "actuators": ACTUATORS,
-    "observations": OBSERVATIONS,
-    "commands": COMMANDS,
-    "rewards": REWARDS,
-    "terminations": TERMINATIONS,
-    "resets": RESETS,
-    "events": EVENTS,
-    "randomization": RANDOMIZERS,
-    "curriculum": CURRICULA,
-}
-_PARTS = (NOISES, SCALES, FILTERS)
 TERM_COLUMNS = ("", "name", "type", "weight", "parameters")
 JOINT_COLUMNS = ("joint", "range", "kp", "kd", "torque limit", "armature", "friction", "driven by")
 
 
-def describe(console: Console, model: mujoco.MjModel, mdp: Mdp) -> None:
-    """Shows the tables of a task's active terms and of its joints."""
-    console.table("terms", TERM_COLUMNS, term_rows(mdp))
-    console.table("joints", JOINT_COLUMNS, joint_rows(model, mdp))
+def describe(console: Console, parts: TrainingParts) -> None:
+    """Show a run's size and the tables of its task's active terms and joints."""
+    env, task_model = parts.env, parts.task_model
+    devices = "" if parts.mesh is None else f" on {parts.mesh.size} devices"
+    console.print(f"{parts.title}{devices}, algo {parts.facts['algo']}")
+    sizes = " + ".join(f"{size} {group}" for group, size in env.observation_sizes.items())
+    console.print(f"observations: {sizes}; actions: {env.action_size}")
+    console.table("terms", TERM_COLUMNS, term_rows(task_model.mdp))
+    console.table("joints", JOINT_COLUMNS, joint_rows(task_model.model, task_model.mdp))
 
 
 def term_rows(mdp: Mdp) -> list[list[Any]]:
     """Kind, name, registered type, weight and parameters (but defaults) of every term."""
     rows: list[list[Any]] = []
-    for kind, registry in _KINDS.items():
-        for where, term in mdp.each():
-            if where.partition(".")[0] != kind:
-                continue
-            first = not rows or not any(row[0] == kind for row in rows)
-            weight = getattr(term, "weight", None)
-            name = where.partition(".")[2]
-            kind_name = registry.name_of(type(term))
-            shown = _parameters(term, leave_out=("weight",))
-            rows.append([kind if first else "", name, kind_name, _number(weight), shown])
+    shown = ""
+    for where, term in mdp.each():
+        kind, _, name = where.partition(".")
+        weight = _number(getattr(term, "weight", None))
+        values = _parameters(term, leave_out=("weight",))
+        head = kind if kind != shown else ""
+        rows.append([head, name, KINDS[kind].name_of(type(term)), weight, values])
+        shown = kind
     return rows
 
 
@@ -99,7 +77,7 @@ def _parameters(component: Any, leave_out: tuple[str, ...] = ()) -> str:
 
 
 def _value(value: Any) -> str:
-    for registry in _PARTS:
+    for registry in (NOISES, SCALES, FILTERS):
         if (name := registry.find_name(type(value))) is not None:
             inner = _parameters(value)
             return f"{name}({inner})" if inner else name

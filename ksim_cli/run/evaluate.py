@@ -1,5 +1,6 @@
 """Deterministic evaluation episodes, in environments of their own."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import jax
@@ -10,9 +11,10 @@ from flax import struct
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv
 from ksim_cli.io.console import open_console
-from ksim_cli.io.runs import write_json
-from ksim_cli.rl.rollout import Player, Playing, PolicyState, play
-from ksim_cli.run.build import RUNS, load_policy, make_task_model
+from ksim_cli.io.files import write_json
+from ksim_cli.rl.algorithm import make_player
+from ksim_cli.rl.rollout import Player, Playing, PolicyState, play, record_nothing
+from ksim_cli.run.build import RUNS, TrainingParts, load_policy, make_task_model
 from ksim_cli.task_model import TaskModel
 
 MAX_ENVS = 1024
@@ -143,6 +145,14 @@ class Evaluator:
 def evaluation_envs(task_model: TaskModel, num_episodes: int) -> TaskEnv:
     """Environments for evaluating a task, never those it is trained in."""
     return task_model.make_env(min(num_episodes, MAX_ENVS))
+
+
+def make_evaluator(parts: TrainingParts) -> Evaluator:
+    """The evaluator of what is trained: the policy's mode, in environments of its own."""
+    task_model, num_episodes = parts.task_model, parts.task_model.config.num_episodes
+    context = dataclasses.replace(parts.context, env=evaluation_envs(task_model, num_episodes))
+    player = make_player(parts.algorithm, context, argmax=True, record=record_nothing)
+    return Evaluator(player, num_episodes, task_model.episode_steps())
 
 
 def evaluate(config: RunConfig) -> None:

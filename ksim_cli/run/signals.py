@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 WATCHED = (signal.SIGINT, signal.SIGTERM)
@@ -31,20 +31,10 @@ class StopSignals:
                 self._before[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Puts back the handlers there were before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
-
-    def check(self) -> None:
-        """Raises `Interrupted` if a signal has come."""
-        if self.received is not None:
-            raise Interrupted(self.received)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame

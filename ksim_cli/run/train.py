@@ -1,33 +1,32 @@
 """Training: the loop around the compiled iteration."""
 
 import contextlib
-import dataclasses
 import json
 import traceback
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from ksim_cli.clock import Clock
-from ksim_cli.config.saved import write_config
+from ksim_cli.config.saved import config_text
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
 from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.console import Console, open_console, silent_console
-from ksim_cli.io.runs import RunFolder, find_run, write_json
+from ksim_cli.io.files import replace_text, write_json
+from ksim_cli.io.runs import RunFolder, find_run
 from ksim_cli.physics.engine import Engine
-from ksim_cli.rl.algorithm import TrainState, make_player
-from ksim_cli.rl.rollout import PolicyState, record_nothing
+from ksim_cli.rl.algorithm import TrainState
+from ksim_cli.rl.rollout import PolicyState
 from ksim_cli.run import hosts
-from ksim_cli.run.build import RUNS, TrainingParts, make_training_parts, versions
+from ksim_cli.run.build import RUNS, TrainingParts, make_training_parts
 from ksim_cli.run.compile import Compiled, compile_training
 from ksim_cli.run.describe import describe
 from ksim_cli.run.diagnostics import Diagnostics
-from ksim_cli.run.evaluate import Evaluator, evaluation_envs
+from ksim_cli.run.evaluate import Evaluator, make_evaluator
 from ksim_cli.run.memory import available, oom_as_user_error
-from ksim_cli.run.metrics_logger import EVALUATED, MetricsLogger, Row, mean_over_seeds, scalars
+from ksim_cli.run.metrics_logger import EVALUATED, MetricsLogger, mean_over_seeds, scalars
 from ksim_cli.run.schedule import Rate, Timer
 from ksim_cli.run.seeds import HOST, POLICY, TRAINING, each_seed, read_policy_state
 from ksim_cli.run.signals import Interrupted, StopSignals
@@ -124,11 +123,11 @@ class TrainingRun:
         with oom_as_user_error(self.config):
             parts = make_training_parts(self.config)
         self.console.print(f"run folder: {self.run.path}")
-        self._describe(parts)
+        describe(self.console, parts)
         saved = self._saved_step()
         if saved is not None and self._finished():
             return self._over(parts, saved)
-        evaluator = self._evaluator(parts)
+        evaluator = make_evaluator(parts)
         with oom_as_user_error(self.config, parts.spread) as refuse_too_large:
             compiled = compile_training(parts, self.config.epochs_per_log_step, self.console)
             (limit,) = hosts.broadcast(available() or 0)
@@ -136,7 +135,7 @@ class TrainingRun:
             self.facts["compile_seconds"] = compiled.seconds
             state = self._start(parts, compiled, saved)
             state = self._loop(parts, compiled, evaluator, state)
-        return self._finish(evaluator, state.policy)
+        return self._finish(parts, evaluator, state.policy)
 
     def _over(self, parts: TrainingParts, saved: int) -> float:
         """A run that is past its end already: its checkpoint is sound, and that is all."""
@@ -150,14 +149,7 @@ class TrainingRun:
         policy = read_policy_state(
             self.store, saved, parts.algorithm, parts.context, self.config.num_seeds
         )
-        return self._finish(self._evaluator(parts), policy)
-
-    def _evaluator(self, parts: TrainingParts) -> Evaluator:
-        task_model, num_episodes = parts.task_model, self.config.num_episodes
-        env = evaluation_envs(task_model, num_episodes)
-        context = dataclasses.replace(parts.context, env=env)
-        player = make_player(parts.algorithm, context, argmax=True, record=record_nothing)
-        return Evaluator(player, num_episodes, task_model.episode_steps())
+        return self._finish(parts, make_evaluator(parts), policy)
 
     def _saved_step(self) -> int | None:
         """The checkpoint to resume from; None for a run that starts afresh."""
@@ -184,13 +176,13 @@ class TrainingRun:
             if self.config.resume:
                 self.console.print("no checkpoint yet: starting afresh")
             if self.writes:
-                write_config(self.config, self.run.config)
+                replace_text(self.run.config, config_text(self.config))
             return compiled.init(self.config.seed)
         engine = parts.env.engine
         tree, _ = self.store.restore(saved, _stored(compiled.abstract, engine))
         engine.load_host_state(tree[HOST])
         if self.writes:  # only now: what does not fit the checkpoint shall not be kept
-            write_config(self.config, self.run.config)
+            replace_text(self.run.config, config_text(self.config))
         self.console.print(f"resumed at iteration {self.iteration} ({self.env_steps:,} env steps)")
         return tree[TRAINING].with_policy(tree[POLICY])
 
@@ -226,7 +218,11 @@ class TrainingRun:
                 (evaluates,) = hosts.broadcast(valid.due(before, self.iteration))
                 if evaluates and not self._finished():
                     with rate.paused():
-                        self._evaluate(evaluator, state, rows)
+                        text = f"evaluating at iteration {self.iteration}"
+                        for row, each in zip(
+                            rows, self._play(evaluator, state.policy, text), strict=True
+                        ):
+                            row.update({f"eval_{name}": each[name] for name in EVALUATED})
                 per_second = rate.per_second(self.env_steps)
                 self.facts["env_steps_per_second"] = per_second
                 head = {
@@ -258,24 +254,16 @@ class TrainingRun:
             jax.profiler.save_device_memory_profile(str(self.run.path / "memory.prof"))
 
     def _finished(self) -> bool:
-        config = self.config
-        by_iterations = (
-            config.num_iterations is not None and self.iteration >= config.num_iterations
-        )
-        by_steps = config.max_env_steps is not None and self.env_steps >= config.max_env_steps
-        return by_iterations or by_steps
+        limits = (self.config.num_iterations, self.config.max_env_steps)
+        done = zip((self.iteration, self.env_steps), limits, strict=True)
+        return any(limit is not None and count >= limit for count, limit in done)
 
-    def _evaluate(self, evaluator: Evaluator, state: TrainState, rows: Sequence[Row]) -> None:
-        with self.console.status(f"evaluating at iteration {self.iteration}"):
-            played = self._play(evaluator, state.policy)
-        for row, summary in zip(rows, played, strict=True):
-            row.update({f"eval_{name}": summary[name] for name in EVALUATED})
-
-    def _play(self, evaluator: Evaluator, policy: PolicyState) -> list[dict[str, float]]:
+    def _play(self, evaluator: Evaluator, policy: PolicyState, text: str) -> list[dict[str, float]]:
         """The summary of an evaluation of each seed's policy."""
         config = self.config
         policies = each_seed(jax.device_get(hosts.gather(policy)), config.num_seeds)
-        return [evaluator(policy, config.seed + i).summary() for i, policy in enumerate(policies)]
+        with self.console.status(text):
+            return [evaluator(each, config.seed + i).summary() for i, each in enumerate(policies)]
 
     def _save(self, parts: TrainingParts, state: TrainState) -> None:
         state = hosts.gather(state)
@@ -283,35 +271,15 @@ class TrainingRun:
             info = {"iteration": self.iteration, "env_steps": self.env_steps}
             self.store.save(self.iteration, _stored(state, parts.env.engine), info)
 
-    def _describe(self, parts: TrainingParts) -> None:
-        config, context = self.config, parts.context
-        sizes = " + ".join(
-            f"{size} {group}" for group, size in context.env.observation_sizes.items()
-        )
-        seeds = "" if config.num_seeds == 1 else f"{config.num_seeds} seeds x "
-        devices = "" if parts.mesh is None else f" on {parts.mesh.size} devices"
-        self.facts["engine"] = str(parts.task_model.engine)
-        self.console.print(
-            f"{config.task.name}: {seeds}{config.num_envs} environments x {context.num_steps}"
-            " steps,"
-            f" engine {self.facts['engine']}{devices},"
-            f" algo {config.algo['type']}"
-        )
-        self.console.print(f"observations: {sizes}; actions: {context.env.action_size}")
-        describe(self.console, parts.task_model.model, parts.task_model.mdp)
-
-    def _finish(self, evaluator: Evaluator, policy: PolicyState) -> float:
+    def _finish(self, parts: TrainingParts, evaluator: Evaluator, policy: PolicyState) -> float:
         """The final evaluation and the summary."""
         config = self.config
-        with self.console.status(f"playing {config.num_episodes} evaluation episodes"):
-            each = self._play(evaluator, policy)
+        text = f"playing {config.num_episodes} evaluation episodes"
+        each = self._play(evaluator, policy, text)
         self.store.wait()
         played = {name: sum(one[name] for one in each) / len(each) for name in each[0]}
         self.facts |= {
-            "task": config.task.name,
-            "algo": config.algo["type"],
-            "num_envs": config.num_envs,
-            "seed": config.seed,
+            **parts.facts,
             "env_steps": self.env_steps,
             "iterations": self.iteration,
             "eval_return_mean": played["episode_return_mean"],
@@ -324,7 +292,6 @@ class TrainingRun:
                 if name.startswith("command_error/")
             },
             "eval_return_per_seed": [one["episode_return_mean"] for one in each],
-            "versions": versions(),
             "wall_seconds": self.clock.seconds(),
         }
         if self.writes:
