@@ -1,9 +1,9 @@
 import dataclasses
 
 import pytest
-from ksim_cli.config.keys import refusal
 
 from ksim_cli.config.components import COMPONENTS, ActorCriticConfig, JointMetadata, LoggerConfig
+from ksim_cli.option import refusal
 
 SCHEMAS = {schema for options in COMPONENTS.values() for schema in options.values()}
 

@@ -2,9 +2,9 @@ import dataclasses
 from collections import Counter
 
 import pytest
-from ksim_cli.config.keys import refusal
 
 from ksim_cli.config.schema import SECTIONS, RunConfig
+from ksim_cli.option import refusal
 
 
 def test_no_key_stands_in_two_sections():
