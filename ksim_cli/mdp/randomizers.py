@@ -5,7 +5,7 @@ randomizers of one field compose in order.
 """
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import mujoco
 import numpy as np
@@ -21,14 +21,17 @@ class DofRandomizer(JointTerm, Randomizer):
     """Base of factors of hinge and slide joints' constants, each joint with its own.
 
     Attributes:
+        field: the model's field.
         scale: [low, high] of the factor.
     """
 
+    field: ClassVar[str]
     scale: tuple[float, float]
 
-    def factors(self, rng: np.random.Generator) -> np.ndarray:
-        """`[J]` factors."""
-        return rng.uniform(*self.scale, len(self.dof_addresses))
+    def __call__(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
+        """See `Randomizer`."""
+        dofs = list(self.dof_addresses)
+        getattr(model, self.field)[dofs] *= rng.uniform(*self.scale, len(dofs))
 
 
 @RANDOMIZERS.register("static_friction")
@@ -36,9 +39,7 @@ class DofRandomizer(JointTerm, Randomizer):
 class StaticFriction(DofRandomizer):
     """Dry friction of joints (`dof_frictionloss`) times a factor."""
 
-    def __call__(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
-        """See `Randomizer`."""
-        model.dof_frictionloss[list(self.dof_addresses)] *= self.factors(rng)
+    field: ClassVar[str] = "dof_frictionloss"
 
 
 @RANDOMIZERS.register("joint_damping")
@@ -46,9 +47,7 @@ class StaticFriction(DofRandomizer):
 class JointDamping(DofRandomizer):
     """Viscous friction of joints (`dof_damping`) times a factor."""
 
-    def __call__(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
-        """See `Randomizer`."""
-        model.dof_damping[list(self.dof_addresses)] *= self.factors(rng)
+    field: ClassVar[str] = "dof_damping"
 
 
 @RANDOMIZERS.register("armature")
@@ -56,9 +55,7 @@ class JointDamping(DofRandomizer):
 class Armature(DofRandomizer):
     """Reflected inertia of joints (`dof_armature`) times a factor."""
 
-    def __call__(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
-        """See `Randomizer`."""
-        model.dof_armature[list(self.dof_addresses)] *= self.factors(rng)
+    field: ClassVar[str] = "dof_armature"
 
 
 @RANDOMIZERS.register("floor_friction")

@@ -97,7 +97,7 @@ class Normalizer(nnx.Module):
 
     def __call__(self, obs: Mapping[str, jax.Array]) -> jax.Array:
         """(obs - mean) / std, clipped to [-clip, clip], `[..., size]`."""
-        values = self._joined(obs)
+        values = jnp.concatenate([obs[group] for group in self.groups], axis=-1)
         if self.clip is None:
             return values
         seen = self.statistics.get_value()
@@ -106,8 +106,5 @@ class Normalizer(nnx.Module):
 
     def update(self, obs: Mapping[str, jax.Array], mask: jax.Array) -> None:
         """Add the observations `[..., O]` where `mask` `[...]` to the statistics."""
-        self.statistics.set_value(self.statistics.get_value().update(self._joined(obs), mask))
-
-    def _joined(self, obs: Mapping[str, jax.Array]) -> jax.Array:
-        parts = [obs[group] for group in self.groups]
-        return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)
+        values = jnp.concatenate([obs[group] for group in self.groups], axis=-1)
+        self.statistics.set_value(self.statistics.get_value().update(values, mask))
