@@ -271,7 +271,7 @@ def test_the_total_is_the_clipped_sum():
     assert scores.total[:, 0].tolist() == [0.75, 1.5, 2.0, 2.0]
 
 
-@pytest.mark.parametrize("engine", ["mujoco", "mjx"])
+@pytest.mark.parametrize("engine", ["mujoco", pytest.param("mjx", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("value", [jnp.nan, jnp.inf, 1e30])
 @pytest.mark.parametrize("field", ["qpos", "qvel"])
 def test_one_bad_environment_is_quarantined_and_the_others_are_bitwise_unchanged(

@@ -159,6 +159,7 @@ def test_an_observation_draws_the_same_noise_whatever_stands_beside_it():
     assert len(np.unique(one)) == one.size, "every step and environment draws anew"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends", [WhenTold(), CutWhenTold()])
 def test_the_end_of_one_episode_changes_nothing_in_the_others(ends):
     terms = {

@@ -423,6 +423,7 @@ def kill_while_saving(folder: Path, rng: random.Random) -> None:
     assert (tree["n"], info) == (newest, {"iteration": newest})
 
 
+@pytest.mark.slow
 def test_kill_nine_at_random_moments_never_costs_a_checkpoint(tmp_path: Path):
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # shown where the test fails

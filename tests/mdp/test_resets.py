@@ -204,7 +204,7 @@ def test_a_fixed_base_cannot_be_moved(kind):
         build(kind).bind(mujoco.MjSpec.from_string(fixed).compile())
 
 
-@pytest.mark.parametrize("engine", ["mujoco", "mjx"])
+@pytest.mark.parametrize("engine", ["mujoco", pytest.param("mjx", marks=pytest.mark.slow)])
 def test_the_state_after_a_reset_has_it_and_only_in_the_environments_asked(engine):
     spec = mujoco.MjSpec.from_string(LEGGED)
     mdp = Mdp(

@@ -91,6 +91,7 @@ def term_values(mdp, view, action_size, told=None):
     return jax.device_get(values(view))
 
 
+@pytest.mark.slow
 def test_terms_have_the_same_values_on_both_engines(humanoid):
     model, mdp = humanoid.model, humanoid.mdp
     rng = np.random.default_rng(0)
@@ -113,6 +114,7 @@ def agree(native, mjx):
         assert float(np.abs(mjx[name] - wanted).max()) / scale <= 1e-4, name
 
 
+@pytest.mark.slow
 def test_one_of_every_type_of_observation_reward_and_termination(legged):
     model, mdp = legged
     rng = np.random.default_rng(1)

@@ -59,6 +59,7 @@ def overflows(engine):
     return int(run(flat)), int(run(flat.at[:, 2].add(1.0)))
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_counted_and_not_printed(model, capfd):
     assert overflows(warp_engine(model)) == (0, 0)
     # The contacts of all environments share one buffer: all have overflown together.
@@ -135,6 +136,7 @@ def test_a_model_that_is_not_to_reset_itself_is_taken(model):
     assert model.opt.disableflags & mujoco.mjtDisableBit.mjDSBL_AUTORESET
 
 
+@pytest.mark.slow
 def test_cartpole_trains(tmp_path):
     short = "terminations.time_limit.max_length_seconds=0.1"
     done = ksim(*TINY, "task=cartpole", short, cwd=tmp_path, check=0)
@@ -144,6 +146,7 @@ def test_cartpole_trains(tmp_path):
         assert noise not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_an_overflow_is_said_once_with_what_to_type(tmp_path):
     for path, text in {"tasks/ball.xml": SMALL, "configs/task/ball.yaml": BALL}.items():
         (tmp_path / path).parent.mkdir(parents=True)

@@ -148,6 +148,7 @@ def test_the_first_gradient_step_after_a_rollout_sees_no_change_of_policy():
     assert (metrics["grad_norm"] > 0).all() and not metrics["skipped_updates"].any()
 
 
+@pytest.mark.slow
 def test_a_reward_that_is_not_finite_does_not_end_the_replayed_episode():
     # Only rewards know of it; the episode and its carry go on.
     def spoilt(shown, action, count):
@@ -273,6 +274,7 @@ def recalled(shown, action, count):
     return jnp.where(count == RECALL, -jnp.square(action - shown), 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "solves"), [(GRU, True), (MLP, False)])
 def test_probe_what_was_seen_must_be_recalled(model, solves):
     # Without a memory the best answer is 0, which costs 1. Rollouts end amid episodes.

@@ -59,7 +59,13 @@ def test_left_and_right_are_mirrored():
         np.testing.assert_allclose(left, right * [1, -1, 1], atol=1e-9)
 
 
-@pytest.mark.parametrize("task", [*sorted(ROBOTS), "cartpole_swingup"])
+@pytest.mark.parametrize(
+    "task",
+    [
+        *("quadruped", "cartpole_swingup"),
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("humanoid", "humanoid_stand")),
+    ],
+)
 def test_environments_of_every_task_step(task):
     env = task_model(task).make_env(4, training=True)
 

@@ -83,6 +83,7 @@ def test_every_reward_is_tried_here():
     assert set(SECTIONS) > KERNELS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cuts", [(1,), (5, 12, 20), tuple(range(1, T))])
 def test_a_cut_changes_no_reward(played, cuts):
     whole, pieces = score(*played), score(*played, cuts=cuts)
