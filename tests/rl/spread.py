@@ -1,0 +1,77 @@
+"""Trains an algorithm on one device, spread over all there are, and as one of several seeds.
+
+    python -m tests.rl.spread
+
+Prints name -> how -> the metrics of three iterations, as JSON. Run with
+`--xla_force_host_platform_device_count=4` among the `XLA_FLAGS`.
+"""
+
+import json
+from functools import partial
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from ksim_cli.models.adapters import NNXAdapter
+from ksim_cli.models.mlp import MLP
+from ksim_cli.models.policy import Policy
+from ksim_cli.rl.algorithm import Context, init, train_step
+from ksim_cli.rl.ppo import PPO
+from ksim_cli.run.compile import without_weak_types
+from ksim_cli.run.devices import AXIS, state_layout
+from tests.envs import Probe
+from tests.rl.discriminator import Adversarial
+from tests.rl.replay_buffer import Replay
+
+NUM_ENVS, ITERATIONS = 16, 3
+ALGORITHMS = {"ppo": PPO(), "adversarial": Adversarial(), "replay": Replay()}
+
+
+def make_context(algorithm):
+    env = Probe(lambda shown, action, count: shown * action, 3, shows="coin", num_envs=NUM_ENVS)
+    model = MLP(hidden_size=8)
+    adapter = NNXAdapter(lambda key: model.build(env.observation_sizes, env.action_size, key))
+    return Context(
+        env=env,
+        policy=Policy(adapter),
+        optimizer=optax.adam(1e-2),
+        num_steps=8,
+        batch_size=8,
+        parts=algorithm.prepare(env),
+    )
+
+
+def train(start, step, seed):
+    """Metrics of every iteration, name -> a number each."""
+    state, rows = start(seed), []
+    for _ in range(ITERATIONS):
+        state, metrics, _ = step(state)
+        rows.append(jax.device_get(metrics))
+    return {name: [np.asarray(row[name]).tolist() for row in rows] for name in rows[0]}, state
+
+
+def trained(algorithm):
+    """How -> metrics."""
+    context = make_context(algorithm)
+
+    def begin(seed):
+        return without_weak_types(init(algorithm, context, jax.random.key(seed)))
+
+    step = partial(train_step, algorithm, context)
+    one, _ = train(jax.jit(begin), jax.jit(step), np.uint32(5))
+    layout = state_layout(jax.eval_shape(begin, np.uint32(5)), Mesh(jax.devices(), (AXIS,)))
+    spread_step = jax.jit(step, out_shardings=(layout, None, None))
+    spread, state = train(jax.jit(begin, out_shardings=layout), spread_step, np.uint32(5))
+    assert all(len(x.sharding.device_set) == jax.device_count() for x in jax.tree.leaves(state.own))
+    seeds, _ = train(
+        jax.jit(jax.vmap(begin)), jax.jit(jax.vmap(step)), np.arange(4, 6).astype("u4")
+    )
+    second = {name: [row[1] for row in rows] for name, rows in seeds.items()}
+    return {"one": one, "spread": spread, "second of two seeds": second}
+
+
+if __name__ == "__main__":
+    said = {name: trained(algorithm) for name, algorithm in ALGORITHMS.items()}
+    print(json.dumps({"devices": jax.device_count(), "trained": said}))
