@@ -174,8 +174,9 @@ def read_manifest(folder: Path) -> Manifest:
     """
     where = _require_file(folder / MANIFEST)
     try:
-        with open(folder / MANIFEST, "rb") as file:
-            text = file.read(_MAX_MANIFEST_BYTES).decode("utf-8")
+        if (size := os.path.getsize(folder / MANIFEST)) > _MAX_MANIFEST_BYTES:
+            raise ValueError(f"it has {size} bytes")
+        text = (folder / MANIFEST).read_bytes().decode("utf-8")
         body = json.loads(text)
         if body["format"] > FORMAT:
             raise DamagedError(

@@ -1,3 +1,4 @@
+import json
 import os
 import random
 import signal
@@ -173,11 +174,31 @@ def test_what_does_not_fit_is_said_before_anything_is_read(
     assert isinstance(caught.value, UserError)
 
 
+def test_a_file_of_ten_gigabytes_that_is_not_asked_for_is_not_opened(store, monkeypatch):
+    """It is there, and header, size and manifest agree: only the configuration does not."""
+    saved(store, 4)
+    folder = store.folder / "00000004"
+    header = {"x": {"dtype": "I32", "shape": [2_500_000_000], "data_offsets": [0, 10**10]}}
+    text = json.dumps(header).encode()
+    (folder / "state.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
+    os.truncate(folder / "state.safetensors", 8 + len(text) + 10**10)  # sparse
+    body = json.loads((folder / "manifest.json").read_text())
+    del body["digest"], body["tree"]["n"]
+    body["tree"]["x"]["shape"] = [2_500_000_000]
+    (folder / "manifest.json").write_text(checkpoint_files._seal(body))
+    for name in ("safe_open", "_hash_file"):
+        monkeypatch.setattr(checkpoint_files, name, lambda *_, **__: pytest.fail("was opened"))
+    with pytest.raises(CheckpointReadError, match=r"x: stored is int32\[2500000000\], asked is"):
+        store.restore(4, {name: TARGET[name] for name in ("policy", "x")})
+
+
 def test_a_step_that_is_not_there(store: CheckpointStore):
     assert store.newest(pytest.fail) is None
     assert store.steps() == []
     saved(store, 4, 5)
-    with pytest.raises(CheckpointReadError, match=r"00000006/manifest\.json is missing\. Stored: 4, 5"):
+    with pytest.raises(
+        CheckpointReadError, match=r"00000006/manifest\.json is missing\. Stored: 4, 5"
+    ):
         store.restore(6, {})
 
 
@@ -186,7 +207,9 @@ def all_files(store: CheckpointStore, step: int) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "delete", "folder", "link", "pipe"])
+@pytest.mark.parametrize(
+    "damage", ["flip", "truncate", "empty", "delete", "folder", "link", "pipe"]
+)
 def test_damage_to_any_file_is_found_and_the_older_step_taken(store: CheckpointStore, damage: str):
     saved(store, 1, 2)
     paths = all_files(store, 2)

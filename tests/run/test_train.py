@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.checkpoint_files import FILES, read_manifest
+from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.run.evaluate import Evaluator
 from ksim_cli.run.train import total_steps
 from tests.helpers import tiny_cartpole
