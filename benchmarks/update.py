@@ -21,11 +21,12 @@ import jax.numpy as jnp
 
 from benchmarks.peers import minimal_ppo
 from ksim_cli.config.compose import Start, launch, to_run_config
+from ksim_cli.io.checkpoint_files import package_versions
 from ksim_cli.io.console import silent_console
 from ksim_cli.rl.algorithm import Learning, act
 from ksim_cli.rl.minibatches import Batch
 from ksim_cli.rl.ppo import PPO
-from ksim_cli.run.build import make_training_parts, versions
+from ksim_cli.run.build import make_training_parts
 from ksim_cli.run.compile import compile_training
 
 REPEATS = int(os.environ.get("REPEATS", "15"))
@@ -92,7 +93,7 @@ def measure(composed: Any) -> None:
         "ksim_seconds": one,
         "minimal_seconds": two,
         "rate_of_minimal": ratio,
-        "versions": versions(),
+        "versions": package_versions(),
     }
     print(json.dumps(facts))
 

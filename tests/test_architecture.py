@@ -48,7 +48,6 @@ LATE = {
     ("commands", "rl"): "only `ksim list` of types needs them",
     ("commands", "run"): "JAX is imported when the configuration has passed its checks",
     ("commands", "io.gl"): "chosen before MuJoCo is imported, by the commands that render",
-    ("io.manifest", ""): "the version of the package",
 }
 """Imports inside functions: module -> imported module or part, and why they are late."""
 
@@ -58,7 +57,7 @@ OUTSIDE = {
     "omegaconf": ("ksim_cli/config/",),
     "mujoco.mjx": ("ksim_cli/physics/",),
     "mujoco.batch": ("ksim_cli/physics/",),
-    "orbax": ("ksim_cli/io/",),
+    "safetensors": ("ksim_cli/io/",),
     "h5py": ("ksim_cli/io/",),
 }
 """Other people's modules that only some files may import."""

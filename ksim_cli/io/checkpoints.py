@@ -1,31 +1,16 @@
-"""Checkpoints that survive a kill at any moment and notice any damaged bit.
-
-On disk, for each step: `00001000/` with the arrays (orbax) and `00001000.json`, the manifest. The
-manifest is written after the arrays are, in one step; without a valid one there is no checkpoint.
-Reading runs no code: arrays come from orbax, all else from JSON.
-"""
+"""Checkpoints that survive a kill at any moment and notice any damaged bit."""
 
 import shutil
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ksim_cli.errors import UserError, listing
-from ksim_cli.io import checkpoint_files, trees
+from ksim_cli.io import checkpoint_files as files
+from ksim_cli.io import pytrees
 from ksim_cli.io.files import plain
-from ksim_cli.io.manifest import (
-    Leaf,
-    Manifest,
-    ManifestError,
-    check_files,
-    hash_files,
-    package_versions,
-    read_manifest,
-    write_manifest,
-)
 
 
 class CheckpointError(Exception):
@@ -37,7 +22,10 @@ class CheckpointReadError(CheckpointError, UserError):
 
 
 class CheckpointStore:
-    """The checkpoints of one run. One process may save; any number may read meanwhile."""
+    """The checkpoints of one run. One process may save; any number may read meanwhile.
+
+    All that reads raises a UserError where they are of an earlier version of ksim.
+    """
 
     def __init__(self, folder: Path, keep: int = 3) -> None:
         """Look at `folder`, which the first save makes.
@@ -50,10 +38,9 @@ class CheckpointStore:
             raise ValueError(f"keep must be at least 1, got {keep}")
         self.folder = folder.absolute()
         self.keep = keep
-        self._thread: threading.Thread | None = None
-        self._failure: CheckpointError | None = None
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._pending: Future[None] | None = None
         self._swept = False
-        self._verified: dict[int, Manifest] = {}
 
     def save(self, step: int, tree: Any, info: Mapping[str, Any]) -> None:
         """Save `tree` as `step`; returns once it is copied to the host, the rest goes on behind.
@@ -64,7 +51,8 @@ class CheckpointStore:
 
         Args:
             step: its number, at least 0.
-            tree: pytree of jax arrays, typed PRNG keys, numpy arrays and Python numbers.
+            tree: pytree of jax arrays, typed PRNG keys, numpy arrays and Python numbers; the part
+                under the key `policy` gets a file of its own.
             info: facts that JSON can hold, given back by `restore`.
 
         Raises:
@@ -73,17 +61,14 @@ class CheckpointStore:
         """
         if step < 0:
             raise ValueError(f"step must be at least 0, got {step}")
-        self._join()
+        earlier = self._settle()
         try:
-            arrays, described = trees.flatten(tree)
+            arrays, leaves = pytrees.flatten(tree)
             facts = plain(dict(info))
         except (TypeError, ValueError) as error:
             raise CheckpointError(f"checkpoint {step} cannot be saved: {error}") from error
-        earlier, self._failure = self._failure, None
-        self._thread = threading.Thread(
-            target=self._write, args=(step, arrays, described, facts), name=f"checkpoint-{step}"
-        )
-        self._thread.start()
+        manifest = files.Manifest(step, files.package_versions(), facts, {}, leaves)
+        self._pending = self._writer.submit(self._write, manifest, arrays)
         if earlier is not None:
             raise earlier
 
@@ -93,14 +78,13 @@ class CheckpointStore:
         Raises:
             CheckpointError: it failed.
         """
-        self._join()
-        failure, self._failure = self._failure, None
+        failure, self._pending = self._settle(), None
         if failure is not None:
             raise failure
 
     def steps(self) -> list[int]:
         """Steps that were committed, in order; their files are not looked at."""
-        return checkpoint_files.committed_steps(self.folder)
+        return files.committed_steps(self.folder)
 
     def newest(self, report: Callable[[str], None]) -> int | None:
         """The newest step whose every file is as it was written; None if there is no such step.
@@ -110,7 +94,7 @@ class CheckpointStore:
         Args:
             report: called with one sentence for each step that is passed over.
         """
-        for step in reversed(checkpoint_files.seen_steps(self.folder)):
+        for step in reversed(files.step_folders(self.folder)):
             reason = self.verify(step)
             if reason is None:
                 return step
@@ -119,24 +103,20 @@ class CheckpointStore:
 
     def verify(self, step: int) -> str | None:
         """Why `step` is not good: a file missing, damaged or unknown; None when it is good."""
-        self._verified.pop(step, None)
         try:
-            manifest = read_manifest(checkpoint_files.manifest_path(self.folder, step))
-            check_files(self.folder / manifest.folder, manifest)
-        except ManifestError as error:
+            files.check_step(self._path(step))
+        except (files.DamagedError, OSError) as error:
             return str(error)
-        except OSError as error:
-            return f"it cannot be read: {error}"
-        self._verified[step] = manifest
         return None
 
     def info(self, step: int) -> dict[str, Any]:
         """The facts given to `save`, without reading the tree.
 
         Raises:
-            CheckpointReadError: the step is missing or damaged.
+            CheckpointReadError: the step is missing, or its manifest is damaged.
         """
-        return dict(self._open(step).info)
+        with self._reading(step) as path:
+            return files.read_manifest(path).info
 
     def restore(self, step: int, target: Any) -> tuple[Any, dict[str, Any]]:
         """Read the whole tree of `step`.
@@ -152,11 +132,10 @@ class CheckpointStore:
         Raises:
             CheckpointReadError: the step is missing or damaged, or a leaf differs in shape or type.
         """
-        manifest = self._open(step)
-        return self._read(manifest, target, {path: path for path in manifest.tree}), manifest.info
+        return self._read(step, "", target)
 
     def restore_subtree(self, step: int, prefix: str, target: Any) -> Any:
-        """Read what lies under the key `prefix` at the top of the saved tree.
+        """Read what lies under the key `prefix` at the top of the saved tree, and no other file.
 
         Args:
             step: a step that was saved.
@@ -166,100 +145,73 @@ class CheckpointStore:
         Raises:
             CheckpointReadError: as in `restore`, or nothing is stored under `prefix`.
         """
-        manifest = self._open(step)
-        start = f"{prefix}/"
-        names = {path.removeprefix(start): path for path in manifest.tree if path.startswith(start)}
-        if prefix in manifest.tree:
-            names[trees.ROOT] = prefix
-        if not names:
-            tops = listing({path.split("/")[0] for path in manifest.tree})
-            raise CheckpointReadError(
-                f"checkpoint {step} in {self.folder} holds no {prefix!r}. It holds: {tops}."
-            )
-        return self._read(manifest, target, names)
+        return self._read(step, f"{prefix}/", target)[0]
 
     def sweep(self) -> None:
         """Remove what killed saves left. For the process that may save; its first save does it."""
-        checkpoint_files.remove_leftovers(self.folder)
+        files.remove_others(self.folder, self.steps())
         self._swept = True
 
-    def _join(self) -> None:
-        """Let the save that is under way end."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+    def _settle(self) -> BaseException | None:
+        """Let the save that is under way end; its failure."""
+        return None if self._pending is None else self._pending.exception()
 
-    def _write(
-        self, step: int, arrays: dict[str, np.ndarray], tree: dict[str, Leaf], info: dict[str, Any]
-    ) -> None:
-        """Write, commit and tidy up; runs in the background and keeps its error for later."""
-        name = ""
+    def _write(self, manifest: files.Manifest, arrays: dict[str, Any]) -> None:
+        """Write, commit and tidy up, in the background."""
+        step = manifest.step
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             if not self._swept:
                 self.sweep()
-            name = checkpoint_files.free_name(self.folder, step)
-            checkpoint_files.save_arrays(self.folder / name, arrays)
-            files = hash_files(self.folder / name)
-            manifest = Manifest(step, name, package_versions(), info, tree, files)
-            write_manifest(checkpoint_files.manifest_path(self.folder, step), manifest)
-            self._verified.pop(step, None)
+            files.write_step(self.folder, manifest, arrays)
         except Exception as error:  # whatever it is: the next save or wait raises it
-            self._failure = _explain(step, self.folder, error)
-            if name:
-                checkpoint_files.remove_attempt(self.folder, name)
-            return
+            place = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+            reason = str(error).strip().split("\n")[0]
+            raise CheckpointError(
+                f"checkpoint {step} could not be saved to {self.folder}: {type(error).__name__}:"
+                f" {reason} ({shutil.disk_usage(place).free} bytes free there)."
+                " Earlier checkpoints are as they were."
+            ) from error
         try:
-            checkpoint_files.retain(self.folder, step, self.keep)
+            steps = [each for each in self.steps() if each <= step]
+            files.remove_others(self.folder, steps[-self.keep :])
         except OSError as error:
-            self._failure = CheckpointError(
+            raise CheckpointError(
                 f"checkpoint {step} is saved, but old ones could not be removed: {error}"
-            )
+            ) from error
 
-    def _open(self, step: int) -> Manifest:
-        """The manifest of `step`, once every file has been verified."""
-        self._join()
-        if step not in self._verified:
-            reason = self.verify(step)
-            if reason is not None:
-                steps = ", ".join(map(str, self.steps())) or "(none)"
-                raise CheckpointReadError(
-                    f"checkpoint {step} in {self.folder} cannot be used: {reason}. Stored: {steps}."
-                )
-        return self._verified[step]
+    def _path(self, step: int) -> Path:
+        """Folder of `step`, which may not be there."""
+        return files.step_folders(self.folder).get(step, self.folder / f"{step:08d}")
 
-    def _read(self, manifest: Manifest, target: Any, names: Mapping[str, str]) -> Any:
-        """A tree like `target`; `names` maps the path of each of its leaves to the stored path."""
-        part = {path: manifest.tree[stored] for path, stored in names.items()}
-        lines = trees.mismatches(target, part)
-        if lines:
+    @contextmanager
+    def _reading(self, step: int) -> Generator[Path]:
+        """Folder of `step`; damage to it is told with what else there is."""
+        self._settle()
+        try:
+            yield self._path(step)
+        except (files.DamagedError, OSError) as error:
+            stored = ", ".join(map(str, self.steps())) or "(none)"
             raise CheckpointReadError(
-                "\n  ".join(
-                    [
-                        f"checkpoint {manifest.step} in {self.folder} does not fit what this "
-                        "command has built from the configuration:",
-                        *lines,
-                    ]
-                )
-            )
-        present = {path: names[path] for path, leaf in part.items() if 0 not in leaf.shape}
-        stored = checkpoint_files.load_arrays(self.folder / manifest.folder, list(present.values()))
-        arrays = {path: stored[name] for path, name in present.items()}
-        return trees.unflatten(target, arrays, part)
+                f"checkpoint {step} in {self.folder} cannot be used: {error}. Stored: {stored}."
+            ) from error
 
-
-def _explain(step: int, folder: Path, error: Exception) -> CheckpointError:
-    """The error that says which save failed, where, why, and how much space there is."""
-    place = folder
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    reason = str(error).strip().split("\n")[0]
-    if len(reason) > 200:  # of orbax's long ones the two ends say what and why
-        reason = f"{reason[:60]} … {reason[-140:]}"
-    failure = CheckpointError(
-        f"checkpoint {step} could not be saved to {folder}: {type(error).__name__}: {reason} "
-        f"({free} bytes free there). Earlier checkpoints are as they were."
-    )
-    failure.__cause__ = error
-    return failure
+    def _read(self, step: int, start: str, target: Any) -> tuple[Any, dict[str, Any]]:
+        """A tree like `target` of the leaves whose paths begin so, and the facts of `step`."""
+        where = f"checkpoint {step} in {self.folder}"
+        with self._reading(step) as path:
+            manifest = files.read_manifest(path)
+            stored = {
+                name[len(start) :] or pytrees.ROOT: name
+                for name in manifest.tree
+                if f"{name}/".startswith(start)
+            }
+            if start and not stored:
+                tops = listing({name.split("/")[0] for name in manifest.tree})
+                raise CheckpointReadError(f"{where} holds no {start[:-1]!r}. It holds: {tops}.")
+            leaves = {name: manifest.tree[old] for name, old in stored.items()}
+            if lines := pytrees.mismatches(target, leaves):
+                head = f"{where} does not fit what this command has built from the configuration:"
+                raise CheckpointReadError("\n  ".join([head, *lines]))
+            arrays = files.read_arrays(path, manifest, stored.values())
+        found = {name: arrays[old] for name, old in stored.items()}
+        return pytrees.unflatten(target, found, leaves), manifest.info

@@ -31,11 +31,11 @@ def plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form (got {value!r})")
 
 
-def sync_folder(folder: Path) -> None:
-    """Make renames and removals in `folder` survive a power cut, where the system can."""
-    if os.name != "posix":
+def sync(path: Path) -> None:
+    """Fsync a file or, where the system can, the names in a folder: both survive a power cut."""
+    if os.name != "posix" and path.is_dir():
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
@@ -46,16 +46,14 @@ def replace_text(path: Path, text: str) -> None:
     """Write `path` in one step: readers and crashes see the old content or the new, never half."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        sync(temporary)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):  # the first error is the one to tell
             temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:

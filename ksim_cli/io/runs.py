@@ -1,4 +1,4 @@
-"""Run folders: made once, held by one trainer, found again by name (standard library only)."""
+"""Run folders: made once, held by one trainer, found again by name (no numpy, no JAX)."""
 
 import contextlib
 import os
@@ -10,11 +10,12 @@ from datetime import datetime
 from pathlib import Path
 
 from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.io.checkpoint_files import committed_steps
 
 _TIME_FORMAT = "%Y-%m-%d_%H-%M-%S"
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)(?:-(\d+))?")
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_STEP = re.compile(r"(\d+)(?:-\d+)?(?:\.json)?")
+_STEP = re.compile(r"(\d+)(?:-\d+)?")
 _SEARCH_DEPTH = 4  # runs/<task>/<time>, runs/<group>/<task>/<time>, runs/sweeps/<time>/<n>
 
 
@@ -163,11 +164,12 @@ def find_checkpoint(spec: str | None, root: Path) -> tuple[RunFolder, int | None
     if len(inside) < 2 or inside[0] != "checkpoints":
         return run, None
     match = _STEP.fullmatch(inside[1])
-    if match and (run.checkpoints / f"{int(match[1]):08d}.json").is_file():
+    steps = committed_steps(run.checkpoints)
+    if match and int(match[1]) in steps:
         return run, int(match[1])
-    steps = sorted(path.stem for path in run.checkpoints.glob("[0-9]*.json"))
     raise UserError(
-        f"No checkpoint {inside[1]!r} in {run.path}. Complete ones: {', '.join(steps) or '(none)'}."
+        f"No checkpoint {inside[1]!r} in {run.path}."
+        f" Complete ones: {listing(f'{step:08d}' for step in steps)}."
         f" Give the run folder alone to take its newest: {run.path}"
     )
 

@@ -2,9 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +10,11 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-import ksim_cli
 from ksim_cli.config.saved import read_config
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv
 from ksim_cli.errors import UserError
+from ksim_cli.io.checkpoint_files import package_versions
 from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.console import Console
 from ksim_cli.io.runs import RunFolder, find_checkpoint
@@ -34,7 +32,6 @@ from ksim_cli.run.devices import choose_mesh
 from ksim_cli.run.seeds import each_seed, read_policy_state
 from ksim_cli.task_model import TaskModel
 
-VERSIONED = ("jax", "mujoco", "mujoco-mjx", "flax", "optax", "orbax-checkpoint", "numpy")
 RUNS = Path("runs")
 """Where runs are kept, relative to the current folder."""
 
@@ -72,7 +69,7 @@ class TrainingParts:
             "engine": str(self.task_model.engine),
             "num_envs": config.num_envs,
             "seed": config.seed,
-            "versions": versions(),
+            "versions": package_versions(),
         }
 
     @property
@@ -217,12 +214,3 @@ def _chosen_seed(config: RunConfig, run: RunFolder, step: int) -> tuple[int, str
         return 0, f", seed {first} (which of them is best at this iteration is not known)"
     best = returns.index(max(returns))
     return best, f", seed {seeds[best]}, which evaluated best"
-
-
-def versions() -> dict[str, str]:
-    """What is installed of ksim and of what it stands on."""
-    versions = {"ksim": ksim_cli.__version__}
-    for name in VERSIONED:
-        with suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    return versions

@@ -155,10 +155,11 @@ class TrainingRun:
         """The checkpoint to resume from; None for a run that starts afresh."""
         if not self.config.resume:
             return None
+        steps = self.store.steps()  # on every process: all of them refuse an earlier format
         newest = self.store.newest(self.console.warn) if self.writes else None
         (step,) = hosts.broadcast(-1 if newest is None else newest)
         saved = None if step < 0 else step
-        if saved is None and self.store.steps():
+        if saved is None and steps:
             raise UserError(
                 f"resume={self.run.path}: none of its checkpoints can be read. Starting afresh"
                 " would remove them; train a new run instead"

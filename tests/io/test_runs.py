@@ -22,7 +22,7 @@ def make_run(root: Path, name: str, steps: tuple[int, ...] = ()) -> Path:
     (path / "config.yaml").write_text("seed: 0\n")
     for step in steps:
         (path / "checkpoints" / f"{step:08d}").mkdir()
-        (path / "checkpoints" / f"{step:08d}.json").write_text("{}")
+        (path / "checkpoints" / f"{step:08d}" / "manifest.json").write_text("{}")
     return path
 
 
@@ -163,19 +163,27 @@ def test_find_checkpoint(tmp_path: Path):
         (str(run), None),
         (f"{run}/checkpoints", None),
         (f"{run}/checkpoints/00001000", 1000),
-        (f"{run}/checkpoints/00001000.json", 1000),
+        (f"{run}/checkpoints/00001000/policy.safetensors", 1000),
         (f"{run}/checkpoints/1000/", 1000),
         (f"cartpole/{NAME}/checkpoints/00000010", 10),
     ):
         assert find_checkpoint(spec, root) == (RunFolder(run), step), spec
 
 
-@pytest.mark.parametrize("name", ["00000011", "latest", "00000010.orbax-checkpoint-tmp"])
+@pytest.mark.parametrize("name", ["00000011", "latest", ".00000010.0a1b2c3d.ksim-tmp"])
 def test_find_checkpoint_lists_those_that_exist(tmp_path: Path, name: str):
     run = make_run(tmp_path, f"cartpole/{NAME}", (10, 1000))
     with pytest.raises(UserError, match="00000010, 00001000") as caught:
         find_checkpoint(f"{run}/checkpoints/{name}", tmp_path)
     assert str(run) in str(caught.value)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused(tmp_path: Path):
+    run = make_run(tmp_path, f"cartpole/{NAME}")
+    (run / "checkpoints" / "00000010").mkdir()
+    (run / "checkpoints" / "00000010.json").write_text("{}")
+    with pytest.raises(UserError, match="of an earlier version of ksim and cannot be read"):
+        find_checkpoint(f"{run}/checkpoints/00000010", tmp_path)
 
 
 def test_search_of_a_thousand_runs_is_fast(tmp_path: Path):

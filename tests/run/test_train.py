@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
+from ksim_cli.io.checkpoint_files import FILES, read_manifest
 from ksim_cli.io.checkpoints import CheckpointStore
-from ksim_cli.io.manifest import read_manifest
 from ksim_cli.run.evaluate import Evaluator
 from ksim_cli.run.train import total_steps
 from tests.helpers import tiny_cartpole
@@ -24,11 +25,9 @@ def saved_arrays(run: Path, step: int):
     """Every stored array of a checkpoint by its path, as bytes' equals."""
     store = CheckpointStore(run / "checkpoints")
     assert store.verify(step) is None
-    manifest = read_manifest(run / "checkpoints" / f"{step:08d}.json")
-    import orbax.checkpoint as ocp
-
-    flat = ocp.PyTreeCheckpointer().restore(run.resolve() / "checkpoints" / manifest.folder)
-    return manifest.tree, {k: np.asarray(v) for k, v in flat.items()}
+    folder = run / "checkpoints" / f"{step:08d}"
+    arrays = {path: array for name in FILES for path, array in load_file(folder / name).items()}
+    return read_manifest(folder).tree, arrays
 
 
 # Everything that a carry, a random key or a variant of the model is behind, and a memory.
@@ -129,10 +128,26 @@ def test_a_damaged_checkpoint_is_never_trained_over(finished, tmp_path):
     copy = tmp_path / "damaged"
     shutil.copytree(run, copy)
     for file in (copy / "checkpoints").rglob("*"):
-        if file.is_file() and file.parent != copy / "checkpoints":
+        if file.suffix == ".safetensors":
             file.write_bytes(b"x")
     done = ksim("train", f"resume={copy}", "num_iterations=4", cwd=tmp_path, check=2)
     assert "none of its checkpoints can be read" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["train resume={}", "eval checkpoint={}"])
+def test_a_run_of_an_earlier_version_is_refused_in_one_sentence(finished, tmp_path, command):
+    _, run, _ = finished
+    copy = tmp_path / "old"
+    copy.mkdir()
+    shutil.copy(run / "config.yaml", copy)
+    (copy / "checkpoints" / "00000002").mkdir(parents=True)
+    (copy / "checkpoints" / "00000002" / "_METADATA").write_text("{}")
+    (copy / "checkpoints" / "00000002.json").write_text('{"schema": 1}')
+    before = sorted(copy.rglob("*"))
+    done = ksim(*command.format(copy).split(), cwd=tmp_path, check=2)
+    assert "of an earlier version of ksim and cannot be read" in done.stderr
+    assert "passed over" not in done.stdout + done.stderr
+    assert {*sorted(copy.rglob("*"))} - {*before} <= {copy / ".lock", copy / "train.log"}
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_afresh(finished, tmp_path):
