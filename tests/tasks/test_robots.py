@@ -24,7 +24,7 @@ def robot(request):
 def test_joints_and_mass(robot):
     name, built = robot
     joints, mass = ROBOTS[name]
-    assert built.sizes()[1] == joints == built.model.nu
+    assert built.action_size == joints == built.model.nu
     np.testing.assert_allclose(built.model.body_subtreemass[1], mass, rtol=1e-6)
 
 
@@ -92,5 +92,5 @@ def test_the_swing_up_begins_with_the_pole_down():
 
 
 def test_the_critic_of_the_humanoid_sees_more_than_its_actor():
-    sizes, _ = task_model("humanoid").sizes()
+    sizes = task_model("humanoid").observation_sizes
     assert sizes["critic"] - sizes["actor"] == 3 + 1, "velocity and height of the base"
