@@ -322,6 +322,11 @@ def test_a_task_of_python_alone(tmp_path, capsys, monkeypatch):
 
 def test_a_task_yaml_without_its_package_line_is_explained(project, capsys):
     (project / "configs" / "task").mkdir(parents=True)
+    (project / "tasks").mkdir()
+    own = project / "tasks" / "mine.py"
+    own.write_text("")
+    assert main(["train", "task=mine", "--cfg", "job"]) == 0
+    own.unlink()  # what was an option without a YAML is none any more
     (project / "configs" / "task" / "mine.yaml").write_text("num_envs: 8\n")
     assert main(["train", "task=mine"]) == 2
     error = capsys.readouterr().err

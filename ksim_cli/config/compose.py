@@ -197,6 +197,7 @@ def _register_schemas() -> None:
     for group, components in COMPONENTS.items():
         for name, schema in components.items():
             store.store(group=f"{_SCHEMAS}/{group}", name=name, node=_structured(schema))
+    store.repo.pop("task", None)  # of the folder that an earlier job of this process was in
     for name in options.tasks_without_config():
         store.store(group="task", name=name, node={"task": {"type": name}}, package="_global_")
 
