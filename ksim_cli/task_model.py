@@ -188,7 +188,7 @@ class TaskModel:
             UserError: nothing in it can be learned, or a method of the task is missing.
         """
         policy, algorithm, name = self.policy, self.algorithm, self.task.config.algo["type"]
-        variables = jax.eval_shape(policy.init, jax.random.key(0))
+        variables = policy.abstract
         kind = type(policy.adapter.merge(variables)).__name__
         if not jax.tree.leaves(variables.params):
             raise UserError(

@@ -117,6 +117,9 @@ class Policy:
         act: `(model, obs, carry, key, argmax) -> ActionSample`.
         evaluate: `(model, obs, action, carry) -> PPOVariables`; None where nothing tells it.
         start: `(model, num_envs) -> carry` at the start of an episode.
+
+    Attributes:
+        abstract: shapes and types of its variables.
     """
 
     def __init__(
@@ -129,11 +132,11 @@ class Policy:
         self.adapter = adapter
         self.init = adapter.init
         self._act, self._evaluate, self._start = act, evaluate, start
-        self._abstract = jax.eval_shape(adapter.init, jax.random.key(0))
+        self.abstract = jax.eval_shape(adapter.init, jax.random.key(0))
 
     def initial_carry(self, num_envs: int) -> Any:
         """The model's carry of N environments at the start of their episodes."""
-        return self._start(self.adapter.merge(self._abstract), num_envs)
+        return self._start(self.adapter.merge(self.abstract), num_envs)
 
     @property
     def recurrent(self) -> bool:
