@@ -26,9 +26,9 @@ from omegaconf.errors import OmegaConfBaseException
 from ksim_cli.config import options, report
 from ksim_cli.config.components import COMPONENTS
 from ksim_cli.config.extending import resolve_task
-from ksim_cli.config.overrides import COMPONENT_SECTIONS, CommandLine, parse
+from ksim_cli.config.overrides import CommandLine, parse
 from ksim_cli.config.saved import read_config
-from ksim_cli.config.schema import RunConfig
+from ksim_cli.config.schema import COMPONENT_SECTIONS, RunConfig
 from ksim_cli.config.validate import complete, validate
 from ksim_cli.errors import UserError
 from ksim_cli.paths import GROUPS, builtin_root, project_root

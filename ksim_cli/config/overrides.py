@@ -10,25 +10,9 @@ from typing import Any
 
 from ksim_cli.config.aliases import ALIASES, MEANINGS, RUN_MODES
 from ksim_cli.config.options import list_options
-from ksim_cli.config.schema import RunConfig
+from ksim_cli.config.schema import COMPONENT_SECTIONS, TERM_SECTIONS, RunConfig
 from ksim_cli.errors import UserError, nearest
 from ksim_cli.paths import GROUPS
-
-TERM_SECTIONS = (
-    "actuators",
-    "observations",
-    "rewards",
-    "terminations",
-    "resets",
-    "commands",
-    "events",
-    "randomization",
-    "joints",
-)
-"""Sections of terms and joints: any field of one may be set, written in YAML or not."""
-
-COMPONENT_SECTIONS = ("algo", "model", "optimizer", "curriculum")
-"""Sections of one component each, whose fields depend on its type."""
 
 _FLAGS = ("-m", "--multirun", "--resolve", "--hydra-help", "-r", "--run")
 _FLAGS_WITH_VALUE = {
@@ -171,7 +155,7 @@ def _override(command: str, argument: str) -> list[str]:
         return [_removal(argument, key)]
     if key in GROUPS and value in ("", "null"):
         return _no_option(key, value)
-    section, dot, field = key.partition(".")
+    section, dot, _ = key.partition(".")
     if section.partition("/")[0] == "hydra" or "@" in name:
         return [f"{name}={value}"]
     if section in (*TERM_SECTIONS, *COMPONENT_SECTIONS):
@@ -181,8 +165,8 @@ def _override(command: str, argument: str) -> list[str]:
                 f" ~{section}.NAME removes one entry"
             )
         return [f"++{key}={value}" if dot else f"{key}={value}"]
-    if dot and dataclasses.is_dataclass(_TYPES.get(section)):
-        _check_field(section, field, value)
+    if key in ("task.name", "task.extends"):
+        raise UserError(f"{key}={value}: is filled in by ksim. Type task=OPTION instead")
     return [f"{key}={value}"]  # +seed=3 means seed=3: the key is there
 
 
@@ -213,18 +197,6 @@ def _no_option(group: str, value: str) -> list[str]:
         return []
     options = ", ".join(names) or f"(none; add ./configs/{group}/NAME.yaml)"
     raise UserError(f"{group}={value}: needs an option\n  {group}: {options}")
-
-
-def _check_field(section: str, field: str, value: str) -> None:
-    fields = {f.name for f in dataclasses.fields(_TYPES[section])}
-    if field not in fields:
-        raise UserError(
-            f"no key '{section}.{field}'."
-            f"{nearest(f'{section}.{field}', [f'{section}.{name}' for name in fields])}"
-            f"\n  {section}: {', '.join(sorted(fields))}"
-        )
-    if section == "task" and field in ("name", "extends"):
-        raise UserError(f"task.{field}={value}: is filled in by ksim. Type task=OPTION instead")
 
 
 def _known(key: str) -> bool:

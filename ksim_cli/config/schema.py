@@ -4,7 +4,7 @@ One schema serves every command, so a saved config can be read by all of them. S
 only. Lists appear as lists: a config file cannot tell a tuple from a list.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ksim_cli.config.components import EngineConfig, LoggerConfig, TaskConfig
@@ -31,6 +31,13 @@ class ComponentKeys:
     commands: dict[str, Any] = option({}, "name -> command term")
     events: dict[str, Any] = option({}, "name -> event term")
     randomization: dict[str, Any] = option({}, "name -> randomizer of physics, applied in order")
+
+
+COMPONENT_SECTIONS = tuple(f.name for f in fields(ComponentKeys) if f.type is Any)
+"""Sections of one component each, whose fields depend on its type."""
+
+TERM_SECTIONS = tuple(f.name for f in fields(ComponentKeys) if f.type == dict[str, Any])
+"""Sections of terms and joints: any field of one may be set, written in YAML or not."""
 
 
 @dataclass(frozen=True)

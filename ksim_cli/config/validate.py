@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ksim_cli.config.components import COMPONENTS
-from ksim_cli.config.schema import RunConfig
+from ksim_cli.config.schema import COMPONENT_SECTIONS, RunConfig
 from ksim_cli.errors import UserError
 from ksim_cli.option import refusal
 from ksim_cli.registry import make
@@ -58,7 +58,7 @@ def _keys(config: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _sections(config: RunConfig) -> Iterator[str]:
-    for group in ("algo", "model", "optimizer", "curriculum"):
+    for group in COMPONENT_SECTIONS:
         if not isinstance(getattr(config, group), Mapping):
             yield f"{group}: none is chosen. See ksim list {group}"
 
