@@ -181,3 +181,9 @@ COMPONENTS: Mapping[str, Mapping[str, Any]] = {
     "model": {"mlp": MLPConfig, "gru": GRUConfig},
 }
 """Schema of each built-in option of the groups whose sections have one: group -> name -> class."""
+
+
+def schema_of(group: str, section: Any) -> Any:
+    """Schema of a component's section; None where its type, a user's own, has none here."""
+    kind = section.get("type") if isinstance(section, Mapping) else None
+    return COMPONENTS.get(group, {}).get(str(kind))

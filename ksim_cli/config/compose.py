@@ -120,12 +120,10 @@ def to_run_config(composed: DictConfig) -> RunConfig:
     """
     hydra_config = HydraConfig.get()
     config = _plain(composed)
+    changes: dict[str, Any] = {}
     for group in COMPONENT_SECTIONS:
         own = _of_the_option(group, getattr(config, group), hydra_config)
-        config = dataclasses.replace(config, **{group: own})
-    changes: dict[str, Any] = {
-        group: complete(getattr(config, group), group) for group in COMPONENT_SECTIONS
-    }
+        changes[group] = complete(own, group)
     name = hydra_config.runtime.choices.get("task")
     typed = [override.partition("=")[0].lstrip("+") for override in hydra_config.overrides.task]
     changes["task"] = resolve_task(config.task, name, "task.type" in typed)
@@ -205,11 +203,9 @@ def _register_schemas() -> None:
 def _structured(schema: type) -> DictConfig:
     """A structured node that Hydra may write to, though the dataclass is frozen."""
     node = OmegaConf.structured(schema)
-    nodes = [node]
-    while nodes:
-        parent = nodes.pop()
-        OmegaConf.set_readonly(parent, None)
-        nodes += [child for child in parent.values() if isinstance(child, DictConfig)]
+    for each in (node, *node.values()):
+        if OmegaConf.is_config(each):
+            OmegaConf.set_readonly(each, None)
     return node
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 import textwrap
 from collections.abc import Iterator
+from typing import Any
 
 from ksim_cli.config.components import COMPONENTS
 from ksim_cli.config.options import Option, list_options
@@ -68,18 +69,12 @@ def command_help(command: str) -> str:
     for group, options in list_options().items():
         names = ", ".join(option.name for option in options)
         lines += _wrapped(f"  {group + '=':<14}", names)
-    for section in SECTIONS:
-        if section is ComponentKeys:
-            continue
-        title = (section.__doc__ or "").splitlines()[0].rstrip(".")
-        lines += ["", f"{title}:", *_keys(section)]
-    shown: set[type] = set()
+    prefixes: dict[Any, str] = {keys: "" for keys in SECTIONS if keys is not ComponentKeys}
     for group, components in COMPONENTS.items():
-        for schema in components.values():
-            if schema not in shown:
-                shown.add(schema)
-                title = (schema.__doc__ or "").splitlines()[0].rstrip(".")
-                lines += ["", f"{title}:", *_keys(schema, f"{group}.")]
+        prefixes |= dict.fromkeys(components.values(), f"{group}.")
+    for schema, prefix in prefixes.items():
+        title = (schema.__doc__ or "").splitlines()[0].rstrip(".")
+        lines += ["", f"{title}:", *_keys(schema, prefix)]
     return "\n".join([*lines, "", "flags:", _FLAGS])
 
 

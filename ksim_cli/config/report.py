@@ -147,10 +147,8 @@ def _field(path: str) -> "dataclasses.Field[Any] | None":
     if top is None or not name:
         return top
     schemas = [*COMPONENTS.get(group, {}).values(), top.type]
-    known = [schema for schema in schemas if isinstance(schema, type)]
-    fields = [
-        f for each in known if dataclasses.is_dataclass(each) for f in dataclasses.fields(each)
-    ]
+    known: list[Any] = [each for each in schemas if dataclasses.is_dataclass(each)]
+    fields = (field for each in known for field in dataclasses.fields(each))
     return next((each for each in fields if each.name == name), None)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from ksim_cli.config.components import COMPONENTS, EngineConfig, LoggerConfig, TaskConfig
+from ksim_cli.config.components import schema_of
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
 
@@ -61,28 +61,20 @@ def _known(saved: dict[str, Any], path: Path) -> dict[str, Any]:
     """Keys that this version knows; the rest is named on stderr."""
     known: dict[str, Any] = {}
     unknown: list[str] = []
-    names = {f.name for f in dataclasses.fields(RunConfig)} - set(_NOT_SAVED)
+    types: dict[str, Any] = {f.name: f.type for f in dataclasses.fields(RunConfig)}
     for key, value in saved.items():
-        if key not in names:
+        if key not in types or key in _NOT_SAVED:
             unknown.append(key)
             continue
-        fields = _fields(key, value)
-        if fields is not None:
+        schema = types[key] if dataclasses.is_dataclass(types[key]) else schema_of(key, value)
+        if schema is not None and isinstance(value, dict):
+            fields = {f.name for f in dataclasses.fields(schema)}
             unknown += [f"{key}.{name}" for name in value if name not in fields]
             value = {name: item for name, item in value.items() if name in fields}
         known[key] = value
     if unknown:
         print(f"{path}: left out, not used here: {', '.join(sorted(unknown))}", file=sys.stderr)
     return known
-
-
-def _fields(section: str, value: Any) -> set[str] | None:
-    """The fields of a section whose schema is known."""
-    if not isinstance(value, dict):
-        return None
-    schema = {"task": TaskConfig, "engine": EngineConfig, "logger": LoggerConfig}.get(section)
-    schema = schema or COMPONENTS.get(section, {}).get(str(value.get("type")))
-    return None if schema is None else {f.name for f in dataclasses.fields(schema)}
 
 
 def _refuse_code(value: Any, where: str) -> None:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ksim_cli.config.components import COMPONENTS
+from ksim_cli.config.components import schema_of
 from ksim_cli.config.schema import COMPONENT_SECTIONS, RunConfig
 from ksim_cli.errors import UserError
 from ksim_cli.option import refusal
@@ -20,10 +20,8 @@ def complete(section: Any, group: str) -> Any:
     Raises:
         UserError: an unknown field, or a value that is not allowed.
     """
-    schema = _schema(section, group)
-    if schema is None:
-        return section
-    return dataclasses.asdict(make(schema, section, group))
+    schema = schema_of(group, section)
+    return section if schema is None else dataclasses.asdict(make(schema, section, group))
 
 
 def validate(config: RunConfig) -> None:
@@ -37,13 +35,6 @@ def validate(config: RunConfig) -> None:
         complaints = [*_sizes(config), *_components(config)]
     if complaints:
         raise UserError("\n  ".join(complaints))
-
-
-def _schema(section: Any, group: str) -> Any:
-    if not isinstance(section, Mapping):
-        return None
-    kind = section.get("type")
-    return COMPONENTS.get(group, {}).get(kind) if isinstance(kind, str) else None
 
 
 def _keys(config: Any, prefix: str = "") -> Iterator[str]:
