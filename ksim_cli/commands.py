@@ -20,6 +20,10 @@ from ksim_cli.errors import UserError
 from ksim_cli.io.runs import find_checkpoint, find_run
 
 RUNS = Path("runs")
+_OF_A_RUN = (
+    "beside resume= or checkpoint=: a run has its task, its folder and its seeds already."
+    " Leave out {key}="
+)
 
 
 def train(composed: Any) -> Any:
@@ -87,10 +91,8 @@ def _train(config: RunConfig) -> float | None:
         return _view(config)
     if config.collect_dataset:
         return _collect(config)
-    from ksim_cli.run import hosts
     from ksim_cli.run.train import train
 
-    hosts.join()
     return train(config)
 
 
@@ -154,42 +156,33 @@ def _begin_training(line: CommandLine) -> Start:
         raise UserError("run_model_viewer and collect_dataset: one at a time. Leave out one")
     if acts:
         return _begin_acting(line)
-    for key in ("checkpoint", "policy", "checkpoint_seed"):
-        if line.value(key) is not None:
-            raise UserError(
-                f"{key}={line.value(key)}: says what acts in ksim view, eval and collect."
-                " To train a run further type resume=FOLDER"
-            )
+    why = "says what acts in ksim view, eval and collect. To train a run further type resume=FOLDER"
+    _refuse(line, ("checkpoint", "policy", "checkpoint_seed"), why)
     spec = line.value("resume")
     if spec is None:
         return Start(line)
     if line.multirun:
         raise UserError("resume= continues one run, in its folder: leave out --multirun")
-    _refuse_beside("resume", line, ("task", "run_dir", "seed", "num_seeds"))
+    _refuse(line, ("task", "run_dir", "seed", "num_seeds"), _OF_A_RUN)
     run = find_run(spec, RUNS)
     return Start(line.replace("resume", str(run.path)), run.config)
 
 
 def _begin_measuring(line: CommandLine) -> Start:
     """From the built-in configs: what is measured needs no run."""
-    for key in ("resume", "run_dir", "checkpoint", "policy", "checkpoint_seed"):
-        if line.value(key) is not None:
-            raise UserError(f"{key}={line.value(key)}: ksim bench takes no run. Type task=...")
+    keys = ("resume", "run_dir", "checkpoint", "policy", "checkpoint_seed")
+    _refuse(line, keys, "ksim bench takes no run. Type task=...")
     return Start(line)
 
 
 def _begin_acting(line: CommandLine) -> Start:
     """From the config of the checkpoint's run, of the task's newest run, or of the newest run."""
-    for key in ("resume", "run_dir"):
-        if line.value(key) is not None:
-            raise UserError(
-                f"{key}={line.value(key)}: is for ksim train. To name a run: checkpoint="
-            )
+    _refuse(line, ("resume", "run_dir"), "is for ksim train. To name a run: checkpoint=")
     spec, task = line.value("checkpoint"), line.value("task")
     if spec is not None:
         if "," in spec and not Path(spec).exists():
             raise UserError(f"checkpoint={spec}: takes one run; type the command once for each")
-        _refuse_beside("checkpoint", line, ("task",))
+        _refuse(line, ("task",), _OF_A_RUN)
     elif line.value("policy") is not None:
         if task is None:
             raise UserError(f"policy={line.value('policy')}: without a checkpoint needs task=...")
@@ -217,13 +210,10 @@ def _newest_of(task: str) -> str:
     )
 
 
-def _refuse_beside(key: str, line: CommandLine, others: tuple[str, ...]) -> None:
-    for other in others:
-        if line.value(other) is not None:
-            raise UserError(
-                f"{key}={line.value(key)} and {other}={line.value(other)}: a run has its task, its"
-                f" folder and its seeds already. Leave out {other}="
-            )
+def _refuse(line: CommandLine, keys: tuple[str, ...], why: str) -> None:
+    for key in keys:
+        if line.value(key) is not None:
+            raise UserError(f"{key}={line.value(key)}: {why.format(key=key)}")
 
 
 def _is_true(value: str | None) -> bool:

@@ -143,6 +143,16 @@ class LoadedPolicy:
     run: RunFolder | None
     step: int | None
 
+    def facts(self, config: RunConfig) -> dict[str, Any]:
+        """Task, policy and seed, as results name them."""
+        return {
+            "task": config.task.name,
+            "checkpoint": None if self.run is None else str(self.run.path),
+            "iteration": self.step,
+            "policy": config.policy,
+            "seed": config.seed,
+        }
+
 
 def load_policy(
     config: RunConfig, task_model: TaskModel, env: TaskEnv, argmax: bool, console: Console

@@ -38,12 +38,8 @@ def collect(config: RunConfig) -> None:
     path = _path(config, loaded)
     total = config.dataset_num_batches * config.num_envs * num_steps
     info = {
-        "task": config.task.name,
-        "checkpoint": None if loaded.run is None else str(loaded.run.path),
-        "iteration": loaded.step,
-        "policy": config.policy,
+        **loaded.facts(config),
         "argmax_action": argmax,
-        "seed": config.seed,
         "ctrl_dt": config.ctrl_dt,
         "observation_groups": list(groups),
     }

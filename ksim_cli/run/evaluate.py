@@ -52,7 +52,7 @@ class Evaluation:
 
 
 class _Totals(struct.PyTreeNode):
-    """Sums over the first episode of each environment, up to now."""
+    """Sums over the first episode of each environment, up to now; or what one step adds."""
 
     episode_return: jax.Array
     length: jax.Array
@@ -96,7 +96,7 @@ class Evaluator:
         played = [self._play(state, jax.random.fold_in(root, i)) for i in range(rounds)]
         whole = jax.tree.map(lambda *x: np.concatenate(x)[: self._num_episodes], *played)
         errors = {name: x / whole.length for name, x in whole.command_errors.items()}
-        return Evaluation(whole.episode_return, whole.length, whole.failed, errors)
+        return Evaluation(whole.episode_return, whole.length, whole.failed > 0, errors)
 
     def _episodes(self, state: PolicyState, key: jax.Array) -> _Totals:
         player, n = self._player, self._player.env.num_envs
@@ -111,33 +111,29 @@ class Evaluator:
             result, scores, reset = jax.tree.map(
                 lambda x: x[0], (experience.results, experience.scores, experience.was_reset)
             )
-            totals = now.totals
-            failed = ~result.truncated & (result.steps.termination <= 0)
+            failed = reset & ~result.truncated & (result.steps.termination <= 0)
+            added = _Totals(
+                episode_return=scores.total,
+                length=jnp.ones(n, jnp.int32),
+                failed=failed.astype(jnp.int32),
+                command_errors=dict(scores.command_errors),
+            )
             return _Episodes(
                 step=now.step + 1,
                 playing=playing,
                 alive=now.alive & ~reset,
-                totals=_Totals(
-                    episode_return=totals.episode_return + jnp.where(now.alive, scores.total, 0.0),
-                    length=totals.length + now.alive,
-                    failed=totals.failed | (now.alive & reset & failed),
-                    command_errors={
-                        name: totals.command_errors[name] + jnp.where(now.alive, error, 0.0)
-                        for name, error in scores.command_errors.items()
-                    },
+                totals=jax.tree.map(
+                    lambda total, x: total + jnp.where(now.alive, x, 0), now.totals, added
                 ),
             )
 
+        zeros, counts = jnp.zeros(n), jnp.zeros(n, jnp.int32)
+        errors = dict.fromkeys(player.env.command_error_names, zeros)
         start = _Episodes(
             step=jnp.int32(0),
             playing=player.start(key_env, state.level),
             alive=jnp.ones(n, bool),
-            totals=_Totals(
-                episode_return=jnp.zeros(n),
-                length=jnp.zeros(n, jnp.int32),
-                failed=jnp.zeros(n, bool),
-                command_errors={name: jnp.zeros(n) for name in player.env.command_error_names},
-            ),
+            totals=_Totals(zeros, counts, counts, errors),
         )
         return jax.lax.while_loop(unfinished, step, start).totals
 
@@ -166,11 +162,7 @@ def evaluate(config: RunConfig) -> None:
         evaluation = evaluator(loaded.state, config.seed)
     summary = evaluation.summary()
     facts = {
-        "task": config.task.name,
-        "checkpoint": None if loaded.run is None else str(loaded.run.path),
-        "iteration": loaded.step,
-        "policy": config.policy,
-        "seed": config.seed,
+        **loaded.facts(config),
         "num_episodes": config.num_episodes,
         **summary,
         "episode_returns": evaluation.returns.tolist(),

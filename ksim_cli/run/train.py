@@ -45,6 +45,7 @@ def train(config: RunConfig) -> float:
         Interrupted: SIGINT or SIGTERM; the last finished iteration is saved.
     """
     clock = Clock()
+    hosts.join()
     fresh = config.resume is None and config.run_dir is None
     with contextlib.ExitStack() as held, StopSignals() as signals:
 

@@ -7,7 +7,6 @@ import numpy as np
 
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv
-from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console, open_console
 from ksim_cli.io.video import Recorder, write_frames, write_video
 from ksim_cli.rl.rollout import play
@@ -19,10 +18,8 @@ def view(config: RunConfig) -> None:
     """Renders one episode, or `viewer_num_seconds`, of one environment to a file.
 
     Raises:
-        UserError: another viewer than `video`, or no way to render here.
+        UserError: there is no way to render here.
     """
-    if config.viewer != "video":
-        raise UserError(f"viewer={config.viewer}: no such viewer. One of video")
     console = open_console(None)
     task_model = make_task_model(config)
     env = task_model.make_env(1)
@@ -30,7 +27,8 @@ def view(config: RunConfig) -> None:
     # Before anything is compiled: where nothing can be rendered, say so at once.
     recorder = Recorder(task_model.model, config)
     num_steps = _num_steps(config, task_model)
-    frames = list(_frames(config, env, loaded, recorder, num_steps, console))
+    states = _states(config, env, loaded, num_steps, console)
+    frames = [recorder.frame(qpos, qvel) for qpos, qvel in states]
     folder = RUNS if loaded.run is None else loaded.run.path / "videos"
     name = config.policy if loaded.step is None else f"{loaded.step:08d}"
     path = folder / f"{config.task.name}-{name}.{'mp4' if config.viewer_save_video else 'gif'}"
@@ -42,15 +40,10 @@ def view(config: RunConfig) -> None:
         console.print(f"frames: {path.with_suffix('')}")
 
 
-def _frames(
-    config: RunConfig,
-    env: TaskEnv,
-    loaded: LoadedPolicy,
-    recorder: Recorder,
-    num_steps: int,
-    console: Console,
-) -> Iterator[np.ndarray]:
-    """Plays one environment and yields a picture for every frame of the video."""
+def _states(
+    config: RunConfig, env: TaskEnv, loaded: LoadedPolicy, num_steps: int, console: Console
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Plays one environment and yields `qpos` and `qvel` for every frame of the video."""
     player = loaded.player
     key_env, key_actions = jax.random.split(jax.random.key(config.seed))
     step = jax.jit(lambda playing, key: play(player, loaded.state, playing, key, 1))
@@ -62,7 +55,7 @@ def _frames(
         for i in range(num_steps):
             while shown * frame_every <= i:
                 view = env.engine.view(playing.env.physics)
-                yield recorder.frame(np.asarray(view.qpos[0]), np.asarray(view.qvel[0]))
+                yield np.asarray(view.qpos[0]), np.asarray(view.qvel[0])
                 shown += 1
             playing, experience = step(playing, jax.random.fold_in(key_actions, i))
             total += float(experience.scores.total[0, 0])
