@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 from collections.abc import Generator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -19,36 +18,25 @@ _STEP = re.compile(r"(\d+)(?:-\d+)?")
 _SEARCH_DEPTH = 4  # runs/<task>/<time>, runs/<group>/<task>/<time>, runs/sweeps/<time>/<n>
 
 
-@dataclass(frozen=True)
 class RunFolder:
-    """One run's folder: `runs/<task>/<time>`, or wherever `run_dir` put it."""
+    """One run's folder: `runs/<task>/<time>`, or wherever `run_dir` put it.
 
-    path: Path
+    Attributes:
+        path: the folder.
+        config: the resolved configuration.
+        checkpoints: folder of the checkpoints; made by the first save.
+        metrics: one JSON row per logged iteration.
+        summary: what the run came to, written at its end.
+        log: what the console showed, as plain text.
+    """
 
-    @property
-    def config(self) -> Path:
-        """The resolved configuration."""
-        return self.path / "config.yaml"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of the checkpoints; made by the first save."""
-        return self.path / "checkpoints"
-
-    @property
-    def metrics(self) -> Path:
-        """One JSON row per logged iteration."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def summary(self) -> Path:
-        """What the run came to, written at its end."""
-        return self.path / "summary.json"
-
-    @property
-    def log(self) -> Path:
-        """What the console showed, as plain text."""
-        return self.path / "train.log"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.checkpoints = path / "checkpoints"
+        self.metrics = path / "metrics.jsonl"
+        self.summary = path / "summary.json"
+        self.log = path / "train.log"
 
     def seed_folder(self, seed: int) -> Path:
         """What belongs to one of several seeds that were trained together."""
@@ -74,15 +62,14 @@ class RunFolder:
         parent = root / task
         parent.mkdir(parents=True, exist_ok=True)
         stamp = (now or datetime.now()).strftime(_TIME_FORMAT)
-        number = 0
+        path, number = parent / stamp, 0
         while True:
-            path = parent / (f"{stamp}-{number}" if number else stamp)
             try:
                 path.mkdir()
+                return cls(path)
             except FileExistsError:
                 number += 1
-            else:
-                return cls(path)
+                path = parent / f"{stamp}-{number}"
 
     def discard(self) -> None:
         """Removes the folder of a run that never began, and its parent if that is empty."""
@@ -206,31 +193,22 @@ def _run_around(path: Path) -> Path | None:
     candidates = [path]
     if path.is_file():
         candidates.append(path.parent)
-    if "checkpoints" in path.parts:
-        last = len(path.parts) - 1 - path.parts[::-1].index("checkpoints")
-        candidates.append(Path(*path.parts[:last]))
-    for candidate in candidates:
-        if (candidate / "config.yaml").is_file():
-            return candidate
-    return None
+    candidates += [above.parent for above in (path, *path.parents) if above.name == "checkpoints"]
+    return next((each for each in candidates if (each / "config.yaml").is_file()), None)
 
 
-def _runs_below(root: Path, depth: int = _SEARCH_DEPTH) -> list[Path]:
-    """Folders with a config.yaml at most `depth` levels under `root`; hidden ones are skipped."""
-    try:
-        entries = sorted(os.scandir(root), key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return []  # nothing there that could be opened as a run
+def _runs_below(root: Path) -> list[Path]:
+    """Folders with a config.yaml some levels under `root`; hidden ones are skipped."""
     found: list[Path] = []
-    for entry in entries:
-        if entry.name.startswith(".") or not entry.is_dir():
-            continue
-        path = Path(entry.path)
-        if (path / "config.yaml").is_file():
+    for name, folders, files in os.walk(root, followlinks=True):  # what cannot be read is left out
+        path = Path(name)
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        if path != root and "config.yaml" in files:
             found.append(path)
-        elif depth > 1:
-            found.extend(_runs_below(path, depth - 1))
-    return found
+            folders.clear()
+        elif len(path.relative_to(root).parts) == _SEARCH_DEPTH:
+            folders.clear()
+    return sorted(found)
 
 
 def _started(run: Path) -> tuple[float, int, int]:

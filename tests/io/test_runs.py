@@ -167,7 +167,8 @@ def test_find_checkpoint(tmp_path: Path):
         (f"{run}/checkpoints/1000/", 1000),
         (f"cartpole/{NAME}/checkpoints/00000010", 10),
     ):
-        assert find_checkpoint(spec, root) == (RunFolder(run), step), spec
+        found, at = find_checkpoint(spec, root)
+        assert (found.path, at) == (run, step), spec
 
 
 @pytest.mark.parametrize("name", ["00000011", "latest", ".00000010.0a1b2c3d.ksim-tmp"])
