@@ -66,48 +66,26 @@ class EpisodeWriter:
         self.cut_at_end = 0
         self._flush()
 
-    def add_rollout(
-        self,
-        obs: np.ndarray,
-        actions: np.ndarray,
-        rewards: np.ndarray,
-        terminations: np.ndarray,
-        truncations: np.ndarray,
-        final_obs: np.ndarray,
-        infos: Mapping[str, np.ndarray] | None = None,
-    ) -> None:
+    def add_rollout(self, rows: Mapping[str, np.ndarray], final_obs: np.ndarray) -> None:
         """Adds a rollout; episodes that end in it are written.
 
         Args:
-            obs: `[T, N, O]` observations before each action.
-            actions: `[T, N, A]`.
-            rewards: `[T, N]`.
-            terminations: `[T, N]` bool, the episode ended by itself.
-            truncations: `[T, N]` bool, the episode was cut for lack of time.
+            rows: path in an episode -> `[T, N, ...]`: `observations` before each action, `actions`,
+                `rewards`, `terminations` (bool, the episode ended by itself), `truncations` (bool,
+                it was cut for lack of time), and any `infos/...` of each step, after it.
             final_obs: `[T, N, O]` observations after each step, before any reset.
-            infos: path (`reward/upright`) -> `[T, N, ...]` of each step, after it.
         """
-        num_steps, num_envs = rewards.shape
+        ended = rows["terminations"] | rows["truncations"]
+        num_steps, num_envs = ended.shape
         if not self._open:
             self._open = [[] for _ in range(num_envs)]
-        ended = terminations | truncations
         for env in range(num_envs):
             start = 0
             for end in [*(np.flatnonzero(ended[:, env]) + 1), num_steps]:
                 if start == end:
                     continue
-                part = slice(start, end)
-                self._open[env].append(
-                    {
-                        "observations": obs[part, env],
-                        "actions": actions[part, env],
-                        "rewards": rewards[part, env],
-                        "terminations": terminations[part, env],
-                        "truncations": truncations[part, env],
-                        "last": final_obs[end - 1, env],
-                        **{f"infos/{path}": x[part, env] for path, x in (infos or {}).items()},
-                    }
-                )
+                part = {path: x[start:end, env] for path, x in rows.items()}
+                self._open[env].append(part | {"last": final_obs[end - 1, env]})
                 if ended[end - 1, env]:
                     self._write(env)
                 start = end

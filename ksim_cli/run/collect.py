@@ -1,6 +1,7 @@
 """`ksim collect`: recording experience as a dataset."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,9 @@ def collect(config: RunConfig) -> None:
         for batch in range(config.dataset_num_batches):
             key = jax.random.fold_in(key_actions, batch)
             playing, experience = jax.block_until_ready(step(playing, key))
-            writer.add_rollout(**_rows(jax.device_get(experience), groups))
+            experience = jax.device_get(experience)
+            final_obs = _joined(experience.results.final_obs, groups)
+            writer.add_rollout(_rows(experience, groups), final_obs)
             done = (batch + 1) * config.num_envs * num_steps
             progress.update(done, {"episodes": writer.total_episodes})
     console.print(
@@ -76,22 +79,27 @@ def recorded_groups(config: RunConfig, env: TaskEnv) -> tuple[str, ...]:
 
 
 def _rows(experience: Experience, groups: tuple[str, ...]) -> dict[str, Any]:
-    """What `EpisodeWriter.add_rollout` takes of a rollout."""
-    results, steps = experience.results, experience.results.steps
-    infos = {"qpos": steps.view.qpos, "qvel": steps.view.qvel}
-    infos |= {f"command/{name}": value for name, value in steps.commands.items()}
-    infos |= {f"reward/{name}": value for name, value in experience.scores.components.items()}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(steps.aux):
-        infos[f"aux/{jax.tree_util.keystr(path, simple=True, separator='/')}".rstrip("/")] = leaf
-    return {
-        "obs": np.concatenate([experience.obs[group] for group in groups], axis=-1),
+    """What a dataset holds of each step of a rollout."""
+    results, steps, scores = experience.results, experience.results.steps, experience.scores
+    rows = {
+        "observations": _joined(experience.obs, groups),
         "actions": experience.action,
-        "rewards": experience.scores.total,
+        "rewards": scores.total,
         "terminations": results.terminated | (results.quarantined > 0),
         "truncations": results.truncated,
-        "final_obs": np.concatenate([results.final_obs[group] for group in groups], axis=-1),
-        "infos": infos,
+        "infos/qpos": steps.view.qpos,
+        "infos/qvel": steps.view.qvel,
     }
+    rows |= {f"infos/command/{name}": value for name, value in steps.commands.items()}
+    rows |= {f"infos/reward/{name}": value for name, value in scores.components.items()}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(steps.aux):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        rows[f"infos/aux/{name}".rstrip("/")] = leaf
+    return rows
+
+
+def _joined(obs: Mapping[str, Any], groups: tuple[str, ...]) -> np.ndarray:
+    return np.concatenate([obs[group] for group in groups], axis=-1)
 
 
 def _path(config: RunConfig, loaded: LoadedPolicy) -> Path:

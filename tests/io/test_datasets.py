@@ -18,14 +18,14 @@ def rollout(number, terminations=(), truncations=()):
         for t, n in places:
             flags[i, t, n] = True
     spread = lambda x, k: np.repeat(x[..., None], k, -1).astype(np.float32)  # noqa: E731
-    return {
-        "obs": spread(base, SIZE),
+    rows = {
+        "observations": spread(base, SIZE),
         "actions": spread(base + 0.1, 2),
         "rewards": (base + 0.2).astype(np.float32),
         "terminations": flags[0],
         "truncations": flags[1],
-        "final_obs": spread(base + 0.5, SIZE),
     }
+    return rows, spread(base + 0.5, SIZE)
 
 
 def load(path):
@@ -35,9 +35,9 @@ def load(path):
 
 def test_episodes_span_rollouts_and_end_where_they_end(tmp_path):
     with EpisodeWriter(tmp_path / "d", SIZE, 2, {"task": "toy task"}) as writer:
-        writer.add_rollout(**rollout(0, terminations=[(2, 0)], truncations=[(4, 1)]))
+        writer.add_rollout(*rollout(0, terminations=[(2, 0)], truncations=[(4, 1)]))
         assert writer.total_episodes == 2
-        writer.add_rollout(**rollout(1, terminations=[(1, 0)], truncations=[(0, 2)]))
+        writer.add_rollout(*rollout(1, terminations=[(1, 0)], truncations=[(0, 2)]))
     dataset, episodes = load(tmp_path / "d")
     assert dataset.total_steps == 2 * T * N == sum(len(e.rewards) for e in episodes)
     by_start = {float(e.observations[0, 0]): e for e in episodes}
@@ -60,7 +60,7 @@ def test_episodes_span_rollouts_and_end_where_they_end(tmp_path):
 
 def test_what_is_on_disk_is_consistent_after_every_rollout(tmp_path):
     writer = EpisodeWriter(tmp_path / "d", SIZE, 2, {"task": "t"})
-    writer.add_rollout(**rollout(0, terminations=[(2, 0), (3, 1)]))
+    writer.add_rollout(*rollout(0, terminations=[(2, 0), (3, 1)]))
     metadata = json.loads((tmp_path / "d" / "data" / "metadata.json").read_text())
     assert metadata["total_episodes"] == 2 and metadata["total_steps"] == 3 + 4
     writer.close()
@@ -77,6 +77,6 @@ def test_an_error_while_recording_keeps_what_was_recorded(tmp_path):
         pytest.raises(RuntimeError),
         EpisodeWriter(tmp_path / "d", SIZE, 2, {"task": "t"}) as writer,
     ):
-        writer.add_rollout(**rollout(0))
+        writer.add_rollout(*rollout(0))
         raise RuntimeError
     assert load(tmp_path / "d")[0].total_episodes == N
