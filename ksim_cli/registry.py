@@ -213,18 +213,12 @@ def component_kind(hint: Any) -> "Registry[Any] | None":
 def _convert_union(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
     inside: UserError | None = None
     for argument in arguments:
-        if argument is type(None):
-            if value is None:
-                return None
-            continue
         try:
             return convert(value, argument, where)
         except UserError as error:
             if _same_shape(value, argument):
                 inside = error  # says which element is wrong
-    if inside is not None:
-        raise inside
-    raise _wrong(value, " or ".join(_name(a) for a in arguments), where)
+    raise inside or _wrong(value, " or ".join(_name(a) for a in arguments), where)
 
 
 def _same_shape(value: Any, hint: Any) -> bool:

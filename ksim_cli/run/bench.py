@@ -3,11 +3,11 @@
 import json
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
+from statistics import median
 from typing import Any
 
 import jax
@@ -63,12 +63,11 @@ class Bench:
         self._env_steps = context.num_steps * context.env.num_envs
         self._iterations = iterations
         self._train = compiled.step
-        layout = compiled.layout
+        act = partial(iteration.act, algorithm, context)
+        learn = partial(iteration.learn, algorithm, context)
         # None: as XLA chooses.
-        acts: dict[str, Any] = {} if layout is None else {"out_shardings": (layout, None)}
-        learns: dict[str, Any] = {} if layout is None else {"out_shardings": (layout, None, None)}
-        self._act = jax.jit(partial(iteration.act, algorithm, context), **acts)
-        self._learn = jax.jit(partial(iteration.learn, algorithm, context), **learns)
+        self._act = jax.jit(act, out_shardings=(compiled.layout, None))
+        self._learn = jax.jit(learn, out_shardings=(compiled.layout, None, None))
         self._key = jax.random.key(seed)
         self._state: TrainState = compiled.init(seed)
 
@@ -109,12 +108,9 @@ def bench(config: RunConfig) -> None:
         refuse_too_large(compiled.memory, available())
         subject = Bench(parts, compiled, config.epochs_per_log_step, config.seed)
         rounds = _measured(subject, config.bench_seconds, console)
-    rates = {
-        name: statistics.median(getattr(one, name) for one in rounds) for name in asdict(rounds[0])
-    }
-    shares = {
-        name: statistics.median(getattr(one, name) / one.raw for one in rounds) for name in rates
-    }
+    measured = [asdict(one) for one in rounds]
+    rates = {name: median(one[name] for one in measured) for name in measured[0]}
+    shares = {name: median(one[name] / one["raw"] for one in measured) for name in rates}
     substeps, device = parts.env.timing.num_substeps, jax.devices()[0]
     rows = [
         (title, f"{rate:,.0f}", f"{rate * substeps:,.0f}", f"{share:.0%}")

@@ -53,8 +53,7 @@ def compile_training(parts: TrainingParts, iterations: int, console: Console) ->
     start = time.monotonic()
     init, step, first = _programs(parts, iterations)
     abstract = jax.eval_shape(init, first(0))
-    layout = None
-    laid_out: dict[str, Any] = {}
+    layout = everywhere = None  # as XLA chooses
     if parts.mesh is not None:
         layout = _layout(abstract, parts, parts.mesh)
         abstract = jax.tree.map(
@@ -63,10 +62,10 @@ def compile_training(parts: TrainingParts, iterations: int, console: Console) ->
             layout,
         )
         everywhere = NamedSharding(parts.mesh, PartitionSpec())
-        laid_out["out_shardings"] = (layout, everywhere, everywhere)
     with console.status("compiling the training iteration"), ThreadPoolExecutor() as threads:
         starting = threads.submit(jax.jit(init, out_shardings=layout).lower(first(0)).compile)
-        lowered = jax.jit(step, donate_argnums=0, **laid_out).lower(abstract)
+        shardings = (layout, everywhere, everywhere)
+        lowered = jax.jit(step, donate_argnums=0, out_shardings=shardings).lower(abstract)
         assert_fixed_point(abstract, lowered.out_info[0])
         compiled = lowered.compile()
         start_compiled = starting.result()
@@ -136,13 +135,7 @@ def iterate(
 
 def without_weak_types(tree: Any) -> Any:
     """The tree with no weakly typed leaf: one would compile the program a second time."""
-
-    def fix(x: jax.Array) -> jax.Array:
-        if jnp.issubdtype(x.dtype, jax.dtypes.extended):
-            return x
-        return jax.lax.convert_element_type(x, x.dtype)
-
-    return jax.tree.map(fix, tree)
+    return jax.tree.map(lambda x: x.astype(x.dtype), tree)
 
 
 def assert_fixed_point(before: Any, after: Any) -> None:
