@@ -48,7 +48,6 @@ class Console:
         self._errors = errors
         self._log = log
         self._bars: _Bars | None = None
-        self._in_progress = False
 
     @property
     def live(self) -> bool:
@@ -100,7 +99,7 @@ class Console:
     @contextlib.contextmanager
     def status(self, text: str) -> Generator[None]:
         """Show that `text` (`compiling train step`) goes on, and at its end how long it took."""
-        quiet = self._in_progress  # which shows the step while it goes on
+        quiet = self._bars is not None  # a progress that shows the step while it goes on
         (self.log if quiet or self.live else self.print)(f"{text} ...")
         with self._bar(_clean(text)) as (_, task):
             try:
@@ -123,13 +122,11 @@ class Console:
             show: patterns (`*loss*`) of the names to show from each row, in this order; where
                 none fits, all are shown.
         """
-        self._in_progress = True
         with self._bar("", total_env_steps, done) as (display, task):
             progress = Progress(self, display, task, show)
             try:
                 yield progress
             finally:
-                self._in_progress = False
                 progress.finish()
 
     @contextlib.contextmanager
@@ -142,11 +139,10 @@ class Console:
             if display is None:
                 self._bars = display = stack.enter_context(
                     _Bars(
-                        *(
-                            bars.SpinnerColumn(),
-                            bars.TextColumn("{task.description}", markup=False),
-                        ),
-                        *(bars.BarColumn(None), bars.TextColumn("{task.fields[words]}")),
+                        bars.SpinnerColumn(),
+                        bars.TextColumn("{task.description}", markup=False),
+                        bars.BarColumn(None),
+                        bars.TextColumn("{task.fields[words]}"),
                         bars.TimeElapsedColumn(),
                         console=self._rich,
                         transient=True,

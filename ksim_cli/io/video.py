@@ -28,7 +28,11 @@ class Recorder:
         self._model = model
         self._data = mujoco.MjData(model)
         self._camera = _camera(model, keys)
-        self._options = _scene_options(keys)
+        self._options = mujoco.MjvOption()
+        shown = self._options.flags
+        shown[mujoco.mjtVisFlag.mjVIS_CONTACTFORCE] = keys.render_contact_force
+        shown[mujoco.mjtVisFlag.mjVIS_CONTACTPOINT] = keys.render_contact_point
+        shown[mujoco.mjtVisFlag.mjVIS_INERTIA] = keys.render_inertia
         # A model's off-screen buffer is 640 x 480 unless its MJCF says otherwise.
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, keys.render_width)
         model.vis.global_.offheight = max(model.vis.global_.offheight, keys.render_height)
@@ -79,15 +83,6 @@ def _camera(model: mujoco.MjModel, keys: RenderKeys) -> Any:
         camera.type = mujoco.mjtCamera.mjCAMERA_TRACKING
         camera.trackbodyid = keys.render_track_body_id
     return camera
-
-
-def _scene_options(keys: RenderKeys) -> mujoco.MjvOption:
-    options = mujoco.MjvOption()
-    flags = options.flags
-    flags[mujoco.mjtVisFlag.mjVIS_CONTACTFORCE] = keys.render_contact_force
-    flags[mujoco.mjtVisFlag.mjVIS_CONTACTPOINT] = keys.render_contact_point
-    flags[mujoco.mjtVisFlag.mjVIS_INERTIA] = keys.render_inertia
-    return options
 
 
 def write_video(path: Path, frames: Sequence[np.ndarray], fps: int) -> None:
