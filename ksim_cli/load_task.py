@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import re
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -66,25 +65,20 @@ def _import(name: str) -> Path | None:
 
 def _user_package(folder: Path) -> None:
     """Makes `tasks` the user's folder, whatever other `tasks` may stand on the module path."""
-    there = sys.modules.get("tasks")
-    if there is not None and list(getattr(there, "__path__", [])) == [str(folder)]:
+    if list(getattr(sys.modules.get("tasks"), "__path__", ())) == [str(folder)]:
         return
     for name in [n for n in sys.modules if n == "tasks" or n.startswith("tasks.")]:
         del sys.modules[name]
     init = folder / "__init__.py"
-    if not init.is_file():
-        package = types.ModuleType("tasks")
-        package.__path__ = [str(folder)]
-        sys.modules["tasks"] = package
-        return
     spec = importlib.util.spec_from_file_location(
         "tasks", init, submodule_search_locations=[str(folder)]
     )
-    assert spec is not None and spec.loader is not None  # it is a Python file
+    assert spec is not None and spec.loader is not None  # its name is a Python file's
     package = importlib.util.module_from_spec(spec)
     sys.modules["tasks"] = package
     try:
-        spec.loader.exec_module(package)
+        if init.is_file():
+            spec.loader.exec_module(package)
     except BaseException:
         del sys.modules["tasks"]  # half a package would hide the error from the next job
         raise

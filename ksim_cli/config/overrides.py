@@ -3,9 +3,8 @@
 import dataclasses
 import re
 import sys
-from collections.abc import Iterator
+from collections import deque
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 from ksim_cli.config.aliases import ALIASES, MEANINGS, RUN_MODES
@@ -71,16 +70,15 @@ def parse(command: str, arguments: list[str]) -> CommandLine:
         UserError: an unknown flag or key, something that is no `key=value`, a key given twice.
     """
     flags, overrides = [], []
-    rest = iter(arguments)
-    for argument in rest:
+    rest = deque(arguments)
+    while rest:
+        argument = rest.popleft()
         if argument.startswith("-"):
             flags.extend(_flag(argument, rest))
-        elif flags and flags[-1] in ("-i", "--info") and argument in _INFO:
-            flags.append(argument)
         else:
             overrides.extend(_override(command, argument))
     _refuse_twice(overrides)
-    line = CommandLine(flags=_with_info(flags), overrides=overrides)
+    line = CommandLine(flags=flags, overrides=overrides)
     if line.multirun and any(f in ("-c", "--cfg") or f.startswith("--cfg=") for f in flags):
         raise UserError("--cfg shows one job's config: leave out --multirun")
     folder = line.value("run_dir")
@@ -92,17 +90,21 @@ def parse(command: str, arguments: list[str]) -> CommandLine:
     return line
 
 
-def _flag(argument: str, rest: Iterator[str]) -> list[str]:
+def _flag(argument: str, rest: deque[str]) -> list[str]:
+    """A flag and its value, which may be the first of the rest."""
     name, equals, value = argument.partition("=")
     if name in _FLAGS and not equals:
         return [argument]
     if name in ("-i", "--info"):
-        if equals and value not in _INFO:
+        if not equals:  # written out, else Hydra takes an override for the value
+            value = rest.popleft() if rest and rest[0] in _INFO else "all"
+        if value not in _INFO:
             raise UserError(f"{argument}: one of {', '.join(_INFO)}.{nearest(value, _INFO)}")
-        return [name, value] if equals else [name]
+        return [name, value]
     if name in _FLAGS_WITH_VALUE:
         choices = _FLAGS_WITH_VALUE[name]
-        value = value if equals else next(rest, "")
+        if not equals and rest:
+            value = rest.popleft()
         example = choices[0] if choices else "VALUE"
         if not value:
             raise UserError(f"{name}: needs a value, as in {name} {example}")
@@ -113,21 +115,12 @@ def _flag(argument: str, rest: Iterator[str]) -> list[str]:
         return [name, value]
     key = name.lstrip("-").replace("-", "_")
     if _known(key) or key in ALIASES:
-        value = value or next(rest, "VALUE")
+        value = value or (rest[0] if rest else "VALUE")
         raise UserError(
             f"no option '{name}'. Keys are given without dashes: {ALIASES.get(key, key)}={value}"
         )
     known = [*_FLAGS, *_FLAGS_WITH_VALUE, "--info"]
     raise UserError(f"no option '{name}'.{nearest(name, known)} Keys are given as key=value")
-
-
-def _with_info(flags: list[str]) -> list[str]:
-    """The flags with what a bare `--info` means written out, else it swallows an override."""
-    written: list[str] = []
-    for flag, after in zip_longest(flags, flags[1:]):
-        bare = flag in ("-i", "--info") and after not in _INFO
-        written += [flag, "all"] if bare else [flag]
-    return written
 
 
 def _override(command: str, argument: str) -> list[str]:

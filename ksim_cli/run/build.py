@@ -1,7 +1,7 @@
 """From a configuration to the objects that train or act."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,8 @@ from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.console import Console
 from ksim_cli.io.runs import RunFolder, find_checkpoint
 from ksim_cli.load_task import make_task
-from ksim_cli.models.policy import Policy
 from ksim_cli.rl.algorithm import Algorithm, Context, make_player
-from ksim_cli.rl.rollout import (
-    Player,
-    PolicyState,
-    random_policy,
-    record_nothing,
-    zero_policy,
-)
+from ksim_cli.rl.rollout import Player, PolicyState, random_policy, record_nothing, zero_policy
 from ksim_cli.run.devices import choose_mesh
 from ksim_cli.run.seeds import each_seed, read_policy_state
 from ksim_cli.task_model import TaskModel
@@ -194,12 +187,10 @@ def _without_checkpoint(
     name: str, task_model: TaskModel, env: TaskEnv, argmax: bool
 ) -> LoadedPolicy:
     """`policy=zero`, `random`, or `initial`: the task's own, as it is before any training."""
-    policies: dict[str, Callable[[], Policy]] = {
-        "zero": lambda: zero_policy(env.action_size, task_model.aux),
-        "random": lambda: random_policy(env.action_size, task_model.aux),
-        "initial": lambda: task_model.policy,
-    }
-    policy = policies[name]()
+    untaught = {"zero": zero_policy, "random": random_policy}
+    policy = task_model.policy
+    if name in untaught:
+        policy = untaught[name](env.action_size, task_model.aux)
     variables = policy.init(jax.random.key(task_model.task.config.seed))
     state = PolicyState(variables=variables, reward_variables=(), level=jnp.ones(()))
     player = Player(env, policy, argmax=argmax and name != "random")
