@@ -6,7 +6,7 @@ Standard library only: nothing is imported or executed, YAML files give their fi
 from dataclasses import dataclass
 from pathlib import Path
 
-from ksim_cli.paths import GROUPS, builtin_root, project_root
+from ksim_cli.paths import GROUPS, builtin_root, project_root, project_roots
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,9 @@ def list_options() -> dict[str, list[Option]]:
 
 def tasks_without_config() -> list[str]:
     """Names of the user's tasks that have a Python file and no YAML anywhere."""
-    own = project_root()
-    if own is None or not (own / "tasks").is_dir():
-        return []
-    roots = (own, builtin_root())
+    own, roots = project_root(), project_roots()
     written = {p.stem for root in roots for p in (root / "configs" / "task").glob("*.yaml")}
-    return [name for name in task_files(own) if name not in written]
+    return [] if own is None else [name for name in task_files(own) if name not in written]
 
 
 def task_files(root: Path) -> list[str]:
@@ -50,13 +47,12 @@ def task_files(root: Path) -> list[str]:
 
 
 def _group(group: str) -> list[Option]:
-    own = project_root()
-    built_in = {p.stem: p for p in sorted((builtin_root() / "configs" / group).glob("*.yaml"))}
-    options = {n: Option(n, "built-in", _description(p)) for n, p in built_in.items()}
-    if own is not None:
-        for path in sorted((own / "configs" / group).glob("*.yaml")):
-            shadows = path.stem in built_in
-            options[path.stem] = Option(path.stem, "./configs", _description(path), shadows)
+    options: dict[str, Option] = {}
+    for root in reversed(project_roots()):
+        source = "built-in" if root == builtin_root() else "./configs"
+        for path in (root / "configs" / group).glob("*.yaml"):
+            shadows = path.stem in options
+            options[path.stem] = Option(path.stem, source, _description(path), shadows)
     if group == "task":
         for name in tasks_without_config():
             options[name] = Option(name, "./tasks", "no YAML: the class's own defaults")

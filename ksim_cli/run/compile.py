@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from ksim_cli.io.console import Console
 from ksim_cli.rl import algorithm as iteration
@@ -55,7 +55,10 @@ def compile_training(parts: TrainingParts, iterations: int, console: Console) ->
     abstract = jax.eval_shape(init, first(0))
     layout = everywhere = None  # as XLA chooses
     if parts.mesh is not None:
-        layout = _layout(abstract, parts, parts.mesh)
+        layout = state_layout(abstract, parts.mesh)
+        if parts.num_seeds > 1:  # each seed lies on one device
+            a_seed = NamedSharding(parts.mesh, PartitionSpec(AXIS))
+            layout = jax.tree.map(lambda _: a_seed, abstract)
         abstract = jax.tree.map(
             lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
             abstract,
@@ -101,13 +104,6 @@ def _programs(parts: TrainingParts, iterations: int) -> tuple[Any, Any, Callable
         )
         init, step = each(init), each(step)
     return init, step, lambda seed: np.arange(seed, seed + count, dtype=np.uint32)
-
-
-def _layout(abstract: TrainState, parts: TrainingParts, mesh: Mesh) -> TrainState:
-    """Where each leaf of the state lies: of several seeds, each on one device."""
-    if parts.num_seeds > 1:
-        return jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec(AXIS)), abstract)
-    return state_layout(abstract, mesh)
 
 
 def iterate(

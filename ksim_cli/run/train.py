@@ -56,6 +56,7 @@ def train(config: RunConfig) -> float:
 
         run = RunFolder(Path(hosts.broadcast_text(claim_run_folder)))
         console = open_console(run.log) if hosts.is_leader() else silent_console()
+        held.enter_context(console)
         try:
             return TrainingRun(config, run, console, clock, signals).execute()
         except UserError:
@@ -68,8 +69,6 @@ def train(config: RunConfig) -> float:
         except Exception:
             console.log(traceback.format_exc())
             raise
-        finally:
-            console.close()
 
 
 def _run_folder(config: RunConfig) -> RunFolder:
@@ -159,16 +158,16 @@ class TrainingRun:
         steps = self.store.steps()  # on every process: all of them refuse an earlier format
         newest = self.store.newest(self.console.warn) if self.writes else None
         (step,) = hosts.broadcast(-1 if newest is None else newest)
-        saved = None if step < 0 else step
-        if saved is None and steps:
+        if step < 0 and steps:
             raise UserError(
                 f"resume={self.run.path}: none of its checkpoints can be read. Starting afresh"
                 " would remove them; train a new run instead"
             )
-        if saved is not None:
-            info = self.store.info(saved)
-            self.iteration, self.env_steps = info["iteration"], info["env_steps"]
-        return saved
+        if step < 0:
+            return None
+        info = self.store.info(step)
+        self.iteration, self.env_steps = info["iteration"], info["env_steps"]
+        return step
 
     def _start(self, parts: TrainingParts, compiled: Compiled, saved: int | None) -> TrainState:
         """The state to go on from: a checkpoint's, or a fresh one."""
@@ -280,13 +279,14 @@ class TrainingRun:
         each = self._play(evaluator, policy, text)
         self.store.wait()
         played = {name: sum(one[name] for one in each) / len(each) for name in each[0]}
+        mean, std, length = (played[name] for name in EVALUATED)
         self.facts |= {
             **parts.facts,
             "env_steps": self.env_steps,
             "iterations": self.iteration,
-            "eval_return_mean": played["episode_return_mean"],
-            "eval_return_std": played["episode_return_std"],
-            "eval_episode_length": played["episode_length_mean"],
+            "eval_return_mean": mean,
+            "eval_return_std": std,
+            "eval_episode_length": length,
             "eval_episodes": config.num_episodes,
             "eval_command_errors": {
                 name.partition("/")[2]: value
@@ -298,13 +298,11 @@ class TrainingRun:
         }
         if self.writes:
             write_json(self.run.summary, self.facts)
-        mean, std = played["episode_return_mean"], played["episode_return_std"]
         self.console.print(
-            f"evaluation: return {mean:.1f} ± {std:.1f},"
-            f" length {played['episode_length_mean']:.0f} steps;"
+            f"evaluation: return {mean:.1f} ± {std:.1f}, length {length:.0f} steps;"
             f" {self.facts['wall_seconds']:.1f} s in all. Summary: {self.run.summary}"
         )
-        return played["episode_return_mean"]
+        return mean
 
 
 def _stored(state: TrainState, engine: Engine) -> dict[str, Any]:
