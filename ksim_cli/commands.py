@@ -17,9 +17,8 @@ from ksim_cli.config.overrides import CommandLine
 from ksim_cli.config.report import JobFailedError
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
-from ksim_cli.io.runs import find_checkpoint, find_run
+from ksim_cli.io.runs import RUNS, find_checkpoint, find_run
 
-RUNS = Path("runs")
 _OF_A_RUN = (
     "beside resume= or checkpoint=: a run has its task, its folder and its seeds already."
     " Leave out {key}="

@@ -244,7 +244,8 @@ def _convert_tuple(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
 
 
 def _wrong(value: Any, wanted: str, where: str) -> UserError:
-    return UserError(f"{where}={_shown(value)}: expected {wanted}, got {_kind(value)}")
+    got = "null" if value is None else type(value).__name__
+    return UserError(f"{where}={_shown(value)}: expected {wanted}, got {got}")
 
 
 def _shown(value: Any) -> str:
@@ -252,10 +253,6 @@ def _shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value)
-
-
-def _kind(value: Any) -> str:
-    return "null" if value is None else type(value).__name__
 
 
 def _name(hint: Any) -> str:

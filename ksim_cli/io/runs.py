@@ -11,6 +11,9 @@ from pathlib import Path
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.io.checkpoint_files import committed_steps
 
+RUNS = Path("runs")
+"""Folder of all runs, relative to the current folder."""
+
 _TIME_FORMAT = "%Y-%m-%d_%H-%M-%S"
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)(?:-(\d+))?")
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")

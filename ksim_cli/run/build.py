@@ -3,7 +3,6 @@
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,16 +16,13 @@ from ksim_cli.errors import UserError
 from ksim_cli.io.checkpoint_files import package_versions
 from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.console import Console
-from ksim_cli.io.runs import RunFolder, find_checkpoint
+from ksim_cli.io.runs import RUNS, RunFolder, find_checkpoint
 from ksim_cli.load_task import make_task
 from ksim_cli.rl.algorithm import Algorithm, Context, make_player
 from ksim_cli.rl.rollout import Player, PolicyState, random_policy, record_nothing, zero_policy
 from ksim_cli.run.devices import choose_mesh
 from ksim_cli.run.seeds import each_seed, read_policy_state
 from ksim_cli.task_model import TaskModel
-
-RUNS = Path("runs")
-"""Where runs are kept, relative to the current folder."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from ksim_cli.env import TaskEnv
 from ksim_cli.errors import UserError, listing
 from ksim_cli.io.console import open_console
 from ksim_cli.io.datasets import EpisodeWriter
+from ksim_cli.io.runs import RUNS
 from ksim_cli.rl.rollout import Experience, Playing, play
-from ksim_cli.run.build import RUNS, LoadedPolicy, load_policy, make_task_model, rollout_steps
+from ksim_cli.run.build import LoadedPolicy, load_policy, make_task_model, rollout_steps
 
 
 def collect(config: RunConfig) -> None:

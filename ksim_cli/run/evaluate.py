@@ -12,9 +12,10 @@ from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv
 from ksim_cli.io.console import open_console
 from ksim_cli.io.files import write_json
+from ksim_cli.io.runs import RUNS
 from ksim_cli.rl.algorithm import make_player
 from ksim_cli.rl.rollout import Player, Playing, PolicyState, play, record_nothing
-from ksim_cli.run.build import RUNS, TrainingParts, load_policy, make_task_model
+from ksim_cli.run.build import TrainingParts, load_policy, make_task_model
 from ksim_cli.task_model import TaskModel
 
 MAX_ENVS = 1024

@@ -15,12 +15,12 @@ from ksim_cli.errors import UserError
 from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.console import Console, open_console, silent_console
 from ksim_cli.io.files import replace_text, write_json
-from ksim_cli.io.runs import RunFolder, find_run
+from ksim_cli.io.runs import RUNS, RunFolder, find_run
 from ksim_cli.physics.engine import Engine
 from ksim_cli.rl.algorithm import TrainState
 from ksim_cli.rl.rollout import PolicyState
 from ksim_cli.run import hosts
-from ksim_cli.run.build import RUNS, TrainingParts, make_training_parts
+from ksim_cli.run.build import TrainingParts, make_training_parts
 from ksim_cli.run.compile import Compiled, compile_training
 from ksim_cli.run.describe import describe
 from ksim_cli.run.diagnostics import Diagnostics

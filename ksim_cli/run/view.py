@@ -8,9 +8,10 @@ import numpy as np
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv
 from ksim_cli.io.console import Console, open_console
+from ksim_cli.io.runs import RUNS
 from ksim_cli.io.video import Recorder, write_frames, write_video
 from ksim_cli.rl.rollout import play
-from ksim_cli.run.build import RUNS, LoadedPolicy, load_policy, make_task_model
+from ksim_cli.run.build import LoadedPolicy, load_policy, make_task_model
 from ksim_cli.task_model import TaskModel
 
 
