@@ -115,11 +115,16 @@ class Registry(Generic[T]):
 
 
 def make(cls: type[T], values: Mapping[str, Any], where: str) -> T:
-    """Makes dataclass `cls` from config values, with names and types checked.
+    """Makes dataclass `cls` from config values, with names, types and limits checked.
+
+    Args:
+        cls: the class; a dataclass among its fields is made from a section of its own.
+        values: name of a field -> value.
+        where: path of the section, for messages; empty: the run's own keys.
 
     Raises:
-        UserError: unknown field, missing field, or a value of the wrong type; also what the
-            class's own `__post_init__` refuses with a ValueError.
+        UserError: unknown field, missing field, or a value that is of the wrong type or outside
+            its limits; also what the class's own `__post_init__` refuses with a ValueError.
     """
     settable = settable_fields(cls)
     for name in values:
@@ -131,15 +136,17 @@ def make(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     missing = [name for name, f in settable.items() if _required(f) and name not in values]
     if missing:
         raise UserError(f"{where}: needs {', '.join(missing)}. Set {where}.{missing[0]}=...")
-    hints = typing.get_type_hints(cls)
-    checked = {
-        name: convert(value, hints[name], f"{where}.{name}") for name, value in values.items()
-    }
-    refused = [
-        f"{where}.{name}={_shown(value)}: {why}"
-        for name, value in checked.items()
-        if (why := refusal(settable[name], value)) is not None
-    ]
+    hints, prefix = typing.get_type_hints(cls), where and f"{where}."
+    checked: dict[str, Any] = {}
+    refused: list[str] = []
+    for name, value in values.items():
+        try:
+            checked[name] = convert(value, hints[name], f"{prefix}{name}")
+        except UserError as error:
+            refused.append(str(error))
+            continue
+        if (why := refusal(settable[name], checked[name])) is not None:
+            refused.append(f"{prefix}{name}={_shown(checked[name])}: {why}")
     if refused:
         raise UserError("\n  ".join(refused))
     try:
@@ -174,6 +181,8 @@ def convert(value: Any, hint: Any, where: str) -> Any:
         return value
     if (kind := component_kind(hint)) is not None and not isinstance(value, hint):
         return kind.build({"type": value} if isinstance(value, str) else value, where)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return make(hint, value, where)
     if origin in (Union, types.UnionType):
         return _convert_union(value, arguments, where)
     if origin is Literal:

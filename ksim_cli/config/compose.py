@@ -4,7 +4,6 @@ One `hydra.main` per command, so that sweeps, `--cfg`, `--info` and `--config-di
 in every Hydra program. Hydra ends here: code below sees frozen dataclasses only.
 """
 
-import copy
 import dataclasses
 import logging
 import os
@@ -32,6 +31,7 @@ from ksim_cli.config.schema import COMPONENT_SECTIONS, RunConfig
 from ksim_cli.config.validate import complete, validate
 from ksim_cli.errors import UserError
 from ksim_cli.paths import GROUPS, builtin_root, project_root
+from ksim_cli.registry import make
 
 _VERSION_BASE = "1.3"
 _SCHEMAS = "schema"
@@ -138,23 +138,13 @@ def _plain(composed: DictConfig) -> RunConfig:
     """The composed config without OmegaConf; the sections of components are dicts."""
     try:
         OmegaConf.resolve(composed)
+        values: Any = OmegaConf.to_container(composed)
         missing = sorted(OmegaConf.missing_keys(composed))
-        if missing:
-            raise UserError(f"needs a value: {', '.join(missing)}. Type {missing[0]}=...")
-        sections: dict[str, Any] = {
-            group: OmegaConf.to_container(composed[group])
-            for group in COMPONENT_SECTIONS
-            if OmegaConf.is_config(composed[group])
-        }
-        # What does not fit a component is said by `complete`, which knows its parameters.
-        rest = copy.deepcopy(composed)
-        for group in sections:
-            rest[group] = None
-        config = OmegaConf.to_object(rest)
-        assert isinstance(config, RunConfig)  # the primary config begins with its schema
     except OmegaConfBaseException as error:
         raise UserError(report.explain(error)) from error
-    return dataclasses.replace(config, **sections)
+    if missing:
+        raise UserError(f"needs a value: {', '.join(missing)}. Type {missing[0]}=...")
+    return make(RunConfig, values, "")
 
 
 def _of_the_option(group: str, section: Any, hydra_config: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Validation of a configuration beyond the types of its keys, before JAX is imported."""
+"""Validation of a configuration beyond the types and limits of its keys, before JAX is imported."""
 
 import dataclasses
 import math
@@ -8,7 +8,6 @@ from typing import Any
 from ksim_cli.config.components import schema_of
 from ksim_cli.config.schema import COMPONENT_SECTIONS, RunConfig
 from ksim_cli.errors import UserError
-from ksim_cli.option import refusal
 from ksim_cli.registry import make
 
 
@@ -25,27 +24,14 @@ def complete(section: Any, group: str) -> Any:
 
 
 def validate(config: RunConfig) -> None:
-    """Refuses a configuration that cannot work.
+    """Refuses a configuration whose keys, each of them allowed, cannot work together.
 
     Raises:
         UserError: with every complaint, one a line.
     """
-    complaints = [*_keys(config), *_sections(config)]
-    if not complaints:  # else these would only complain about the same again
-        complaints = [*_sizes(config), *_components(config)]
+    complaints = [*_sections(config)] or [*_sizes(config), *_components(config)]
     if complaints:
         raise UserError("\n  ".join(complaints))
-
-
-def _keys(config: Any, prefix: str = "") -> Iterator[str]:
-    """Keys outside the limits they declare."""
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            yield from _keys(value, f"{prefix}{field.name}.")
-        why = refusal(field, value)
-        if why is not None:
-            yield f"{prefix}{field.name}={value}: {why}"
 
 
 def _sections(config: RunConfig) -> Iterator[str]:

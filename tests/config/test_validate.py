@@ -7,6 +7,7 @@ from ksim_cli.config.schema import RunConfig
 from ksim_cli.config.validate import complete, validate
 from ksim_cli.errors import UserError
 from ksim_cli.option import refusal
+from ksim_cli.registry import make
 from tests.helpers import run_config
 
 
@@ -15,34 +16,40 @@ def good():
     return run_config("task=cartpole")
 
 
+def check(config):
+    """What becomes of the keys of a composed config."""
+    validate(make(RunConfig, dataclasses.asdict(config), ""))
+
+
 def test_a_good_config_passes(good):
-    validate(good)
+    check(good)
 
 
 @pytest.mark.parametrize(("ctrl_dt", "dt"), [(0.02, 0.007), (0.02, 0.03), (0.001, 0.002)])
 def test_a_control_step_is_a_whole_number_of_physics_steps(good, ctrl_dt, dt):
     with pytest.raises(UserError, match="must be a multiple of dt"):
-        validate(dataclasses.replace(good, ctrl_dt=ctrl_dt, dt=dt))
+        check(dataclasses.replace(good, ctrl_dt=ctrl_dt, dt=dt))
 
 
 @pytest.mark.parametrize(("ctrl_dt", "dt"), [(0.02, 0.004), (0.03, 0.01), (0.1, 0.1 / 3)])
 def test_rounding_is_no_mistake(good, ctrl_dt, dt):
-    validate(dataclasses.replace(good, ctrl_dt=ctrl_dt, dt=dt))
+    check(dataclasses.replace(good, ctrl_dt=ctrl_dt, dt=dt))
 
 
 def test_all_complaints_come_at_once(good):
     with pytest.raises(UserError) as error:
-        validate(dataclasses.replace(good, seed=-1, solver="pgs", render_fps=0))
-    assert len(str(error.value).splitlines()) == 3
+        engine = EngineConfig(num_threads=-1)
+        check(dataclasses.replace(good, seed=-1, solver="pgs", render_fps=0, engine=engine))
+    assert len(str(error.value).splitlines()) == 4
 
 
 @pytest.mark.parametrize("keys", [{"type": "mjx"}, {"type": "auto"}, {"impl": "warp"}])
 def test_keys_of_warp_go_with_what_may_be_warp(good, keys):
-    validate(dataclasses.replace(good, engine=EngineConfig(**keys, naconmax=5, njmax=5)))
+    check(dataclasses.replace(good, engine=EngineConfig(**keys, naconmax=5, njmax=5)))
 
 
 def test_one_environment_is_enough(good):
-    validate(dataclasses.replace(good, num_envs=1, batch_size=1))
+    check(dataclasses.replace(good, num_envs=1, batch_size=1))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +99,7 @@ def test_one_environment_is_enough(good):
 )
 def test_what_is_refused(good, changes, message):
     with pytest.raises(UserError) as error:
-        validate(dataclasses.replace(good, **changes))
+        check(dataclasses.replace(good, **changes))
     assert message in str(error.value)
 
 
