@@ -109,6 +109,4 @@ def _keys(schema: type, prefix: str = "") -> Iterator[str]:
 def _wrapped(head: str, text: str) -> list[str]:
     width = max(60, min(110, shutil.get_terminal_size((100, 24)).columns))
     indent = " " * (len(head) if len(head) <= 40 else 39)
-    return textwrap.wrap(head + text, width, subsequent_indent=indent, drop_whitespace=True) or [
-        head
-    ]
+    return textwrap.wrap(head + text, width, subsequent_indent=indent)

@@ -81,16 +81,14 @@ def describe(leaf: Any, path: str) -> Leaf:
     Raises:
         TypeError: the leaf at `path` cannot be saved.
     """
-    if isinstance(leaf, bool | int | float) and not isinstance(leaf, np.generic):
-        kind = type(leaf).__name__
-        if kind not in _SCALARS:
-            raise TypeError(f"{path}: {kind} cannot be saved; make it a plain number")
+    kind = type(leaf).__name__
+    if type(leaf) in (bool, int, float):  # no subclass, which would not come back as it was
         if kind == "int" and not -(2**63) <= leaf < 2**63:
             raise TypeError(f"{path}: the integer {leaf} does not fit in 64 bits")
         return Leaf((), _SCALARS[kind], kind)
     if not isinstance(leaf, np.ndarray | np.generic | jax.Array | jax.ShapeDtypeStruct):
         allowed = "jax and numpy arrays, typed PRNG keys, int, float, bool"
-        raise TypeError(f"{path}: {type(leaf).__name__} cannot be saved. Allowed: {allowed}.")
+        raise TypeError(f"{path}: {kind} cannot be saved. Allowed: {allowed}.")
     if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return _describe_keys(leaf)
     dtype = np.dtype(leaf.dtype)

@@ -55,10 +55,11 @@ def compile_training(parts: TrainingParts, iterations: int, console: Console) ->
     abstract = jax.eval_shape(init, first(0))
     layout = everywhere = None  # as XLA chooses
     if parts.mesh is not None:
-        layout = state_layout(abstract, parts.mesh)
-        if parts.num_seeds > 1:  # each seed lies on one device
-            a_seed = NamedSharding(parts.mesh, PartitionSpec(AXIS))
-            layout = jax.tree.map(lambda _: a_seed, abstract)
+        if parts.num_seeds > 1:  # each lies on one device
+            seeds = NamedSharding(parts.mesh, PartitionSpec(AXIS))
+            layout = jax.tree.map(lambda _: seeds, abstract)
+        else:
+            layout = state_layout(abstract, parts.mesh)
         abstract = jax.tree.map(
             lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
             abstract,
