@@ -1,9 +1,12 @@
 """The file's actuators made motors: beside native MuJoCo on the file, untouched."""
 
+import jax
+import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
 
+from ksim_cli.physics.mjx_import import mjx
 from ksim_cli.physics.motors import Motor, add_motors, restore_keys, write_motors
 
 ACTUATORS = {
@@ -51,7 +54,8 @@ def museum():
             f'<joint name="{name}" axis="0 1 0" range="-90 90"/><geom size="0.1"/></body>'
         )
         actuators += xml.format(name)
-    return f"<mujoco>{DEFAULTS}<worldbody>{bodies}</worldbody><actuator>{actuators}</actuator></mujoco>"
+    option = '<option><flag contact="disable" gravity="disable"/></option>'
+    return f"<mujoco>{option}{DEFAULTS}<worldbody>{bodies}</worldbody><actuator>{actuators}</actuator></mujoco>"
 
 
 def motors(xml, laws):
@@ -79,6 +83,24 @@ def test_what_is_asked_arrives_whatever_the_file_and_its_defaults_say(torque):
     model = motors(museum(), dict.fromkeys(ACTUATORS, Motor(-20.0, 20.0)))
     assert model.na == 0
     np.testing.assert_allclose(ask(model, ACTUATORS, torque), torque, rtol=1e-12)
+
+
+def test_it_arrives_on_mjx_too():
+    model = motors(museum(), dict.fromkeys(ACTUATORS, Motor(-20.0, 20.0)))
+    driven = {model.actuator_trnid[i, 0]: i for i in reversed(range(model.nu))}
+    ctrl = np.zeros(model.nu)
+    ctrl[[driven[model.joint(name).id] for name in ACTUATORS]] = 20.0
+    data = mjx.make_data(model, impl="jax").replace(ctrl=jnp.array(ctrl))
+
+    @jax.jit
+    def actuate(model, data):
+        # Of a step only what actuators have to do with, which compiles in no time.
+        for part in (mjx.kinematics, mjx.com_pos, mjx.transmission, mjx.fwd_actuation):
+            data = part(model, data)
+        return data.qfrc_actuator
+
+    torques = actuate(mjx.put_model(model, impl="jax"), data)
+    np.testing.assert_allclose(torques, 20.0, rtol=1e-6)
 
 
 def test_the_museum_would_not_give_it():
