@@ -9,7 +9,7 @@ import mujoco
 from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError
 from ksim_cli.physics.compiled_spec import CompiledSpec
-from ksim_cli.physics.names import JOINT_TRANSMISSIONS, SCALAR_JOINTS, match_names, object_names
+from ksim_cli.physics.names import JOINT_TRANSMISSIONS, SCALAR_JOINTS, match_names
 
 _FIELDS = {
     "armature": "dof_armature",
@@ -64,13 +64,11 @@ def write_metadata(model: mujoco.MjModel, metadata: Mapping[str, JointMetadata])
 
     Args:
         model: changed; the constants that depend on armature follow.
-        metadata: joint name -> values; None leaves the model's. A name it lacks is left out.
+        metadata: joint name -> values; None leaves the model's.
     """
-    joints, nominal = object_names(model, "joint"), model.dof_armature.copy()
+    nominal = model.dof_armature.copy()
     for name, given in metadata.items():
-        if name not in joints:
-            continue
-        joint = joints.index(name)
+        joint = int(model.joint(name).id)
         dof = int(model.jnt_dofadr[joint])
         for key, field in _FIELDS.items():
             value = getattr(given, key)

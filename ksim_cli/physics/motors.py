@@ -107,7 +107,8 @@ def write_motors(model: mujoco.MjModel, motors: Mapping[str, Motor]) -> None:
         if model.jnt_actfrclimited[joint]:
             # A limit that was typed stands for the file's, also where it is larger.
             low, high = model.jnt_actfrcrange[joint]
-            model.jnt_actfrcrange[joint] = min(low, motor.low), max(high, motor.high)
+            limits = min(low, motor.low), max(high, motor.high)
+            model.jnt_actfrcrange[joint] = np.clip(limits, -mujoco.mjMAXVAL, mujoco.mjMAXVAL)
 
 
 def _write_motor(model: mujoco.MjModel, i: int, motor: Motor) -> None:

@@ -47,7 +47,20 @@ class Robot:
     notes: tuple[str, ...] = ()
 
     def with_limits(self, metadata: Mapping[str, JointMetadata]) -> dict[str, JointMetadata]:
-        """Metadata of all joints; the file's torque limit where none is given."""
+        """Metadata of all joints; the file's torque limit where none is given.
+
+        Args:
+            metadata: joint name -> what a task says of it.
+
+        Raises:
+            UserError: a name that no hinge or slide joint has.
+        """
+        for joint in metadata:
+            if joint not in self.torque_limits:
+                raise UserError(
+                    f"get_mujoco_model_metadata: no hinge or slide joint '{joint}' in the model."
+                    f"{nearest(joint, self.torque_limits)} Available: {listing(self.torque_limits)}"
+                )
         known: dict[str, JointMetadata] = {}
         for joint, limits in self.torque_limits.items():
             given = metadata.get(joint, JointMetadata())
@@ -176,10 +189,11 @@ def _choose_home(
 ) -> list[str]:
     """Write the choice of a keyframe into the spec; what is to be said of it."""
     names = [model.key(i).name for i in range(model.nkey)]
-    if wanted:
-        _choose(spec, HOME_TEXT, wanted, names, "task.home", "keyframe")
-        return []
     key = home_key(model)
+    if wanted and (key is None or names[key] != wanted):
+        _choose(spec, HOME_TEXT, wanted, names, "task.home", "keyframe")
+    if wanted:
+        return []
     if key is not None and names[key] != "home":
         return [f"home: the only keyframe{f' {names[key]!r}' * bool(names[key])}"]
     if key is None and names:

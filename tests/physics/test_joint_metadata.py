@@ -36,7 +36,7 @@ DERIVED = ("dof_invweight0", "body_invweight0", "dof_M0", "body_sameframe", "geo
 def test_numbers_are_those_that_a_compiler_would_have_written():
     model, edited = spec().compile(), spec()
     known = JointMetadata(armature=0.02, friction=0.3, damping=0.7, range=(-1.5, 0.5))
-    write_metadata(model, {"elbow": known, "not there": known})
+    write_metadata(model, {"elbow": known})
     joint = edited.joint("elbow")
     joint.armature, joint.frictionloss, joint.damping[0] = 0.02, 0.3, 0.7
     joint.range, joint.limited = np.rad2deg([-1.5, 0.5]), mujoco.mjtLimited.mjLIMITED_TRUE

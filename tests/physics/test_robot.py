@@ -140,8 +140,21 @@ def test_a_keyframe_that_is_not_there_is_named_with_the_nearest(given):
         read_robot(spec, TaskConfig(home="stnd"))
 
 
-def test_a_compiled_model_cannot_hold_a_choice():
+def test_a_task_that_says_something_of_a_joint_that_is_not_there_is_refused():
+    robot = read_robot(mujoco.MjSpec.from_string(SMALL), TaskConfig())
+    message = r"get_mujoco_model_metadata: no hinge or slide joint 'elbw'.*Did you mean 'elbow'"
+    with pytest.raises(UserError, match=message):
+        robot.with_limits({"elbw": JointMetadata(kp=1.0)})
+
+
+def test_a_choice_that_is_the_models_own_needs_not_be_held():
     spec = CompiledSpec(mujoco.MjModel.from_xml_string(keyed(f'name="stand" {POSE.format(0.3)}')))
+    assert read_robot(spec, TaskConfig(home="stand")).notes == ()
+
+
+def test_a_compiled_model_cannot_hold_a_choice():
+    keys = (f'name="home" {POSE.format(0.2)}', f'name="stand" {POSE.format(0.3)}')
+    spec = CompiledSpec(mujoco.MjModel.from_xml_string(keyed(*keys)))
     with pytest.raises(UserError, match=r"task.home=stand: an MjModel cannot hold .*Return the"):
         read_robot(spec, TaskConfig(home="stand"))
 
