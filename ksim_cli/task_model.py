@@ -22,9 +22,9 @@ from ksim_cli.models.adapters import adapt
 from ksim_cli.models.policy import Policy, Variables, initial_carry, ppo_variables, sample_action
 from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.engines import EngineChoice, make_engine, resolve_engine
-from ksim_cli.physics.joint_metadata import apply_metadata
 from ksim_cli.physics.model import compile_model, editable
 from ksim_cli.physics.model_variants import randomized_models
+from ksim_cli.physics.robot import read_robot
 from ksim_cli.registry import ALGORITHMS, OBSERVATIONS
 from ksim_cli.rl.algorithm import Algorithm, Context
 from ksim_cli.task import GETTERS, Task, build_terms, by_name
@@ -38,6 +38,7 @@ class TaskModel:
 
     Attributes:
         config: the run's, with the engine that a compiled model means where none was asked for.
+        robot: what was read of the robot's file.
         model: the compiled model.
         mdp: the terms, bound to it.
         layout: what they read and give.
@@ -54,13 +55,11 @@ class TaskModel:
         spec, engine = editable(given, partial(Task.get_mujoco_model, task))
         self.config = config = _with_engine(task.config, engine)
         self.algorithm: Algorithm = ALGORITHMS.build(config.algo, "algo")
-        metadata = task.get_mujoco_model_metadata(spec)
-        apply_metadata(spec, metadata)
-        terms = Mdp(
-            curriculum=task.get_curriculum(),
-            **self._terms(),
-        ).edit(spec, metadata)
-        self.model = compile_model(spec, config)
+        self.robot = robot = read_robot(spec, config.task)
+        metadata = robot.with_limits(task.get_mujoco_model_metadata(spec))
+        terms = Mdp(curriculum=task.get_curriculum(), **self._terms())
+        terms = terms.edit(spec, metadata, in_engine=config.engine.actuator_update_dt is None)
+        self.model = compile_model(spec, robot, config, metadata, terms.motors())
         self.mdp = terms.bind(self.model)
         if not self.mdp.actuators:
             raise UserError("actuators: none; a task needs at least one. Try actuators=torque")

@@ -46,7 +46,7 @@ def test_a_compiled_model_is_taken_as_it_is():
     assert option.integrator == mujoco.mjtIntegrator.mjINT_EULER
     assert not option.disableflags & mujoco.mjtDisableBit.mjDSBL_EULERDAMP
     assert task_model.timing.num_substeps == 2  # ctrl_dt 0.01
-    assert task_model.mdp.actuators["all"].torque_limits() == (10.0,)
+    assert task_model.mdp.actuators["all"].torque_limits() == ((-10.0, 10.0),)
 
 
 def test_physics_keys_that_are_given_are_written_into_a_compiled_model():

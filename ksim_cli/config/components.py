@@ -4,6 +4,7 @@ Standard library only, so that a mistyped key is found before JAX is imported. T
 themselves live elsewhere and take these objects: `PPOConfig` is read by `ksim_cli.rl.ppo`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,13 @@ class TaskConfig:
     name: str = option("", "the chosen option of the group `task`; filled in by ksim")
     extends: list[str] = option([], "tasks its YAML extends, nearest first; filled in by ksim")
     type: str = option("", "registered task class; empty: the one named like the option, or `task`")
-    model: str = option("", "MJCF file, relative to the task's folder; empty: the task's choice")
+    model: str = option(
+        "", "MJCF or URDF file, relative to the task's folder; empty: the task's choice"
+    )
+    home: str = option("", "keyframe that episodes start from; empty: home, or the only one")
+    base: str = option(
+        "", "body that is the robot's base; empty: what the free joint above the driven ones moves"
+    )
 
 
 @dataclass(frozen=True)
@@ -75,11 +82,25 @@ class JointMetadata:
 
     kp: float | None = option(None, "position gain", unit="N m/rad", ge=0)
     kd: float | None = option(None, "velocity gain", unit="N m s/rad", ge=0)
-    torque_limit: float | None = option(None, "largest torque of its actuator", unit="N m", gt=0)
+    torque_limit: float | tuple[float, float] | None = option(
+        None, "largest torque of its actuator, or the range of it", unit="N m"
+    )
     armature: float | None = option(None, "reflected inertia of the motor", unit="kg m^2", ge=0)
     friction: float | None = option(None, "dry friction", unit="N m", ge=0)
     damping: float | None = option(None, "viscous friction", unit="N m s/rad", ge=0)
     range: tuple[float, float] | None = option(None, "lowest and highest position", unit="rad")
+
+    def __post_init__(self) -> None:
+        """Refuses limits between which nothing lies."""
+        low, high = self.torque_range
+        if low > high or self.torque_limit == 0:
+            raise ValueError(f"torque_limit={self.torque_limit}: must be above 0, or [low, high]")
+
+    @property
+    def torque_range(self) -> tuple[float, float]:
+        """Lowest and highest torque, N m or N; infinite where there is no limit."""
+        limit = math.inf if self.torque_limit is None else self.torque_limit
+        return limit if isinstance(limit, tuple) else (-limit, limit)
 
 
 @dataclass(frozen=True)

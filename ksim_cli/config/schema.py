@@ -82,22 +82,8 @@ class BenchKeys:
     bench_seconds: float = option(10.0, "time that ksim bench measures for", unit="s", gt=0)
 
 
-PHYSICS_DEFAULTS: dict[str, Any] = {
-    "dt": 0.004,
-    "solver": "newton",
-    "integrator": "implicitfast",
-    "iterations": 10,
-    "ls_iterations": 20,
-    "tolerance": 1e-10,
-    "disable_euler_damping": True,
-}
-"""Physics options where a key is null; a model that a task compiled itself keeps its own."""
-
-
-def _physics(name: str, help: str, unit: str = "", **limits: Any) -> Any:
-    default = PHYSICS_DEFAULTS[name]
-    shown = str(default).lower() if isinstance(default, bool) else f"{default}"
-    return option(None, f"{help}; null: {shown}, or a returned MjModel's", unit, **limits)
+def _physics(help: str, unit: str = "", **limits: Any) -> Any:
+    return option(None, f"{help}; null: the file's", unit, **limits)
 
 
 @dataclass(frozen=True)
@@ -105,17 +91,13 @@ class SimulationKeys:
     """Physics options, applied to the task's model."""
 
     ctrl_dt: float = option(0.02, "time between two actions", unit="s", gt=0)
-    dt: float | None = _physics("dt", "physics time step", "s", gt=0)
-    solver: str | None = _physics("solver", "constraint solver", choices=("newton", "cg"))
-    integrator: str | None = _physics(
-        "integrator", "integrator", choices=("implicitfast", "euler", "rk4")
-    )
-    iterations: int | None = _physics("iterations", "solver iterations", ge=1)
-    ls_iterations: int | None = _physics("ls_iterations", "line search iterations", ge=1)
-    tolerance: float | None = _physics("tolerance", "solver tolerance", ge=0)
-    disable_euler_damping: bool | None = _physics(
-        "disable_euler_damping", "no implicit joint damping in euler"
-    )
+    dt: float | None = _physics("physics time step", "s", gt=0)
+    solver: str | None = _physics("constraint solver", choices=("newton", "cg"))
+    integrator: str | None = _physics("integrator", choices=("implicitfast", "euler", "rk4"))
+    iterations: int | None = _physics("solver iterations", ge=1)
+    ls_iterations: int | None = _physics("line search iterations", ge=1)
+    tolerance: float | None = _physics("solver tolerance", ge=0)
+    disable_euler_damping: bool | None = _physics("no implicit joint damping in euler")
 
 
 @dataclass(frozen=True)

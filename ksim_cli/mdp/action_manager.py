@@ -22,6 +22,7 @@ from ksim_cli.mdp.manager import env_keys
 from ksim_cli.mdp.maths import pick, uniform_between
 from ksim_cli.mdp.term import Carry, JointState, Latch
 from ksim_cli.physics.names import joint_addresses, scalar_joints
+from ksim_cli.physics.robot import home_control
 from ksim_cli.rng import named_key
 
 
@@ -66,12 +67,15 @@ class ActionManager:
         self._nq = model.nq
         self._scalar = joint_addresses(model, ())[0] if scalar_joints(model) else ()
         driven = [a for actuator in actuators.values() for a in actuator.ctrl_addresses]
-        self._order = [driven.index(i) + 1 if i in driven else 0 for i in range(model.nu)]
+        # What no action reaches holds the home pose's control.
+        self._home = jnp.asarray(home_control(model), jnp.float32)
+        place = {address: model.nu + i for i, address in enumerate(driven)}
+        self._order = [place.get(i, i) for i in range(model.nu)]
         self.action_size = sum(a.action_size for a in actuators.values())
         self._latency = tuple(config.action_latency_range)
         self._past = math.ceil(self._latency[1] / timing.ctrl_dt - 1e-6)
         self._offset = config.zero_offset_std is not None or config.zero_offset_mag is not None
-        renewed = self._past > 0 or any(a.feedback for a in actuators.values())
+        renewed = self._past > 0 or any(a.renewed for a in actuators.values())
         self.num_updates = timing.num_updates if renewed else 1
 
     def init(self, key: jax.Array) -> Carry:
@@ -167,17 +171,18 @@ class ActionManager:
         self, carry: Carry, update: jax.Array, qpos: jax.Array, qvel: jax.Array, level: jax.Array
     ) -> tuple[jax.Array, Carry]:
         action = self._arrived(carry, update, level)
-        qpos = self._measured(carry, qpos, level)
-        torques, new = [jnp.zeros(1)], {}
+        offset = self.zero_offset(carry, level)
+        offset = jnp.zeros_like(qpos) if offset is None else offset
+        torques, new = [self._home], {}
         for (name, term), part in self._parts(action):
             joints = JointState(
-                position=pick(qpos, term.qpos_addresses),
+                position=pick(qpos - offset, term.qpos_addresses),
                 velocity=pick(qvel, term.dof_addresses),
                 level=level,
+                offset=pick(offset, term.qpos_addresses),
             )
             torque, new[name] = term(part, joints, carry["actuators"][name])
             torques.append(torque)
-        # What no actuator drives takes the zero in front.
         return pick(jnp.concatenate(torques), self._order), {**carry, "actuators": new}
 
     def _parts(self, action: jax.Array) -> Iterator[tuple[tuple[str, Actuator], jax.Array]]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 import jax
 import jax.numpy as jnp
 import mujoco
+import numpy as np
 
 from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError, error_context
@@ -14,8 +15,9 @@ from ksim_cli.mdp.action_filters import ActionFilter
 from ksim_cli.mdp.noise import Noises, disturbed
 from ksim_cli.mdp.term import Carry, JointState, Term, resolved
 from ksim_cli.physics.joint_metadata import drives_joint, spec_joints
-from ksim_cli.physics.model import home_pose
+from ksim_cli.physics.motors import Motor, add_motors
 from ksim_cli.physics.names import joint_actuators, joint_addresses, match_names
+from ksim_cli.physics.robot import home_pose
 from ksim_cli.registry import ACTUATORS
 
 PerJoint = float | dict[str, float]
@@ -30,11 +32,10 @@ Torques = tuple[jax.Array, Carry]
 
 @dataclass(frozen=True, kw_only=True)
 class Actuator(Term):
-    """Drives some hinge and slide joints. Whatever drove them in the MJCF is replaced by torque.
+    """Drives some hinge and slide joints. Whatever drove them in the MJCF becomes a plain motor.
 
     Attributes:
-        feedback: whether the torque depends on the joint's state, so that it is computed anew
-            at each physics step.
+        feedback: whether the torque depends on the joint's state.
         joints: joint names or patterns, in the order of the action's elements; empty for the
             joints that the MJCF's actuators drive, or for all where it has none.
         filters: what changes the action before it is sent, in order.
@@ -54,14 +55,23 @@ class Actuator(Term):
         """Elements of its part of the action, `A`."""
         return len(self.joints)
 
+    @property
+    def renewed(self) -> bool:
+        """Whether `ctrl` is computed anew at each physics step, and not once per control step."""
+        return self.feedback
+
     def edit(self, spec: mujoco.MjSpec) -> None:
-        """Puts a plain motor, named like the joint, in place of the joints' actuators."""
-        for joint in self._names(spec):
-            for actuator in list(spec.actuators):
-                if actuator.target == joint and drives_joint(actuator):
-                    spec.delete(actuator)
-            motor = spec.add_actuator(name=joint, target=joint)
-            motor.trntype = mujoco.mjtTrn.mjTRN_JOINT
+        """Makes the joints' actuators plain motors; a joint without one gets one."""
+        add_motors(spec, self._names(spec))
+
+    def in_engine(self) -> Self:
+        """The actuator with its law of the joint's state left to the engine, where it can be."""
+        return self
+
+    def motors(self) -> dict[str, Motor]:
+        """joint -> what acts on it in the engine."""
+        limits = self.torque_limits()
+        return {j: Motor(low, high) for j, (low, high) in zip(self.joints, limits, strict=True)}
 
     def resolve(self, spec: mujoco.MjSpec, metadata: Mapping[str, JointMetadata]) -> Self:
         """The actuator with its joints written out and what is known of them, before any edit."""
@@ -93,10 +103,14 @@ class Actuator(Term):
         """
         raise NotImplementedError
 
-    def torque_limits(self) -> tuple[float, ...]:
-        """The largest torque of each joint, N m or N; infinity where nothing limits it."""
-        limits = (known.torque_limit for known in self.metadata)
-        return tuple(float("inf") if x is None else x for x in limits)
+    def torque_limits(self) -> tuple[tuple[float, float], ...]:
+        """Lowest and highest torque of each joint, N m or N; infinite where nothing limits it."""
+        return tuple(known.torque_range for known in self.metadata)
+
+    def clip(self, torque: jax.Array) -> jax.Array:
+        """Torques `[J]` within their limits."""
+        low, high = np.array(self.torque_limits()).T
+        return jnp.clip(torque, low, high)
 
     def _names(self, spec: mujoco.MjSpec) -> tuple[str, ...]:
         available = spec_joints(spec)
@@ -107,14 +121,14 @@ class Actuator(Term):
         driven = {a.target for a in spec.actuators if drives_joint(a)}
         return tuple(j for j in available if j in driven) or tuple(available)
 
-    def per_joint(self, value: PerJoint | PerJointRange, default: Any, field: str) -> jax.Array:
+    def per_joint(self, value: PerJoint | PerJointRange, default: Any, field: str) -> np.ndarray:
         """`[J]` numbers, or `[J, 2]` ranges; joints that a table does not name have the default.
 
         Raises:
             UserError: the table names a joint that this actuator does not drive.
         """
         table = self.expanded(value if isinstance(value, Mapping) else {"*": value}, field)
-        return jnp.array([table.get(joint, default) for joint in self.joints])
+        return np.array([table.get(joint, default) for joint in self.joints])
 
     def expanded(self, table: Mapping[str, Any], field: str) -> dict[str, Any]:
         """A table with its patterns replaced by the joints they fit.
@@ -140,28 +154,29 @@ class Limited(Actuator):
 
     limit: PerJoint | None = None
 
-    def torque_limits(self) -> tuple[float, ...]:
-        """See `Actuator.torque_limits`."""
+    def torque_limits(self) -> tuple[tuple[float, float], ...]:
+        """See `Actuator.torque_limits`; joints that `limit` does not name keep their own."""
+        own = super().torque_limits()
         if self.limit is None:
-            return super().torque_limits()
-        return tuple(self.per_joint(self.limit, float("inf"), "limit").tolist())
+            return own
+        typed = self.per_joint(self.limit, np.nan, "limit").tolist()
+        return tuple(b if x != x else (-x, x) for x, b in zip(typed, own, strict=True))
 
 
 @ACTUATORS.register("torque")
 @dataclass(frozen=True, kw_only=True)
 class Torque(Limited):
-    """torque = clip(action, -limit, limit)."""
+    """torque = action, within the limit."""
 
     def __call__(self, action: jax.Array, joints: JointState, carry: Carry) -> Torques:
         """See `Actuator`."""
-        limit = jnp.array(self.torque_limits())
-        return jnp.clip(action, -limit, limit), carry
+        return self.clip(action), carry
 
 
 @ACTUATORS.register("scaled_torque")
 @dataclass(frozen=True, kw_only=True)
 class ScaledTorque(Actuator):
-    """torque = clip(action, input_range) * gear_ratio.
+    """torque = clip(action, input_range) * gear_ratio, within the joint's limit.
 
     Attributes:
         input_range: range of the action per joint; joints not named have [-1, 1].
@@ -172,21 +187,25 @@ class ScaledTorque(Actuator):
     input_range: PerJointRange = (-1.0, 1.0)
     gear_ratio: PerJoint | None = None
 
-    def torque_limits(self) -> tuple[float, ...]:
+    def torque_limits(self) -> tuple[tuple[float, float], ...]:
         """See `Actuator.torque_limits`."""
-        low, high = self.per_joint(self.input_range, (-1.0, 1.0), "input_range").T
-        reach = jnp.maximum(jnp.abs(low), jnp.abs(high)) * jnp.abs(self._gear())
-        return tuple(reach.tolist())
+        reach = np.sort(self._range() * self._gear()[:, None], axis=1)
+        own = np.array(super().torque_limits())
+        return tuple((low, high) for low, high in np.clip(reach, own[:, :1], own[:, 1:]).tolist())
 
     def __call__(self, action: jax.Array, joints: JointState, carry: Carry) -> Torques:
         """See `Actuator`."""
-        low, high = self.per_joint(self.input_range, (-1.0, 1.0), "input_range").T
-        return jnp.clip(action, low, high) * self._gear(), carry
+        low, high = self._range().T
+        return self.clip(jnp.clip(action, low, high) * self._gear()), carry
 
-    def _gear(self) -> jax.Array:
+    def _range(self) -> np.ndarray:
+        return self.per_joint(self.input_range, (-1.0, 1.0), "input_range")
+
+    def _gear(self) -> np.ndarray:
         if self.gear_ratio is not None:
             return self.per_joint(self.gear_ratio, 1.0, "gear_ratio")
-        return jnp.array([1.0 if k.torque_limit is None else k.torque_limit for k in self.metadata])
+        most = np.abs([known.torque_range for known in self.metadata]).max(axis=1)
+        return np.where(np.isfinite(most), most, 1.0)
 
 
 @ACTUATORS.register("position")
@@ -198,6 +217,10 @@ class Position(Limited):
     unless `relative`). The order is: target with its noise and bias, gains with theirs, torque
     with its noise and bias, limit. A noise is drawn at each update of the torques, a bias and
     the gains once per episode.
+
+    Where neither gains nor torque are disturbed, and torques are not held (`actuator_update_dt`),
+    the engine computes the same law from its own state and integrates it, so that it is as stable
+    as a servo of the MJCF.
 
     Attributes:
         kp: N m/rad or N/m; null: the joint's own in `joints`.
@@ -223,6 +246,30 @@ class Position(Limited):
     torque_bias: Noises = None
     kp_bias: Noises = None
     kd_bias: Noises = None
+    servo: bool = resolved(False)
+
+    @property
+    def renewed(self) -> bool:
+        """See `Actuator.renewed`: a servo of the engine is told its target."""
+        return not self.servo or self.action_noise is not None
+
+    def in_engine(self) -> Self:
+        """See `Actuator.in_engine`. A class with a law of its own keeps it."""
+        disturbed = (self.torque_noise, self.torque_bias, self.kp_bias, self.kd_bias)
+        own_law = type(self).__call__ not in (Position.__call__, PositionVelocity.__call__)
+        linear = not own_law and all(noise is None for noise in disturbed)
+        return replace(self, servo=True) if linear else self
+
+    def motors(self) -> dict[str, Motor]:
+        """See `Actuator.motors`."""
+        motors = super().motors()
+        if not self.servo:
+            return motors
+        gains = zip(*(gain.tolist() for gain in self.gains()), strict=True)
+        return {
+            joint: replace(motor, kp=kp, kd=kd)
+            for (joint, motor), (kp, kd) in zip(motors.items(), gains, strict=True)
+        }
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
@@ -237,7 +284,7 @@ class Position(Limited):
             return ()
         return {"key": key, "count": jnp.int32(0)}
 
-    def gains(self) -> tuple[jax.Array, jax.Array]:
+    def gains(self) -> tuple[np.ndarray, np.ndarray]:
         """kp and kd, `[J]` each.
 
         Raises:
@@ -260,33 +307,33 @@ class Position(Limited):
     def _torque(
         self, position: jax.Array, velocity: jax.Array, joints: JointState, carry: Carry
     ) -> Torques:
-        """Torque towards target positions and velocities `[J]`."""
-        kp, kd = self.gains()
-        limit = jnp.array(self.torque_limits())
-        if carry == ():
-            torque = kp * (position - joints.position) + kd * (velocity - joints.velocity)
-            return jnp.clip(torque, -limit, limit), carry
-        level = joints.level
+        """Torque towards target positions and velocities `[J]`; of a servo, its `ctrl`."""
 
         def draw(noises: Noises, value: jax.Array, name: int, now: bool) -> jax.Array:
+            if noises is None:
+                return value
             key = jax.random.fold_in(carry["key"], name)
             if now:
                 key = jax.random.fold_in(key, carry["count"])
-            return disturbed(noises, value, key, level)
+            return disturbed(noises, value, key, joints.level)
 
+        kp, kd = (jnp.array(gain, jnp.float32) for gain in self.gains())
         position = draw(self.action_bias, position, 0, now=False)
         position = draw(self.action_noise, position, 1, now=True)
         kp, kd = draw(self.kp_bias, kp, 2, now=False), draw(self.kd_bias, kd, 3, now=False)
-        torque = kp * (position - joints.position) + kd * (velocity - joints.velocity)
-        torque = draw(self.torque_bias, torque, 4, now=False)
-        torque = draw(self.torque_noise, torque, 5, now=True)
-        carry = {**carry, "count": carry["count"] + 1}
-        return jnp.clip(torque, -limit, limit), carry
+        if self.servo:
+            # The engine subtracts what the joint's own position and velocity take off.
+            torque = kp * (position + joints.offset) + kd * velocity
+        else:
+            torque = kp * (position - joints.position) + kd * (velocity - joints.velocity)
+            torque = draw(self.torque_bias, torque, 4, now=False)
+            torque = self.clip(draw(self.torque_noise, torque, 5, now=True))
+        return torque, carry if carry == () else {**carry, "count": carry["count"] + 1}
 
     def _origin(self) -> jax.Array:
         return jnp.array(self.home) if self.relative else jnp.zeros(len(self.joints))
 
-    def _gain(self, given: PerJoint | None, name: str) -> jax.Array:
+    def _gain(self, given: PerJoint | None, name: str) -> np.ndarray:
         own = {
             joint: value
             for joint, known in zip(self.joints, self.metadata, strict=True)

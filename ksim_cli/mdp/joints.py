@@ -6,8 +6,8 @@ from typing import Self
 import mujoco
 
 from ksim_cli.mdp.term import Term, resolved
-from ksim_cli.physics.model import home_pose
 from ksim_cli.physics.names import joint_addresses
+from ksim_cli.physics.robot import home_pose
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from ksim_cli.mdp.term import (
     Term,
     Termination,
 )
+from ksim_cli.physics.motors import Motor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +42,18 @@ class Mdp:
     events: Mapping[str, Event] = field(default_factory=dict)
     randomization: Mapping[str, Randomizer] = field(default_factory=dict)
 
-    def edit(self, spec: mujoco.MjSpec, metadata: Mapping[str, JointMetadata]) -> Self:
+    def edit(
+        self,
+        spec: mujoco.MjSpec,
+        metadata: Mapping[str, JointMetadata],
+        in_engine: bool = False,
+    ) -> Self:
         """Lets every term add to the model; returns the terms with default joints written out.
 
         Args:
             spec: the model before it is compiled.
             metadata: joint name -> what is known of the joint.
+            in_engine: leave to the engine what actuators can leave to it.
 
         Raises:
             UserError: a term is not content with the model, or two actuators drive one joint.
@@ -54,7 +61,8 @@ class Mdp:
         actuators = {}
         for name, actuator in self.actuators.items():
             with error_context(f"actuators.{name}"):
-                actuators[name] = actuator.resolve(spec, metadata)
+                resolved = actuator.resolve(spec, metadata)
+            actuators[name] = resolved.in_engine() if in_engine else resolved
         driven: dict[str, str] = {}
         for name, actuator in actuators.items():
             for joint in actuator.joints:
@@ -69,6 +77,18 @@ class Mdp:
             with error_context(where):
                 term.edit(spec)
         return edited
+
+    def motors(self) -> dict[str, Motor]:
+        """joint -> what acts on it in the engine, of all actuators.
+
+        Raises:
+            UserError: a parameter of an actuator names a joint that it does not drive.
+        """
+        motors: dict[str, Motor] = {}
+        for name, actuator in self.actuators.items():
+            with error_context(f"actuators.{name}"):
+                motors |= actuator.motors()
+        return motors
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """All terms bound to a compiled model.

@@ -8,7 +8,7 @@ import mujoco
 
 from ksim_cli.mdp.manager import Manager
 from ksim_cli.mdp.term import Pose, Reset
-from ksim_cli.physics.model import home_pose
+from ksim_cli.physics.robot import home_pose, home_velocity
 
 
 class ResetManager(Manager[Reset]):
@@ -25,7 +25,7 @@ class ResetManager(Manager[Reset]):
     def __init__(self, terms: Mapping[str, Reset], model: mujoco.MjModel, num_envs: int) -> None:
         super().__init__(terms, num_envs)
         self._qpos = jnp.asarray(home_pose(model), jnp.float32)
-        self._qvel = jnp.zeros(model.nv, jnp.float32)
+        self._qvel = jnp.asarray(home_velocity(model), jnp.float32)
 
     def __call__(self, key: jax.Array, level: jax.Array, commands: Mapping[str, jax.Array]) -> Pose:
         """Poses with a leading axis of N.

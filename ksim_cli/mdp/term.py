@@ -271,11 +271,13 @@ class JointState(struct.PyTreeNode):
         position: `[J]` rad or m, as its encoders measure them.
         velocity: `[J]` rad/s or m/s.
         level: curriculum level in [0, 1].
+        offset: `[J]` rad or m by which the encoders read too little.
     """
 
     position: jax.Array
     velocity: jax.Array
     level: jax.Array = struct.field(default_factory=lambda: jnp.ones(()))
+    offset: jax.Array = struct.field(default_factory=lambda: jnp.zeros(()))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,16 +1,13 @@
 """A compiled model where terms expect an `MjSpec`: readable like one, and taken as it is."""
 
 import copy
-from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import mujoco
 import numpy as np
 
-from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError
-from ksim_cli.physics.model_variants import restore_frames
 from ksim_cli.physics.names import joint_actuators, object_names
 
 _INSTEAD = "Return the MjSpec (MjSpec.from_file) instead of the MjModel that it compiles to"
@@ -20,28 +17,22 @@ class CompiledSpec:
     """Stand-in of an `MjModel` for its `MjSpec`, which cannot be had back.
 
     Joints, actuators, bodies, geoms, sensors and pairs are read under the names of an `MjSpec`.
-    Nothing can be added. In place of a new motor for a joint, the joint's own is made to take
-    torques: `ctrl`, its range and the keyframes' are counted in N m at the joint, all else stays.
+    Nothing can be added: a joint is driven by its own actuator, a term reads the model's sensors.
 
     Args:
-        model: the compiled model; copied.
+        model: the compiled model; not changed.
     """
 
     def __init__(self, model: mujoco.MjModel) -> None:
-        self._nominal, self._model = model, copy.copy(model)
-        self._pulling = joint_actuators(model)
-        self.compiler = SimpleNamespace(degree=False)
-        self.joints = _elements(
-            model, "joint", type=model.jnt_type, actfrcrange=model.jnt_actfrcrange
-        )
-        targets = {i: self.joints[j].name for j, own in self._pulling.items() for i in own}
+        self._model = model
+        self.joints = _elements(model, "joint", type=model.jnt_type)
+        pulling = joint_actuators(model)
+        targets = {i: self.joints[j].name for j, own in pulling.items() for i in own}
         self.actuators = _elements(
             model,
             "actuator",
             trntype=model.actuator_trntype,
             target=[targets.get(i, "") for i in range(model.nu)],
-            forcerange=model.actuator_forcerange,
-            gear=model.actuator_gear,
         )
         self.geoms = _elements(
             model,
@@ -90,9 +81,14 @@ class CompiledSpec:
         """The geom of that name, None where there is none."""
         return next((geom for geom in self.geoms if geom.name == name), None)
 
-    def delete(self, element: Any) -> None:
-        """Nothing: the model's own actuators stay."""
-        del element
+    def add_text(self, name: str, data: str) -> Any:
+        """Refuses: a choice that is kept in the model needs its spec.
+
+        Raises:
+            UserError: always.
+        """
+        key = name.replace("ksim/", "task.")
+        raise UserError(f"{key}={data}: an MjModel cannot hold that choice. {_INSTEAD}")
 
     def add_sensor(self, **keys: Any) -> Any:
         """Refuses, naming the sensor that is wanted.
@@ -106,67 +102,30 @@ class CompiledSpec:
             f" get_mujoco_model lacks, and none can be added to it. {_INSTEAD}"
         )
 
-    def add_actuator(self, name: str, target: str) -> Any:
-        """Makes the motor of joint `target` take torques, N m or N.
+    def require_motor(self, joint: str) -> None:
+        """Refuses a joint without an actuator that can be made a motor: one without a state.
 
         Raises:
-            UserError: the joint has no actuator or several, or one that is no motor.
-        """
-        del name
-        model = self._model
-        own = self._pulling.get(int(model.joint(target).id), [])
-        if len(own) != 1:
-            raise UserError(f"joint '{target}' has {len(own)} motors, and needs one. {_INSTEAD}")
-        (i,) = own
-        kinds = (model.actuator_dyntype[i], model.actuator_gaintype[i], model.actuator_biastype[i])
-        torque = model.actuator_gainprm[i, 0] * model.actuator_gear[i, 0]  # at ctrl = 1
-        if any(kinds) or not torque:
-            raise UserError(
-                f"actuator '{model.actuator(i).name}' of joint '{target}' is no motor. {_INSTEAD},"
-                " and a motor takes its place"
-            )
-        model.actuator_gainprm[i, 0] = 1.0 / model.actuator_gear[i, 0]
-        model.actuator_ctrlrange[i] = np.sort(model.actuator_ctrlrange[i] * torque)
-        model.key_ctrl[:, i] *= torque
-        return SimpleNamespace()
-
-    def apply(self, metadata: Mapping[str, JointMetadata]) -> None:
-        """Writes armature, friction, damping, range and torque limit into the model.
-
-        Args:
-            metadata: joint name -> the values to write; None leaves the model's.
+            UserError: it has none, or one with a state.
         """
         model = self._model
-        for name, given in metadata.items():
-            joint = model.joint(name)
-            index = int(joint.id)
-            for value, place in (
-                (given.armature, joint.armature),
-                (given.friction, joint.frictionloss),
-                (given.damping, joint.damping),
-                (given.range, joint.range),
-            ):
-                if value is not None:
-                    place[:] = value
-            if given.range is not None:
-                model.jnt_limited[index] = True
-            if given.torque_limit is not None:
-                # It stands for all limits in the model.
-                model.jnt_actfrcrange[index] = -given.torque_limit, given.torque_limit
-                model.jnt_actfrclimited[index] = True
-                own = self._pulling.get(index, [])
-                model.actuator_ctrllimited[own] = model.actuator_forcelimited[own] = False
+        own = joint_actuators(model).get(int(model.joint(joint).id), [])
+        if not own:
+            raise UserError(f"joint '{joint}' has no actuator in the MjModel. {_INSTEAD}")
+        for i in own:
+            if model.actuator_dyntype[i] != mujoco.mjtDyn.mjDYN_NONE:
+                raise UserError(
+                    f"actuator '{model.actuator(i).name}' of joint '{joint}' has a state of its"
+                    f" own. {_INSTEAD}, and a motor takes its place"
+                )
 
     def compile(self) -> mujoco.MjModel:
-        """The model, with the constants that depend on what was written."""
-        model = self._model
+        """A copy of the model, with the flags of bodies that were said not to be simple."""
+        model = copy.copy(self._model)
         wanted = np.array([body.simple for body in self.bodies])
         if (model.body_simple[~wanted] > 0).any():
             model.body_simple[~wanted] = 0
             model.dof_simplenum[:] = 0  # a shortcut through what is simple
-        if not np.array_equal(model.dof_armature, self._nominal.dof_armature):
-            mujoco.mj_setConst(model, mujoco.MjData(model))
-            restore_frames(model, self._nominal)
         return model
 
 

@@ -5,12 +5,21 @@ from dataclasses import fields, replace
 from typing import Any
 
 import mujoco
-import numpy as np
 
 from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError
 from ksim_cli.physics.compiled_spec import CompiledSpec
 from ksim_cli.physics.names import JOINT_TRANSMISSIONS, SCALAR_JOINTS, match_names
+
+_FIELDS = {
+    "armature": "dof_armature",
+    "friction": "dof_frictionloss",
+    "damping": "dof_damping",
+}
+"""Field of `JointMetadata` -> the model's."""
+
+_SAME_FRAME = ("body_sameframe", "geom_sameframe", "site_sameframe")
+"""Flags that spare the kinematics work; `mj_setConst` clears them, and no frame was moved."""
 
 
 def spec_joints(spec: mujoco.MjSpec | CompiledSpec) -> list[str]:
@@ -28,9 +37,6 @@ def joint_metadata(
 ) -> dict[str, JointMetadata]:
     """Metadata of every hinge and slide joint.
 
-    The torque limit of the MJCF (the actuator's force range, or the joint's) holds where the
-    table gives none.
-
     Args:
         spec: the model before its actuators are replaced.
         table: joint name or pattern -> metadata; later entries win, field by field.
@@ -39,7 +45,7 @@ def joint_metadata(
         UserError: an entry that fits no joint.
     """
     names = spec_joints(spec)
-    known = {name: JointMetadata(torque_limit=_torque_limit(spec, name)) for name in names}
+    known = {name: JointMetadata() for name in names}
     for pattern, given in table.items():
         try:
             fitting = match_names([pattern], names, "hinge or slide joint")
@@ -51,46 +57,28 @@ def joint_metadata(
     return known
 
 
-def apply_metadata(
-    spec: mujoco.MjSpec | CompiledSpec, metadata: Mapping[str, JointMetadata]
-) -> None:
-    """Writes armature, friction, damping and range into the model before it is compiled.
+def write_metadata(model: mujoco.MjModel, metadata: Mapping[str, JointMetadata]) -> None:
+    """Write armature, friction, damping and range into a compiled model.
 
-    A compiled model also gets the torque limits that are not its own: no new motor carries them.
+    They are counted in the compiled model's units, whatever its file or an attached part counts in.
+
+    Args:
+        model: changed; the constants that depend on armature follow.
+        metadata: joint name -> values; None leaves the model's.
     """
-    if isinstance(spec, CompiledSpec):
-        own = {name: _torque_limit(spec, name) for name in metadata}
-        given = {
-            name: replace(known, torque_limit=None) if known.torque_limit == own[name] else known
-            for name, known in metadata.items()
-        }
-        spec.apply(given)
-        return
-    for joint in spec.joints:
-        known = metadata.get(joint.name)
-        if known is None:
-            continue
-        if known.armature is not None:
-            joint.armature = known.armature
-        if known.friction is not None:
-            joint.frictionloss = known.friction
-        if known.damping is not None:
-            joint.damping[0] = known.damping
-        if known.range is not None:
-            hinge = joint.type == mujoco.mjtJoint.mjJNT_HINGE
-            degrees = hinge and spec.compiler.degree
-            joint.range[:] = np.rad2deg(known.range) if degrees else known.range
-            joint.limited = mujoco.mjtLimited.mjLIMITED_TRUE
-
-
-def _torque_limit(spec: mujoco.MjSpec | CompiledSpec, joint: str) -> float | None:
-    """The largest torque an MJCF lets act on a joint; None where it does not say."""
-    limits: list[float] = []
-    for actuator in spec.actuators:
-        low, high = (float(x) for x in actuator.forcerange)
-        if drives_joint(actuator) and actuator.target == joint and low < high:
-            limits.append(max(abs(low), abs(high)) * abs(float(actuator.gear[0])))
-    low, high = (float(x) for x in spec.joint(joint).actfrcrange)
-    if low < high:
-        limits.append(max(abs(low), abs(high)))
-    return min(limits, default=None)
+    nominal = model.dof_armature.copy()
+    for name, given in metadata.items():
+        joint = int(model.joint(name).id)
+        dof = int(model.jnt_dofadr[joint])
+        for key, field in _FIELDS.items():
+            value = getattr(given, key)
+            if value is not None:
+                getattr(model, field)[dof] = value
+        if given.range is not None:
+            model.jnt_range[joint] = given.range
+            model.jnt_limited[joint] = True
+    if (model.dof_armature != nominal).any():
+        frames = {name: getattr(model, name).copy() for name in _SAME_FRAME}
+        mujoco.mj_setConst(model, mujoco.MjData(model))
+        for name, flags in frames.items():
+            getattr(model, name)[:] = flags

@@ -16,6 +16,7 @@ from ksim_cli.errors import UserError
 from ksim_cli.physics.engine import HUGE, EngineSpec, View
 from ksim_cli.physics.mjx_backends import JaxBackend, choose_backend, make_backend
 from ksim_cli.physics.mjx_import import mjx
+from ksim_cli.physics.robot import BESIDE_POSE, home_data
 from ksim_cli.registry import ENGINES
 
 TINY_FRICTION = 1e-8
@@ -149,10 +150,10 @@ class MjxEngine:
         del saved
 
     def _blank(self) -> Any:
-        n = self.spec.num_envs
-        return jax.tree.map(
-            lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), self._backend.packed()
-        )
+        n, home = self.spec.num_envs, home_data(self.spec.model)
+        one = self._backend.packed()
+        one = one.replace(**{k: jnp.asarray(getattr(home, k), jnp.float32) for k in BESIDE_POSE})
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *jnp.shape(x))), one)
 
     def _run(
         self, function: Any, use: Callable[[Callable[[Any], Any], Any], Any], state: MjxState

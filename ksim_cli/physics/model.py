@@ -1,15 +1,22 @@
-"""From an MJCF file to a compiled model with the run's physics options."""
+"""From a robot's file to the compiled model that is simulated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import mujoco
 import numpy as np
 
-from ksim_cli.config.schema import PHYSICS_DEFAULTS, SimulationKeys
+from ksim_cli.config.components import JointMetadata
+from ksim_cli.config.schema import SimulationKeys
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.physics.compiled_spec import CompiledSpec
+from ksim_cli.physics.joint_metadata import write_metadata
+from ksim_cli.physics.motors import Motor, restore_keys, write_motors
+from ksim_cli.physics.robot import Robot, compiled
+
+MODEL_SUFFIXES = (".xml", ".mjcf", ".urdf")
+"""Endings of files that hold a model."""
 
 SOLVERS = {"newton": mujoco.mjtSolver.mjSOL_NEWTON, "cg": mujoco.mjtSolver.mjSOL_CG}
 INTEGRATORS = {
@@ -30,20 +37,28 @@ _EULERDAMP = int(mujoco.mjtDisableBit.mjDSBL_EULERDAMP)
 
 
 def load_spec(path: Path) -> mujoco.MjSpec:
-    """Reads an MJCF file.
+    """Reads an MJCF (`.xml`, `.mjcf`) or URDF file.
 
     Raises:
         UserError: the file is missing or malformed; the message is MuJoCo's, with element and line.
     """
     if not path.is_file():
-        there = [p.name for p in path.parent.glob("*.xml")] if path.parent.is_dir() else []
+        folder = path.parent.iterdir() if path.parent.is_dir() else ()
+        there = [p.name for p in folder if p.suffix in MODEL_SUFFIXES]
         raise UserError(
             f"task.model: no file {path}.{nearest(path.name, there)} Files there: {listing(there)}"
         )
     try:
+        if path.suffix == ".mjcf":
+            # MuJoCo goes by the name's ending; what the file refers to is found beside it.
+            alias = str(path.with_suffix(".xml"))
+            return mujoco.MjSpec.from_file(alias, include={alias: path.read_bytes()})
         return mujoco.MjSpec.from_file(str(path))
     except ValueError as error:
-        raise UserError(f"{path.name}: {error}") from error
+        hint = ""
+        if "could not find decoder" in str(error):
+            hint = '. Give the reference to that file content_type="text/xml", or name it .xml'
+        raise UserError(f"{path.name}: {error}{hint}") from error
 
 
 def editable(given: Any, own_file: Callable[[], mujoco.MjSpec]) -> tuple[Any, str]:
@@ -78,31 +93,62 @@ def editable(given: Any, own_file: Callable[[], mujoco.MjSpec]) -> tuple[Any, st
     )
 
 
-def compile_model(spec: mujoco.MjSpec | CompiledSpec, keys: SimulationKeys) -> mujoco.MjModel:
-    """Compiles a spec and applies the run's physics options.
+def compile_model(
+    spec: mujoco.MjSpec | CompiledSpec,
+    robot: Robot,
+    keys: SimulationKeys,
+    metadata: Mapping[str, JointMetadata],
+    motors: Mapping[str, Motor],
+) -> mujoco.MjModel:
+    """Compiles an edited spec and writes into the model what the configuration says of it.
 
-    Of a model that was compiled already the options that no key gives stay as they are.
+    Args:
+        spec: the spec, after the terms' edits.
+        robot: what was read of it before.
+        keys: the run's physics options; one that is null leaves the file's.
+        metadata: joint name -> armature, friction, damping, range.
+        motors: joint name -> what acts on it.
 
     Raises:
         UserError: the model does not compile, or an option has no such choice.
     """
-    try:
-        model = spec.compile()
-    except ValueError as error:
-        raise UserError(f"the model does not compile: {error}") from error
-    defaults: dict[str, Any] = {} if isinstance(spec, CompiledSpec) else PHYSICS_DEFAULTS
+    model = compiled(spec)
+    restore_keys(model, robot.model)
+    write_metadata(model, metadata)
+    write_motors(model, motors)
     for key, choices in _OPTIONS.items():
         value = getattr(keys, key)
-        value = defaults.get(key) if value is None else value
         if value is not None:
-            option = "timestep" if key == "dt" else key
-            setattr(model.opt, option, value if choices is None else _choice(key, value, choices))
-    undamped = keys.disable_euler_damping
-    undamped = defaults.get("disable_euler_damping") if undamped is None else undamped
-    if undamped is not None:
+            value = value if choices is None else _choice(key, value, choices)
+            setattr(model.opt, _option_name(key), value)
+    if keys.disable_euler_damping is not None:
         model.opt.disableflags &= ~_EULERDAMP
-        model.opt.disableflags |= _EULERDAMP * undamped
+        model.opt.disableflags |= _EULERDAMP * keys.disable_euler_damping
     return model
+
+
+def changed_options(file: mujoco.MjModel, model: mujoco.MjModel) -> list[str]:
+    """Physics options that the configuration gives other values than the file, `name old -> new`.
+
+    Args:
+        file: as the robot's file compiles.
+        model: as it is simulated.
+    """
+    changes = []
+    for key, choices in _OPTIONS.items():
+        name = _option_name(key)
+        old, new = getattr(file.opt, name), getattr(model.opt, name)
+        if old != new:
+            words = {} if choices is None else {int(v): word for word, v in choices.items()}
+            changes.append(f"{name} {words.get(old, f'{old:g}')} -> {words.get(new, f'{new:g}')}")
+    old, new = (not m.opt.disableflags & _EULERDAMP for m in (file, model))
+    if old != new:
+        changes.append(f"eulerdamp {'on' if old else 'off'} -> {'on' if new else 'off'}")
+    return changes
+
+
+def _option_name(key: str) -> str:
+    return "timestep" if key == "dt" else key
 
 
 def _choice(key: str, name: str, choices: dict[str, int]) -> int:
@@ -111,11 +157,3 @@ def _choice(key: str, name: str, choices: dict[str, int]) -> int:
             f"{key}={name}: no such {key}.{nearest(name, choices)} One of {listing(choices)}"
         )
     return choices[name]
-
-
-def home_pose(model: mujoco.MjModel) -> np.ndarray:
-    """`[nq]` the pose resets start from: the keyframe named `home`, else the model's default."""
-    for i in range(model.nkey):
-        if model.key(i).name == "home":
-            return np.array(model.key_qpos[i])
-    return np.array(model.qpos0)

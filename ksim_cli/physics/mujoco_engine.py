@@ -18,6 +18,7 @@ from jax.experimental import io_callback
 from mujoco import batch
 
 from ksim_cli.physics.engine import HUGE, EngineSpec, View, only_implementation
+from ksim_cli.physics.robot import BESIDE_POSE, home_data
 from ksim_cli.registry import ENGINES
 
 _BAD = [
@@ -68,6 +69,12 @@ class _Host:
         self.fields = {name: self.batch.bind(name) for name in spec.viewed()}
         self._qpos, self._qvel = self.fields["qpos"], self.fields["qvel"]
         self._ctrl = self.batch.bind("ctrl")
+        home = home_data(spec.model)
+        self._home = [
+            (self.batch.bind(name), np.array(getattr(home, name)).ravel())
+            for name in BESIDE_POSE
+            if getattr(home, name).size
+        ]
 
     @cached_property
     def spare(self) -> batch.Batch:
@@ -117,6 +124,8 @@ class _Host:
             self.batch.reset(ids=ids, stage=mujoco.mjtStage.mjSTAGE_NONE)
             self._qpos[ids] = np.asarray(qpos)[ids]
             self._qvel[ids] = np.asarray(qvel)[ids]
+            for rows, values in self._home:
+                rows[ids] = values.reshape(rows.shape[1:])
             self.batch.forward(ids=ids)
         return self._outputs()
 

@@ -116,3 +116,12 @@ def free_joint(model: mujoco.MjModel, body: int | None = None) -> int | None:
         if is_free and body in (None, int(model.jnt_bodyid[i])):
             return i
     return None
+
+
+def read_text(model: mujoco.MjModel, name: str) -> str | None:
+    """Custom text of a model; None: it has none of that name."""
+    index = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_TEXT, name)
+    if index < 0:
+        return None
+    start = int(model.text_adr[index])
+    return model.text_data[start : start + int(model.text_size[index]) - 1].decode()

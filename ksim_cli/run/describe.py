@@ -2,14 +2,16 @@
 
 from typing import Any
 
-import mujoco
-
 from ksim_cli.io.console import Console
 from ksim_cli.mdp.actuators import Actuator
 from ksim_cli.mdp.mdp import Mdp
-from ksim_cli.physics.names import scalar_joints
+from ksim_cli.mdp.stability import excessive_damping
+from ksim_cli.physics.model import changed_options
+from ksim_cli.physics.names import joint_actuators, scalar_joints
+from ksim_cli.physics.robot import UNLIMITED
 from ksim_cli.registry import FILTERS, KINDS, NOISES, SCALES, settable_fields
 from ksim_cli.run.build import TrainingParts
+from ksim_cli.task_model import TaskModel
 
 TERM_COLUMNS = ("", "name", "type", "weight", "parameters")
 JOINT_COLUMNS = ("joint", "range", "kp", "kd", "torque limit", "armature", "friction", "driven by")
@@ -22,8 +24,35 @@ def describe(console: Console, parts: TrainingParts) -> None:
     console.print(f"{parts.title}{devices}, algo {parts.facts['algo']}")
     sizes = " + ".join(f"{size} {group}" for group, size in env.observation_sizes.items())
     console.print(f"observations: {sizes}; actions: {env.action_size}")
+    for line in robot_lines(task_model):
+        console.print(line)
+    for joint, (kd, most) in _excessive(task_model).items():
+        console.warn(
+            f"joint '{joint}': kd={kd:.4g} is more than steps of this length hold; the largest is"
+            f" {most:.4g}. Set joints.{joint}.kd, or shorten dt"
+        )
     console.table("terms", TERM_COLUMNS, term_rows(task_model.mdp))
-    console.table("joints", JOINT_COLUMNS, joint_rows(task_model.model, task_model.mdp))
+    console.table("joints", JOINT_COLUMNS, joint_rows(task_model))
+
+
+def robot_lines(task_model: TaskModel) -> list[str]:
+    """What was decided about the robot's file, and what the configuration changes in it."""
+    model, robot = task_model.model, task_model.robot
+    lines = list(robot.notes)
+    if changes := changed_options(robot.model, model):
+        lines.append(f"physics options: {', '.join(changes)}")
+    reached = {i for a in task_model.mdp.actuators.values() for i in a.ctrl_addresses}
+    moved = {joint for a in task_model.mdp.actuators.values() for joint in a.joints}
+    taken = {i for joint in moved for i in joint_actuators(model)[model.joint(joint).id]}
+    held = [model.actuator(i).name for i in range(model.nu) if i not in reached | taken]
+    if held:
+        lines.append(f"no action reaches {', '.join(held)}: held at the home pose's control")
+    return lines
+
+
+def _excessive(task_model: TaskModel) -> dict[str, tuple[float, float]]:
+    update_dt = task_model.timing.ctrl_dt / task_model.timing.num_updates
+    return excessive_damping(task_model.model, task_model.mdp.actuators, update_dt)
 
 
 def term_rows(mdp: Mdp) -> list[list[Any]]:
@@ -40,8 +69,9 @@ def term_rows(mdp: Mdp) -> list[list[Any]]:
     return rows
 
 
-def joint_rows(model: mujoco.MjModel, mdp: Mdp) -> list[list[Any]]:
+def joint_rows(task_model: TaskModel) -> list[list[Any]]:
     """The columns of `JOINT_COLUMNS` for every hinge and slide joint."""
+    model, mdp, robot = task_model.model, task_model.mdp, task_model.robot
     drives: dict[str, tuple[str, Actuator, int]] = {
         joint: (name, actuator, i)
         for name, actuator in mdp.actuators.items()
@@ -56,7 +86,10 @@ def joint_rows(model: mujoco.MjModel, mdp: Mdp) -> list[list[Any]]:
         kp = kd = limit = by = "-"
         if joint in drives:
             by, actuator, i = drives[joint]
-            limit = _number(actuator.torque_limits()[i])
+            limit = _limits(actuator.torque_limits()[i])
+            own = robot.torque_limits.get(joint, UNLIMITED)
+            if own not in (UNLIMITED, actuator.metadata[i].torque_range):
+                limit += f" (file: {_limits(own)})"
             gains = getattr(actuator, "gains", None)
             if gains is not None:
                 kp, kd = (_number(float(g[i])) for g in gains())
@@ -86,6 +119,12 @@ def _value(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k}: {_value(v)}" for k, v in value.items()) + "}"
     return _number(value) if isinstance(value, float) else str(value)
+
+
+def _limits(limits: tuple[float, float]) -> str:
+    """Lowest and highest torque: one number where they are alike."""
+    low, high = limits
+    return _number(high) if low == -high else f"{low:.4g} … {high:.4g}"
 
 
 def _number(value: float | None) -> str:

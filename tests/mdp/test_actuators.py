@@ -7,8 +7,11 @@ import pytest
 from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError
 from ksim_cli.mdp import register_terms
+from ksim_cli.mdp.actuators import Position, PositionVelocity, Torque
+from ksim_cli.mdp.noise import AdditiveGaussian
 from ksim_cli.mdp.term import JointState
 from ksim_cli.physics.joint_metadata import joint_metadata
+from ksim_cli.physics.motors import write_motors
 from ksim_cli.registry import ACTUATORS
 from tests.helpers import SMALL
 
@@ -21,12 +24,14 @@ SERVO = SMALL.replace(
 )
 
 
-def build(xml=SMALL, metadata=None, **section):
+def build(xml=SMALL, metadata=None, in_engine=False, **section):
     spec = mujoco.MjSpec.from_string(xml)
     metadata = joint_metadata(spec, metadata or {})
     term = ACTUATORS.build({"type": "torque", **section}, "actuators.all").resolve(spec, metadata)
+    term = term.in_engine() if in_engine else term
     term.edit(spec)
     model = spec.compile()
+    write_motors(model, term.motors())
     return term.bind(model), model
 
 
@@ -70,7 +75,7 @@ def test_a_tendon_of_a_joints_name_is_not_the_joint():
     ).replace('<motor name="elbow" joint="elbow"/>', "")
     assert build(xml)[0].joints == ("shoulder",), "no actuator drives the elbow itself"
     _, model = build(xml, joints=["elbow"])
-    assert sorted(model.actuator(i).name for i in range(model.nu)) == ["cable", "elbow", "shoulder"]
+    assert [model.actuator(i).name for i in range(model.nu)] == ["cable", "shoulder", "elbow"]
 
 
 def test_the_joints_are_those_the_model_drives_and_all_where_it_drives_none():
@@ -83,8 +88,7 @@ def test_the_joints_are_those_the_model_drives_and_all_where_it_drives_none():
 
 def test_the_models_own_actuators_make_way_for_torque():
     term, model = build(SERVO)
-    assert SERVO != SMALL and model.nu == 2, "both of the shoulder's are gone"
-    assert sorted(model.actuator(i).name for i in range(2)) == ["elbow", "shoulder"]
+    assert [model.actuator(i).name for i in range(model.nu)] == ["servo", "second", "elbow"]
     data = mujoco.MjData(model)
     data.qpos[7] = 1.0  # a servo would pull back
     data.ctrl[list(term.ctrl_addresses)] = [1.5, -0.5]
@@ -208,3 +212,68 @@ def test_gains_are_drawn_once_per_episode():
     assert (torques == torques[:, :1]).all()
     assert 8.0 <= torques.min() < 8.3 and 11.7 < torques.max() <= 12.0
     assert abs(np.corrcoef(torques[:, 0].T)[0, 1]) < 0.2, "each joint has its own"
+
+
+def test_limits_per_direction_reach_every_kind_of_actuator():
+    known = {"*": JointMetadata(kp=10.0, kd=0.0, torque_limit=(-5.0, 3.0))}
+    for section in ({}, {"type": "scaled_torque", "gear_ratio": 100.0}, {"type": "position"}):
+        term, _ = build(metadata=known, **section)
+        assert term.torque_limits() == ((-5.0, 3.0),) * 2
+        np.testing.assert_array_equal(call(term, [9.0, -9.0]), [3.0, -5.0])
+    one, _ = build(metadata=known, limit={"elbow": 20.0})
+    assert one.torque_limits() == ((-5.0, 3.0), (-20.0, 20.0)), "what is typed replaces the file's"
+
+
+class Rough(Position):
+    """A law of its own."""
+
+    def __call__(self, action, joints, carry):
+        torque, carry = super().__call__(action, joints, carry)
+        return torque - jnp.sign(joints.velocity), carry
+
+
+@pytest.mark.parametrize(
+    ("term", "servo", "renewed"),
+    [
+        (Position(kp=1.0, kd=1.0), True, False),
+        (PositionVelocity(kp=1.0, kd=1.0), True, False),
+        (Position(kp=1.0, kd=1.0, action_bias=AdditiveGaussian(std=0.1)), True, False),
+        (Position(kp=1.0, kd=1.0, action_noise=AdditiveGaussian(std=0.1)), True, True),
+        *(
+            (Position(kp=1.0, kd=1.0, **{name: AdditiveGaussian(std=0.1)}), False, True)
+            for name in ("torque_noise", "torque_bias", "kp_bias", "kd_bias")
+        ),
+        (Rough(kp=1.0, kd=1.0), False, True),
+    ],
+)
+def test_what_is_linear_and_undisturbed_is_left_to_the_engine(term, servo, renewed):
+    assert not term.servo and term.renewed
+    left = term.in_engine()
+    assert (left.servo, left.renewed) == (servo, renewed)
+    assert not Torque().in_engine().renewed
+
+
+@pytest.mark.parametrize("kind", ["position", "position_velocity"])
+@pytest.mark.parametrize("gear", [1.0, -25.0])
+def test_a_servo_of_the_engine_has_the_same_torques(kind, gear):
+    xml = HOME.replace('joint="shoulder"/>', f'joint="shoulder" gear="{gear}"/>')
+    known = {"*": JointMetadata(kp=30.0, kd=2.0, torque_limit=(-4.0, 9.0))}
+    outside, _ = build(xml, known, type=kind, scale=0.5)
+    inside, model = build(xml, known, in_engine=True, type=kind, scale=0.5)
+    data, rng = mujoco.MjData(model), np.random.default_rng(0)
+    clipped = 0
+    for _ in range(20):
+        data.qpos[7:], data.qvel[6:] = rng.normal(size=2), 3 * rng.normal(size=2)
+        action = rng.normal(size=inside.action_size)
+        # Encoders that read 0.1 too little: both laws act on what they read.
+        joints = JointState(
+            position=jnp.array(data.qpos[7:] - 0.1),
+            velocity=jnp.array(data.qvel[6:]),
+            offset=jnp.full(2, 0.1),
+        )
+        data.ctrl[list(inside.ctrl_addresses)] = inside(jnp.array(action), joints, ())[0]
+        mujoco.mj_forward(model, data)
+        wanted = np.asarray(outside(jnp.array(action), joints, ())[0])
+        clipped += np.isin(wanted, [-4.0, 9.0]).sum()
+        np.testing.assert_allclose(data.qfrc_actuator[6:], wanted, rtol=1e-4, atol=1e-4)
+    assert 5 < clipped < 35, "limits and what lies between them were both tried"

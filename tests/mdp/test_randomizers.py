@@ -10,9 +10,9 @@ from mujoco import batch
 from ksim_cli.errors import UserError
 from ksim_cli.mdp import register_terms
 from ksim_cli.physics.engine import EngineSpec
-from ksim_cli.physics.model import home_pose
 from ksim_cli.physics.model_variants import randomized_models
 from ksim_cli.physics.mujoco_engine import MujocoEngine
+from ksim_cli.physics.robot import home_pose
 from ksim_cli.registry import RANDOMIZERS
 from tests.helpers import SMALL
 from tests.legged import LEGGED

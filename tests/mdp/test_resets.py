@@ -17,7 +17,7 @@ from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.mdp.term import Pose
 from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.engines import make_engine
-from ksim_cli.physics.model import home_pose
+from ksim_cli.physics.robot import home_pose
 from ksim_cli.registry import ACTUATORS, OBSERVATIONS, RESETS, TERMINATIONS
 from tests.legged import LEGGED
 

@@ -4,10 +4,9 @@ import mujoco
 import numpy as np
 import pytest
 
-from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError
 from ksim_cli.physics.compiled_spec import CompiledSpec
-from ksim_cli.physics.joint_metadata import apply_metadata, joint_metadata
+from ksim_cli.physics.motors import Motor, write_motors
 
 ARM = """
 <mujoco>
@@ -47,65 +46,28 @@ def stepped(model, ctrl, steps=50):
 
 
 @pytest.mark.parametrize("gear", [4.0, -4.0])
-@pytest.mark.parametrize("torque", [0.5, -1.5, 9.0, -9.0])
+@pytest.mark.parametrize("torque", [0.5, -0.9])
 def test_a_motor_takes_torques_and_acts_as_the_models_own(gear, torque):
     model = arm(gear)
     before = model.actuator_gainprm.copy()
     spec = CompiledSpec(model)
-    spec.add_actuator(name="shoulder", target="shoulder")
-    ours, native = stepped(spec.compile(), torque), stepped(model, torque / gear)
+    spec.require_motor("shoulder")
+    driven = spec.compile()
+    write_motors(driven, {"shoulder": Motor()})
+    ours, native = stepped(driven, torque), stepped(model, torque / gear)
     np.testing.assert_allclose(ours.qpos, native.qpos, rtol=1e-12)
     np.testing.assert_allclose(ours.sensordata, native.sensordata, rtol=1e-12)
     np.testing.assert_array_equal(model.actuator_gainprm, before)
 
 
-def test_the_home_keys_control_is_counted_in_torque_too():
-    spec = CompiledSpec(arm())
-    spec.add_actuator(name="shoulder", target="shoulder")
-    assert spec.compile().key("home").ctrl.tolist() == [1.0]  # 0.25 x gear 4
-
-
-def test_a_torque_limit_that_is_given_stands_for_those_of_the_file():
-    model = arm()
-    spec = CompiledSpec(model)
-    known = joint_metadata(spec, {"shoulder": JointMetadata(torque_limit=5.0)})
-    apply_metadata(spec, known)
-    spec.add_actuator(name="shoulder", target="shoulder")
-    assert stepped(spec.compile(), 9.0, 1).qfrc_actuator[0] == 5.0
-    assert stepped(spec.compile(), -9.0, 1).qfrc_actuator[0] == -5.0
-
-
-def test_without_one_the_files_stay_each_in_its_direction():
-    spec = CompiledSpec(arm(gear=40.0))  # the motor alone would give -20 to 10
-    apply_metadata(spec, joint_metadata(spec, {"*": JointMetadata(kp=3.0)}))
-    spec.add_actuator(name="shoulder", target="shoulder")
-    assert stepped(spec.compile(), 19.0, 1).qfrc_actuator[0] == 4.0
-    assert stepped(spec.compile(), -19.0, 1).qfrc_actuator[0] == -3.0
-
-
-def test_numbers_of_the_joints_are_those_a_compiler_would_have_written():
-    given = JointMetadata(armature=0.02, friction=0.3, damping=0.7, range=(-1.5, 0.5))
-    spec, other = CompiledSpec(arm()), mujoco.MjSpec.from_string(ARM.format(gear=4.0, elbow=""))
-    for each in (spec, other):
-        apply_metadata(each, {"elbow": given})
-    ours, compiled = spec.compile(), other.compile()
-    for name in (
-        *("dof_armature", "dof_frictionloss", "dof_damping", "jnt_range", "jnt_limited"),
-        *("dof_invweight0", "body_invweight0", "dof_M0", "body_sameframe"),
-    ):
-        np.testing.assert_allclose(getattr(ours, name), getattr(compiled, name), err_msg=name)
-
-
-SERVO = '<position name="servo" joint="elbow" kp="5"/>'
-TWO = '<motor name="a" joint="elbow"/><motor name="b" joint="elbow"/>'
+SERVO = '<intvelocity name="servo" joint="elbow" kp="5" actrange="-1 1"/>'
 
 
 @pytest.mark.parametrize(
     ("elbow", "message"),
     [
-        ("", "joint 'elbow' has 0 motors, and needs one. Return the MjSpec"),
-        (TWO, "joint 'elbow' has 2 motors, and needs one"),
-        (SERVO, "actuator 'servo' of joint 'elbow' is no motor"),
+        ("", "joint 'elbow' has no actuator in the MjModel. Return the MjSpec"),
+        (SERVO, "actuator 'servo' of joint 'elbow' has a state of its own"),
     ],
 )
 def test_what_cannot_be_driven_by_torque_is_refused(elbow, message):
@@ -113,7 +75,7 @@ def test_what_cannot_be_driven_by_torque_is_refused(elbow, message):
         ARM.format(gear=4.0, elbow=elbow).replace('ctrl="0.25"', "")
     )
     with pytest.raises(UserError, match=message):
-        CompiledSpec(model).add_actuator(name="elbow", target="elbow")
+        CompiledSpec(model).require_motor("elbow")
 
 
 def test_it_reads_like_the_spec_it_was_compiled_from():

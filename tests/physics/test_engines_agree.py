@@ -14,7 +14,7 @@ from ksim_cli.mdp.curricula import Constant
 from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.engines import make_engine
-from ksim_cli.physics.model import home_pose
+from ksim_cli.physics.robot import home_pose
 from ksim_cli.registry import ACTUATORS, OBSERVATIONS, REWARDS, TERMINATIONS
 from ksim_cli.task import build_terms
 from ksim_cli.task_model import TaskModel

@@ -2,9 +2,10 @@ import mujoco
 import numpy as np
 import pytest
 
+from ksim_cli import registry
 from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError
-from ksim_cli.physics.joint_metadata import apply_metadata, joint_metadata
+from ksim_cli.physics.joint_metadata import joint_metadata, write_metadata
 from tests.helpers import SMALL
 
 
@@ -24,38 +25,49 @@ def test_later_entries_win_field_by_field_and_patterns_fit_many():
     }
 
 
-def test_the_torque_limit_of_the_mjcf_holds_where_none_is_given():
-    limited = SMALL.replace(
-        '<motor name="shoulder" joint="shoulder"/>',
-        '<motor name="shoulder" joint="shoulder" gear="3" forcerange="-2 2"/>',
-    ).replace('<joint name="elbow"', '<joint name="elbow" actuatorfrcrange="-7 7"')
-    known = joint_metadata(spec(limited), {"elbow": JointMetadata(torque_limit=4.0)})
-    assert known["shoulder"].torque_limit == 6.0
-    assert known["elbow"].torque_limit == 4.0
-    assert joint_metadata(spec(limited), {})["elbow"].torque_limit == 7.0
-
-
 def test_an_entry_that_fits_no_joint_is_refused():
     with pytest.raises(UserError, match=r"joints.elbw: no hinge or slide joint.*'elbow'"):
         joint_metadata(spec(), {"elbw": JointMetadata(kp=1.0)})
 
 
-def test_numbers_of_the_model_are_changed_before_it_is_compiled():
-    edited = spec()
+DERIVED = ("dof_invweight0", "body_invweight0", "dof_M0", "body_sameframe", "geom_sameframe")
+
+
+def test_numbers_are_those_that_a_compiler_would_have_written():
+    model, edited = spec().compile(), spec()
     known = JointMetadata(armature=0.02, friction=0.3, damping=0.7, range=(-1.5, 0.5))
-    apply_metadata(edited, {"elbow": known})
-    model = edited.compile()
-    joint, dof = model.joint("elbow"), model.joint("elbow").dofadr[0]
-    assert (model.dof_armature[dof], model.dof_frictionloss[dof]) == (0.02, 0.3)
-    assert model.dof_damping[dof] == 0.7
-    np.testing.assert_allclose(joint.range, [-1.5, 0.5])
-    assert model.jnt_limited[joint.id]
-    shoulder = model.joint("shoulder").dofadr[0]
-    assert (model.dof_armature[shoulder], model.dof_damping[shoulder]) == (0.0, 0.1)
+    write_metadata(model, {"elbow": known})
+    joint = edited.joint("elbow")
+    joint.armature, joint.frictionloss, joint.damping[0] = 0.02, 0.3, 0.7
+    joint.range, joint.limited = np.rad2deg([-1.5, 0.5]), mujoco.mjtLimited.mjLIMITED_TRUE
+    compiled = edited.compile()
+    for name in (
+        *("dof_armature", "dof_frictionloss", "dof_damping", "jnt_range", "jnt_limited"),
+        *DERIVED,
+    ):
+        np.testing.assert_allclose(getattr(model, name), getattr(compiled, name), err_msg=name)
+    assert compiled.dof_armature.any()
 
 
-@pytest.mark.parametrize("angle", ["degree", "radian"])
-def test_ranges_are_in_radians_whatever_the_mjcf_counts_in(angle):
-    edited = spec(SMALL.replace("<mujoco>", f'<mujoco><compiler angle="{angle}"/>'))
-    apply_metadata(edited, {"elbow": JointMetadata(range=(-1.0, 2.0))})
-    np.testing.assert_allclose(edited.compile().joint("elbow").range, [-1.0, 2.0])
+LEG = """<mujoco model="leg"><compiler angle="{}"/><worldbody><body name="thigh">
+  <joint name="knee" axis="0 1 0" range="-0.2 0.3"/><geom size="0.1"/></body></worldbody></mujoco>"""
+SCENE = """<mujoco><compiler angle="{}"/><worldbody><body name="stand"><frame name="at"/></body>
+  </worldbody></mujoco>"""
+
+
+@pytest.mark.parametrize("parent", ["degree", "radian"])
+@pytest.mark.parametrize("child", ["degree", "radian"])
+def test_ranges_are_in_radians_whatever_a_file_or_its_parts_count_in(parent, child):
+    scene = mujoco.MjSpec.from_string(SCENE.format(parent))
+    scene.frame("at").attach_body(
+        mujoco.MjSpec.from_string(LEG.format(child)).body("thigh"), "l_", ""
+    )
+    model = scene.compile()
+    write_metadata(model, {"l_knee": JointMetadata(range=(-1.0, 2.0))})
+    np.testing.assert_allclose(model.joint("l_knee").range, [-1.0, 2.0])
+
+
+@pytest.mark.parametrize("limit", [0.0, -3.0, [2.0, 1.0]])
+def test_torque_limits_between_which_nothing_lies_are_refused(limit):
+    with pytest.raises(UserError, match=r"joints.knee.*torque_limit.*must be above 0, or \[low"):
+        registry.make(JointMetadata, {"torque_limit": limit}, "joints.knee")

@@ -26,13 +26,13 @@ def test_every_term_has_a_row_with_what_was_set(quadruped):
 
 
 def test_every_joint_has_its_limits_and_gains(quadruped):
-    rows = {row[0]: row[1:] for row in joint_rows(quadruped.model, quadruped.mdp)}
+    rows = {row[0]: row[1:] for row in joint_rows(quadruped)}
     assert len(rows) == 12
     assert rows["FL_calf"] == ["-2.6 … -0.7", "40", "1", "35", "0.01", "0.1", "all"]
 
 
 def test_joints_without_an_actuator_say_so():
     cartpole = TaskModel(make_task(run_config("task=cartpole", *TINY)))
-    rows = {row[0]: row[1:] for row in joint_rows(cartpole.model, cartpole.mdp)}
+    rows = {row[0]: row[1:] for row in joint_rows(cartpole)}
     assert rows["slider"] == ["-1.8 … 1.8", "-", "-", "10", "0", "0", "all"]
     assert rows["hinge"] == ["-", "-", "-", "-", "0", "0", "-"]

@@ -12,8 +12,8 @@ from ksim_cli.mdp import maths
 from ksim_cli.mdp.commands.sampled import Intervals, Sampled
 from ksim_cli.mdp.floating_base import BaseTerm
 from ksim_cli.mdp.term import resolved
-from ksim_cli.physics.model import home_pose
 from ksim_cli.physics.names import joint_ids
+from ksim_cli.physics.robot import home_pose
 from ksim_cli.registry import COMMANDS
 from ksim_cli.types import Marker, Step
 

@@ -11,8 +11,8 @@ import numpy as np
 from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.term import Carry, Reward, resolved
-from ksim_cli.physics.model import home_pose
 from ksim_cli.physics.names import joint_addresses, joint_ids, match_names
+from ksim_cli.physics.robot import home_pose
 from ksim_cli.registry import REWARDS
 from ksim_cli.types import Step
 
