@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.mdp import maths
-from ksim_cli.mdp.floating_base import BaseTerm, base_body
+from ksim_cli.mdp.floating_base import BaseTerm
 from ksim_cli.mdp.sensors import add_frame_sensor, sensor_address
 from ksim_cli.mdp.term import Carry, Latch, Observation, resolved
+from ksim_cli.physics.free_base import possible_bases
 from ksim_cli.registry import OBSERVATIONS
 from ksim_cli.rng import named_key
 from ksim_cli.types import Step
@@ -56,11 +57,14 @@ class BaseVector(BaseTerm, Observation):
 
     in_robot_frame: bool = True
 
-    def turned(self, step: Step, world: jax.Array) -> jax.Array:
-        """Vectors of the world's frame `[..., 3]` in the frame asked for."""
-        if not self.in_robot_frame:
-            return world
-        return maths.unrotate(world, self.base.quaternion(step.view))
+    def turned(self, world: jax.Array, base: jax.Array) -> jax.Array:
+        """Vectors of the world's frame `[..., 3]` in the frame asked for.
+
+        Args:
+            world: the vectors.
+            base: `[4]` orientation of the base at the moment of the vectors.
+        """
+        return maths.unrotate(world, base) if self.in_robot_frame else world
 
 
 @OBSERVATIONS.register("base_linear_velocity")
@@ -70,7 +74,8 @@ class BaseLinearVelocity(BaseVector):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        return self.turned(step, self.base.linear_velocity(step.view)), carry
+        view, base = step.view, self.base
+        return self.turned(base.linear_velocity(view), base.quaternion(view)), carry
 
 
 @OBSERVATIONS.register("base_angular_velocity")
@@ -100,7 +105,8 @@ class BaseAcceleration(BaseVector):
     def edit(self, spec: mujoco.MjSpec) -> None:
         """See `Term.edit`."""
         super().edit(spec)
-        add_frame_sensor(spec, self.kind, "body", base_body(spec, self.body).name)
+        for body in possible_bases(spec, self.body):
+            add_frame_sensor(spec, self.kind, "body", body.name)
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
@@ -110,7 +116,8 @@ class BaseAcceleration(BaseVector):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        return self.turned(step, step.view.sensordata[self.sensor : self.sensor + 3]), carry
+        world = step.view.sensordata[self.sensor : self.sensor + 3]
+        return self.turned(world, self.base.sensed_quaternion(step.view)), carry
 
 
 @OBSERVATIONS.register("base_linear_acceleration")
