@@ -71,7 +71,7 @@ def free_joint_of(model: mujoco.MjModel, body: int) -> int | None:
 
 
 def possible_bases(spec: mujoco.MjSpec | CompiledSpec, name: str = "") -> list[Any]:
-    """Bodies of a spec, one of which `base_body` gives once it is compiled; with names, from now on.
+    """Bodies of a spec, one of which `base_body` gives once it is compiled; all have names then.
 
     Which joints are driven shows in the compiled model alone. Where nothing floats it is the first
     body.

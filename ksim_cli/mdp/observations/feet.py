@@ -38,7 +38,7 @@ class FeetVectors(FeetTerm, BaseVector):
     in_robot_frame: bool = False
 
     def in_frame(self, step: Step, world: jax.Array) -> jax.Array:
-        """Vectors of the world's frame `[F, 3]` that were sensed, `[3 F]` in the frame asked for."""
+        """`[3 F]` what was sensed in the world's frame, `[F, 3]`, in the frame asked for."""
         return self.turned(world, self.base.sensed_quaternion(step.view)).reshape(-1)
 
 
