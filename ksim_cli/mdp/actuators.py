@@ -114,7 +114,8 @@ class Actuator(Term):
             UserError: the table names a joint that this actuator does not drive.
         """
         table = self.expanded(value if isinstance(value, Mapping) else {"*": value}, field)
-        return jnp.array([table.get(joint, default) for joint in self.joints])
+        with jax.ensure_compile_time_eval():  # numbers, not traced, within `jit` as well
+            return jnp.array([table.get(joint, default) for joint in self.joints])
 
     def expanded(self, table: Mapping[str, Any], field: str) -> dict[str, Any]:
         """A table with its patterns replaced by the joints they fit.
