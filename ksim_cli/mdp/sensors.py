@@ -139,7 +139,8 @@ def add_contact_sensors(spec: mujoco.MjSpec, names: Iterable[str], wanted: tuple
         wanted: `FOUND`, `FORCES` or `TORQUES`.
 
     Raises:
-        UserError: a name that is neither, or a body whose geoms collide with nothing.
+        UserError: a name that is neither, a body whose geoms collide with nothing, or a compiled
+            model that lacks a sensor.
     """
     for body in spec.bodies:
         for i, geom in enumerate(body.geoms):
@@ -151,12 +152,14 @@ def add_contact_sensors(spec: mujoco.MjSpec, names: Iterable[str], wanted: tuple
     for name in dict.fromkeys(name for geoms in things.values() for name in geoms):
         if any(_suits(s, s.intprm, wanted) and s.objname == name for s in spec.sensors):
             continue
-        sensor = spec.add_sensor(
-            name=_sensor_name("contact", "+".join(wanted), name),
-            type=_CONTACT,
-            objtype=mujoco.mjtObj.mjOBJ_GEOM,
-            objname=name,
-        )
+        own = _sensor_name("contact", "+".join(wanted), name)
+        geom = {"objtype": mujoco.mjtObj.mjOBJ_GEOM, "objname": name}
+        try:
+            sensor = spec.add_sensor(name=own, type=_CONTACT, **geom)
+        except UserError as error:  # a compiled model, to which nothing can be added
+            net = "" if wanted == FOUND else ' reduce="netforce"'
+            element = f'<contact geom1="{name}" data="{" ".join(wanted)}"{net}/>'
+            raise UserError(f"{error}, or have {element} among its sensors") from error
         sensor.intprm[:3] = _bits(wanted), _ANY if wanted == FOUND else _NETFORCE, 1
 
 

@@ -13,6 +13,7 @@ from ksim_cli.mdp.sensors import (
     bodies_or_geoms,
     sensor_address,
 )
+from ksim_cli.physics.compiled_spec import CompiledSpec
 from tests.legged import LEGGED, view_of
 
 BODIES = ("world", "trunk", "left_foot", "right_foot")
@@ -104,6 +105,29 @@ def test_the_force_of_some_contacts_is_not_the_net_force():
         # Whether there is contact at all, each of them tells.
         add_contact_sensors(spec, ["left_toe"], FOUND)
         assert len(spec.sensors) == 2 + added
+
+
+def test_a_compiled_model_has_the_sensors_or_is_told_which():
+    given = '<contact name="own" geom1="left_toe" data="{}" reduce="{}"/>'
+    for data, reduction, wanted, suits in (
+        ("found force torque pos", "netforce", TORQUES, True),
+        ("found force torque pos normal tangent", "netforce", TORQUES, True),
+        ("found force", "netforce", FORCES, True),
+        ("found", "mindist", FOUND, True),
+        ("found force torque pos", "mindist", TORQUES, False),
+        ("found force", "netforce", TORQUES, False),
+    ):
+        own = f"<sensor>{given.format(data, reduction)}"
+        model = mujoco.MjModel.from_xml_string(LEGGED.replace("<sensor>", own))
+        if suits:
+            add_contact_sensors(CompiledSpec(model), ["left_toe"], wanted)
+            assert bind_contacts(model, ["left_toe"], wanted).addresses[0][0] == 0
+            continue
+        message = (
+            'or have <contact geom1="left_toe" data="found force torque pos" reduce="netforce"/>'
+        )
+        with pytest.raises(UserError, match=f"^needs a contact sensor of 'left_toe'.*{message}"):
+            add_contact_sensors(CompiledSpec(model), ["left_toe"], wanted)
 
 
 WAVES = """<asset><hfield name="h" nrow="30" ncol="30" size="1.5 1.5 0.2 0.1"/></asset>"""

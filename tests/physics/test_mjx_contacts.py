@@ -29,6 +29,7 @@ SCENE = """
     <contact name="other" geom2="box" data="found torque" reduce="netforce"/>
     <contact name="all" data="found force torque pos" reduce="netforce"/>
     <contact name="ball" geom1="floor" geom2="ball" data="found force pos" reduce="netforce"/>
+    <contact name="touch" geom1="ball" data="found"/>
     <contact name="some" geom1="box" data="found dist" reduce="mindist" num="2"/>
   </sensor>
 </mujoco>
