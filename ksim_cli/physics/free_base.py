@@ -77,12 +77,15 @@ def possible_bases(spec: mujoco.MjSpec | CompiledSpec, name: str = "") -> list[A
     body.
 
     Raises:
-        UserError: no such body, or no body at all.
+        UserError: no such body, or no body at all; as `base_body` where the model is compiled.
     """
     bodies = [body for body in spec.bodies if body.name != "world"]
     if not bodies:
         raise UserError("the model has no body")
-    chosen = name or _chosen_in(spec)
+    if isinstance(spec, CompiledSpec):
+        base = base_body(spec.compile(), name)
+        return [spec.bodies[base] if base is not None else bodies[0]]
+    chosen = name or next((text.data for text in spec.texts if text.name == BASE_TEXT), "")
     if chosen:
         where = "" if name else f"task.base={chosen}: "
         _refuse_unknown(chosen, [body.name for body in bodies], where)
@@ -122,9 +125,3 @@ def _chosen(model: mujoco.MjModel) -> str:
         return ""
     first = int(model.text_adr[text])
     return model.text_data[first:].split(b"\0")[0].decode()
-
-
-def _chosen_in(spec: mujoco.MjSpec | CompiledSpec) -> str:
-    if isinstance(spec, CompiledSpec):
-        return _chosen(spec.compile())
-    return next((text.data for text in spec.texts if text.name == BASE_TEXT), "")
