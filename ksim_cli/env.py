@@ -24,7 +24,7 @@ from ksim_cli.mdp.reset_manager import ResetManager
 from ksim_cli.mdp.reward_manager import RewardManager
 from ksim_cli.mdp.termination_manager import TerminationManager
 from ksim_cli.physics.engine import Engine, View
-from ksim_cli.physics.names import free_joint
+from ksim_cli.physics.free_base import base_candidates, free_joint_of
 from ksim_cli.rng import named_key
 from ksim_cli.types import (
     QUARANTINE_CAUSES,
@@ -161,7 +161,9 @@ class TaskEnv:
         self.observation_layout = layout.groups
         self.observation_sizes: Mapping[str, int] = layout.group_sizes
         self._scored = {"qpos", "qvel", *layout.reward_fields, *recorded}
-        joint = free_joint(model)
+        bases = base_candidates(model)
+        # Of several no term needed one: the terms that do have complained.
+        joint = free_joint_of(model, bases[0]) if len(bases) == 1 else None
         self._base = None if joint is None else int(model.jnt_qposadr[joint])
 
     def init(self, key: jax.Array, level: jax.Array | None = None) -> EnvState:

@@ -1,11 +1,14 @@
 """Curricula: what moves the level."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import jax
 import jax.numpy as jnp
+import mujoco
 
 from ksim_cli.mdp.term import Carry, Curriculum
+from ksim_cli.physics.free_base import base_body
 from ksim_cli.registry import CURRICULA
 from ksim_cli.types import EpisodeStatistics
 
@@ -124,6 +127,9 @@ class EpisodeLengthCurriculum(Rising):
 class DistanceFromOrigin(Rising):
     """Up while the base comes far from where episodes begin, down while it stays near.
 
+    The base is the robot's own: `task.base`, else the body whose free joint is above the driven
+    joints.
+
     Attributes:
         increase_threshold: mean distance at the end of episodes, m, above which the level rises.
         decrease_threshold: below which it falls.
@@ -131,6 +137,11 @@ class DistanceFromOrigin(Rising):
 
     increase_threshold: float
     decrease_threshold: float
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`: refuses a model of whose bodies several may be the base."""
+        base_body(model)
+        return self
 
     def direction(self, statistics: EpisodeStatistics) -> jax.Array:
         """See `Rising`."""

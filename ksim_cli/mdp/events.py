@@ -111,7 +111,7 @@ class AngularPush(BaseKick):
 class Jump(BaseKick):
     """Throws the base up, as fast as it takes to rise by a random height without drag.
 
-    v = sqrt(2 g h), g = 9.81 m/s^2.
+    v = sqrt(2 g h), g = 9.81 m/s^2. The level scales v, and so the height with its square.
 
     Attributes:
         height: [low, high], m.

@@ -1,25 +1,26 @@
-"""Terms of the base: the body that a free joint moves, or on a fixed base a body one names."""
+"""Terms of the base: the body that the robot's free joint moves, or one that is named."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import jax
 import mujoco
 
-from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.errors import UserError
 from ksim_cli.mdp import maths
 from ksim_cli.mdp.sensors import add_frame_sensor, sensor_address
 from ksim_cli.mdp.term import Term, resolved
 from ksim_cli.physics.engine import View
-from ksim_cli.physics.names import free_joint
+from ksim_cli.physics.free_base import base_body, floats, free_joint_of, possible_bases
 
 
 @dataclass(frozen=True)
 class Base:
     """Where the state of a base is found.
 
-    On a free joint it is read from `qpos` and `qvel`, which are those after the step; elsewhere
-    from the body's frame and its sensors, which lag by one physics step.
+    On a free joint it is read from `qpos` and `qvel`, which are those after the step. All else in a
+    view is one physics step older: whatever is turned into the base's frame, or counted from it, is
+    so by `sensed_position` and `sensed_quaternion`, which are as old.
 
     Attributes:
         body: index of the body.
@@ -37,13 +38,23 @@ class Base:
 
     def position(self, view: View) -> jax.Array:
         """`[3]` m, world frame."""
-        return view.xpos[self.body] if self.qpos is None else view.qpos[self.qpos : self.qpos + 3]
+        if self.qpos is None:
+            return self.sensed_position(view)
+        return view.qpos[self.qpos : self.qpos + 3]
 
     def quaternion(self, view: View) -> jax.Array:
         """`[4]` orientation in the world frame, w first."""
         if self.qpos is None:
-            return view.xquat[self.body]
+            return self.sensed_quaternion(view)
         return view.qpos[self.qpos + 3 : self.qpos + 7]
+
+    def sensed_position(self, view: View) -> jax.Array:
+        """`[3]` m, world frame, when sensors, bodies, geoms and sites were where the view says."""
+        return view.xpos[self.body]
+
+    def sensed_quaternion(self, view: View) -> jax.Array:
+        """`[4]` orientation in the world frame of that moment, w first."""
+        return view.xquat[self.body]
 
     def linear_velocity(self, view: View) -> jax.Array:
         """`[3]` m/s of the body's origin, world frame."""
@@ -68,7 +79,8 @@ class BaseTerm(Term):
     """Mixin of terms that look at the base.
 
     Attributes:
-        body: name of the body; empty: the one the free joint moves, or on a fixed base the first.
+        body: name of the body; empty: the robot's base (`task.base`, else the body whose free joint
+            is above the driven joints, or the one that a standing robot's joints begin at).
     """
 
     body: str = ""
@@ -77,17 +89,15 @@ class BaseTerm(Term):
     def edit(self, spec: mujoco.MjSpec) -> None:
         """See `Term.edit`: velocity sensors where no free joint tells the velocity."""
         super().edit(spec)
-        body = base_body(spec, self.body)
-        if not _is_free(body):
-            add_frame_sensor(spec, "framelinvel", "body", body.name)
-            add_frame_sensor(spec, "frameangvel", "body", body.name)
+        for body in possible_bases(spec, self.body):
+            if not floats(body):
+                add_frame_sensor(spec, "framelinvel", "body", body.name)
+                add_frame_sensor(spec, "frameangvel", "body", body.name)
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
-        body = int(model.body(self.body).id) if self.body else None
-        joint = free_joint(model, body)
-        if body is None:
-            body = 1 if joint is None else int(model.jnt_bodyid[joint])
+        body = base_body(model, self.body)
+        joint = free_joint_of(model, body)
         if joint is not None:
             base = Base(body, int(model.jnt_qposadr[joint]), int(model.jnt_dofadr[joint]))
         else:
@@ -103,43 +113,25 @@ class FreeBaseTerm(Term):
     """Mixin of terms that move a free base.
 
     Attributes:
+        body: name of the body, which has a free joint; empty: the robot's base, as in other terms.
         qpos_address: address in `qpos` of the free joint.
         dof_address: address in `qvel` of it.
         num_dofs: elements of `qvel`.
     """
 
+    body: str = ""
     qpos_address: int = resolved(0)
     dof_address: int = resolved(0)
     num_dofs: int = resolved(0)
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
-        joint = free_joint(model)
+        body = base_body(model, self.body)
+        joint = free_joint_of(model, body)
         if joint is None:
-            raise UserError("the model has no free joint: its base cannot be moved or pushed")
+            raise UserError(
+                f"body '{model.body(body).name}' has no free joint: it cannot be moved or pushed"
+            )
         qpos, dof = int(model.jnt_qposadr[joint]), int(model.jnt_dofadr[joint])
         bound = super().bind(model)
         return replace(bound, qpos_address=qpos, dof_address=dof, num_dofs=int(model.nv))
-
-
-def base_body(spec: mujoco.MjSpec, name: str) -> Any:
-    """The body of a spec that `BaseTerm.body` means.
-
-    Raises:
-        UserError: no such body.
-    """
-    bodies = [b for b in spec.bodies if b.name != "world"]
-    if name:
-        names = [b.name for b in bodies]
-        if name not in names:
-            raise UserError(
-                f"no body '{name}' in the model.{nearest(name, names)} Available: {listing(names)}"
-            )
-        return spec.body(name)
-    if not bodies:
-        raise UserError("the model has no body")
-    return next((b for b in bodies if _is_free(b)), bodies[0])
-
-
-def _is_free(body: Any) -> bool:
-    return any(j.type == mujoco.mjtJoint.mjJNT_FREE for j in body.joints)

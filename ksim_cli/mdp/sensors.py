@@ -41,15 +41,16 @@ _CONTACT_SIZES = {
 FOUND = ("found",)
 """What a contact sensor tells of whether there is contact."""
 
-FORCES = ("found", "force", "normal", "tangent")
-"""What a contact sensor tells of the force."""
+FORCES = ("found", "force")
+"""What a contact sensor tells of the net force."""
 
-TORQUES = ("found", "force", "torque", "pos", "normal", "tangent")
-"""What a contact sensor tells of the torque about any point."""
+TORQUES = ("found", "force", "torque", "pos")
+"""What a contact sensor tells of the net torque about any point."""
 
 _BITS = {name: 1 << i for i, name in enumerate(_CONTACT_SIZES)}
-_MINDIST = 1
-_MOST_CONTACTS = {mujoco.mjtGeom.mjGEOM_SPHERE: 2, mujoco.mjtGeom.mjGEOM_CAPSULE: 4}
+# A sensor has room for some contacts only, of which a height field makes dozens; but its net force
+# is that of all of them, and stands for one contact in the world's frame.
+_ANY, _NETFORCE = 0, 3
 
 
 def add_frame_sensor(spec: mujoco.MjSpec, kind: str, what: str, name: str) -> None:
@@ -92,15 +93,13 @@ class Contacts:
 
     Attributes:
         count: F.
-        feet: for each slot, one possible contact, which foot it is of.
-        slots: address of each slot's numbers.
-        offsets: for each slot, where each of `TORQUES` stands from there.
+        feet: for each sensor, which is of one geom, which foot it is of.
+        addresses: for each sensor, where each of `TORQUES` stands; 0 for one that it does not hold.
     """
 
     count: int = 0
     feet: tuple[int, ...] = ()
-    slots: tuple[int, ...] = ()
-    offsets: tuple[tuple[int, ...], ...] = ()
+    addresses: tuple[tuple[int, ...], ...] = ()
 
     def touching(self, view: View) -> jax.Array:
         """`[F]` bool: the foot touches something."""
@@ -108,33 +107,26 @@ class Contacts:
         return jax.ops.segment_max(found, np.array(self.feet), self.count) > 0
 
     def force(self, view: View) -> jax.Array:
-        """`[F, 3]` N, the force on each foot in the world frame."""
+        """`[F, 3]` N, the net force on each foot in the world frame."""
         # A sensor tells the force that the foot exerts.
-        exerted = self._in_world(view, "force")
+        exerted = self._read(view, "force")
         return jax.ops.segment_sum(-exerted, np.array(self.feet), self.count)
 
     def torque(self, view: View, about: jax.Array) -> jax.Array:
-        """`[F, 3]` N m, the torque of the contacts on each foot about a point of it.
+        """`[F, 3]` N m, the net torque of the contacts on each foot about a point of it.
 
         Args:
             view: with the data of `TORQUES`.
             about: `[F, 3]` the points, world frame, m.
         """
         feet = np.array(self.feet)
-        force, moment = self._in_world(view, "force"), self._in_world(view, "torque")
+        # The torque is about `pos`, the centre of the contacts.
+        force, torque = self._read(view, "force"), self._read(view, "torque")
         arm = self._read(view, "pos") - about[feet]
-        # An empty slot has no force; its arm means nothing.
-        return jax.ops.segment_sum(-moment - jnp.cross(arm, force), feet, self.count)
-
-    def _in_world(self, view: View, field: str) -> jax.Array:
-        """`[S, 3]` a vector of the contact frames, in the world's."""
-        normal, tangent = self._read(view, "normal"), self._read(view, "tangent")
-        axes = jnp.stack([normal, tangent, jnp.cross(normal, tangent)], axis=1)
-        return jnp.einsum("sij,si->sj", axes, self._read(view, field))
+        return jax.ops.segment_sum(-torque - jnp.cross(arm, force), feet, self.count)
 
     def _read(self, view: View, field: str) -> jax.Array:
-        which = TORQUES.index(field)
-        first = np.array(self.slots) + np.array([o[which] for o in self.offsets])
+        first = np.array(self.addresses)[:, TORQUES.index(field)]
         return view.sensordata[first[:, None] + np.arange(_CONTACT_SIZES[field])]
 
 
@@ -144,10 +136,11 @@ def add_contact_sensors(spec: mujoco.MjSpec, names: Iterable[str], wanted: tuple
     Args:
         spec: the model before it is compiled.
         names: names or patterns of bodies (all their colliding geoms) or of geoms.
-        wanted: `FOUND` or `FORCES`.
+        wanted: `FOUND`, `FORCES` or `TORQUES`.
 
     Raises:
-        UserError: a name that is neither, or a body whose geoms collide with nothing.
+        UserError: a name that is neither, a body whose geoms collide with nothing, or a compiled
+            model that lacks a sensor.
     """
     for body in spec.bodies:
         for i, geom in enumerate(body.geoms):
@@ -156,28 +149,22 @@ def add_contact_sensors(spec: mujoco.MjSpec, names: Iterable[str], wanted: tuple
     collide = {g.name for g in spec.geoms if g.contype or g.conaffinity or g.name in paired}
     of_bodies = {b.name: [g.name for g in b.geoms] for b in spec.bodies}
     things = colliding_geoms(names, of_bodies, collide)
-    bits = sum(_BITS[name] for name in wanted)
     for name in dict.fromkeys(name for geoms in things.values() for name in geoms):
-        if any(
-            _suits(s.type, s.intprm, (s.objtype, s.reftype), bits) and s.objname == name
-            for s in spec.sensors
-        ):
+        if any(_suits(s, s.intprm, wanted) and s.objname == name for s in spec.sensors):
             continue
-        sensor = spec.add_sensor(
-            name=_sensor_name("contact", "+".join(wanted), name),
-            type=_CONTACT,
-            objtype=mujoco.mjtObj.mjOBJ_GEOM,
-            objname=name,
-        )
-        # A plane is touched at one point by a sphere, at up to two by a capsule, four by a box;
-        # and there may be a wall besides the floor.
-        most = _MOST_CONTACTS.get(spec.geom(name).type, 8)
-        sensor.intprm[:3] = bits, _MINDIST, most
+        own = _sensor_name("contact", "+".join(wanted), name)
+        geom = {"objtype": mujoco.mjtObj.mjOBJ_GEOM, "objname": name}
+        try:
+            sensor = spec.add_sensor(name=own, type=_CONTACT, **geom)
+        except UserError as error:  # a compiled model, to which nothing can be added
+            net = "" if wanted == FOUND else ' reduce="netforce"'
+            element = f'<contact geom1="{name}" data="{" ".join(wanted)}"{net}/>'
+            raise UserError(f"{error}, or have {element} among its sensors") from error
+        sensor.intprm[:3] = _bits(wanted), _ANY if wanted == FOUND else _NETFORCE, 1
 
 
 def bind_contacts(model: mujoco.MjModel, names: Iterable[str], wanted: tuple[str, ...]) -> Contacts:
-    """Where the sensors that `add_contact_sensors` added for the same names stand."""
-    bits = sum(_BITS[name] for name in wanted)
+    """Where the sensors that `add_contact_sensors` saw to for the same names stand."""
     all_geoms = object_names(model, "geom")
     of_bodies: dict[str, list[str]] = {name: [] for name in object_names(model, "body")}
     for i, geom in enumerate(all_geoms):
@@ -189,36 +176,47 @@ def bind_contacts(model: mujoco.MjModel, names: Iterable[str], wanted: tuple[str
         if model.geom_contype[i] or model.geom_conaffinity[i] or i in paired
     }
     things = colliding_geoms(names, of_bodies, collide)
-    kinds = list(zip(model.sensor_objtype.tolist(), model.sensor_reftype.tolist(), strict=True))
-    feet, slots, offsets = [], [], []
+    suiting: dict[int, int] = {}  # geom -> the first sensor that tells what is wanted
+    for i in range(model.nsensor):
+        if _suits(model.sensor(i), model.sensor_intprm[i], wanted):
+            suiting.setdefault(int(model.sensor_objid[i]), i)
+    feet, addresses = [], []
     for foot, geoms in enumerate(things.values()):
-        for name in geoms:
-            sensor = next(
-                i
-                for i in range(model.nsensor)
-                if _suits(model.sensor_type[i], model.sensor_intprm[i], kinds[i], bits)
-                and model.sensor_objid[i] == model.geom(name).id
-            )
-            held = int(model.sensor_intprm[sensor, 0])
-            size = sum(n for field, n in _CONTACT_SIZES.items() if held & _BITS[field])
-            for slot in range(int(model.sensor_dim[sensor]) // size):
-                feet.append(foot)
-                slots.append(int(model.sensor_adr[sensor]) + slot * size)
-                offsets.append(tuple(_offset(held, field) for field in TORQUES))
-    return Contacts(len(things), tuple(feet), tuple(slots), tuple(offsets))
+        for sensor in (suiting[model.geom(name).id] for name in geoms):
+            feet.append(foot)
+            first, held = int(model.sensor_adr[sensor]), int(model.sensor_intprm[sensor, 0])
+            addresses.append(_addresses(first, held))
+    return Contacts(len(things), tuple(feet), tuple(addresses))
 
 
-def _suits(kind: Any, parameters: Any, objects: tuple[Any, Any], bits: int) -> bool:
-    """Whether a sensor is a contact sensor with some data, of any contact of one geom."""
-    geom, any_other = int(mujoco.mjtObj.mjOBJ_GEOM), int(mujoco.mjtObj.mjOBJ_UNKNOWN)
-    of_a_geom = (int(objects[0]), int(objects[1])) == (geom, any_other)
-    return kind == _CONTACT and of_a_geom and int(parameters[0]) & bits == bits
+def _suits(sensor: Any, parameters: Any, wanted: tuple[str, ...]) -> bool:
+    """Whether a sensor, of a spec or of a model, tells what is wanted of all contacts of a geom.
+
+    Args:
+        sensor: the sensor.
+        parameters: its `intprm`.
+        wanted: what is wanted.
+    """
+    geom, anything = mujoco.mjtObj.mjOBJ_GEOM, mujoco.mjtObj.mjOBJ_UNKNOWN
+    of_a_geom = sensor.objtype == geom and sensor.reftype == anything and not sensor.cutoff
+    held, reduction = int(parameters[0]), int(parameters[1])
+    bits = _bits(wanted)
+    is_net = wanted == FOUND or reduction == _NETFORCE
+    return bool(sensor.type == _CONTACT and of_a_geom and held & bits == bits and is_net)
 
 
-def _offset(held: int, field: str) -> int:
-    """Where a field of a contact begins; 0 for one that is not held."""
-    before = list(_CONTACT_SIZES)[: list(_CONTACT_SIZES).index(field)]
-    return sum(_CONTACT_SIZES[name] for name in before if held & _BITS[name])
+def _bits(fields: Iterable[str]) -> int:
+    return sum(_BITS[name] for name in fields)
+
+
+def _addresses(first: int, held: int) -> tuple[int, ...]:
+    """Where the `TORQUES` of a contact sensor stand, whose numbers begin at `first`."""
+    found, at = {}, first
+    for name, size in _CONTACT_SIZES.items():
+        if held & _BITS[name]:
+            found[name] = at
+            at += size
+    return tuple(found.get(name, 0) for name in TORQUES)
 
 
 def colliding_geoms(

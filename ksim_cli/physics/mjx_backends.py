@@ -11,6 +11,7 @@ last bits; on the CPU they do not. Warp takes its memory beside that which JAX h
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -20,6 +21,11 @@ import numpy as np
 
 from ksim_cli.errors import UserError
 from ksim_cli.physics.engine import EngineSpec
+from ksim_cli.physics.mjx_contacts import (
+    net_force_sensors,
+    with_net_forces,
+    without_net_forces,
+)
 from ksim_cli.physics.mjx_import import mjx, mjx_warp
 from ksim_cli.physics.warp_sizes import BufferSizes, buffer_sizes
 
@@ -46,6 +52,7 @@ class JaxBackend:
 
     def __init__(self, spec: EngineSpec) -> None:
         self.buffer_sizes = {}
+        self._nominal = spec.model
         self._one = mjx.make_data(spec.model, _here(), impl="jax")
         _check_fields(spec, PUBLIC | {f.name for f in self._one._impl.fields()})
         self._kept = sorted(name for name in spec.viewed() if name not in PUBLIC)
@@ -56,7 +63,7 @@ class JaxBackend:
         Raises:
             UserError: they differ in what this implementation has only once.
         """
-        return [mjx.put_model(model, _here(), impl="jax") for model in models]
+        return [mjx.put_model(without_net_forces(model), _here(), impl="jax") for model in models]
 
     def batched(self, path: Any, values: Sequence[Any]) -> bool:
         """True for a leaf of the model that is to be given for each environment.
@@ -74,6 +81,12 @@ class JaxBackend:
     def packed(self) -> Any:
         """The packed data of one environment at the model's default pose."""
         return self.pack(self._one)
+
+    def sensed(self, data: Any) -> Any:
+        """What `mjx.step` gives, of all environments, with the sensors that it lacks."""
+        if not net_force_sensors(self._nominal):
+            return data
+        return jax.vmap(partial(with_net_forces, self._nominal))(data)
 
     def pack(self, data: Any) -> Any:
         """The packed form of what `mjx.step` gives: few of the private fields, in a dict."""
@@ -154,6 +167,10 @@ class WarpBackend(JaxBackend):
         if can is False:
             raise _only_once(f"'{name}'")
         return bool(can)  # None: MuJoCo Warp does not read it
+
+    def sensed(self, data: Any) -> Any:
+        """See `JaxBackend.sensed`: Warp lacks none."""
+        return data
 
     def unpack(self, packed: Any) -> Any:
         """See `JaxBackend.unpack`; the bits of `overflow` begin anew."""

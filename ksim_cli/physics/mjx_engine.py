@@ -166,7 +166,8 @@ class MjxEngine:
 
         def local(model: Any, packed: Any) -> Any:
             batched = partial(jax.vmap(function, in_axes=(axes, 0)), model)
-            return self._backend.pack(use(batched, self._backend.unpack(packed)))
+            data = use(batched, self._backend.unpack(packed))
+            return self._backend.pack(self._backend.sensed(data))
 
         mesh = self.spec.mesh
         if mesh is not None:

@@ -13,4 +13,7 @@ with contextlib.redirect_stdout(io.StringIO()):
 mjx_warp: Any = mjx.warp
 """MJX's side of MuJoCo Warp; its `WARP_INSTALLED` says whether that can run."""
 
-__all__ = ["mjx", "mjx_warp"]
+mjx_support: Any = mjx._src.support
+"""MJX's functions of contacts, for which it has no public name."""
+
+__all__ = ["mjx", "mjx_support", "mjx_warp"]

@@ -104,20 +104,6 @@ def joint_actuators(model: mujoco.MjModel) -> dict[int, list[int]]:
     return pulling
 
 
-def free_joint(model: mujoco.MjModel, body: int | None = None) -> int | None:
-    """Index of the model's first free joint, or of the one that moves a body; None: there is none.
-
-    Args:
-        model: the compiled model.
-        body: index of a body; None: any.
-    """
-    for i in range(model.njnt):
-        is_free = model.jnt_type[i] == mujoco.mjtJoint.mjJNT_FREE
-        if is_free and body in (None, int(model.jnt_bodyid[i])):
-            return i
-    return None
-
-
 def read_text(model: mujoco.MjModel, name: str) -> str | None:
     """Custom text of a model; None: it has none of that name."""
     index = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_TEXT, name)

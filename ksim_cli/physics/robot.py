@@ -14,10 +14,8 @@ import numpy as np
 from ksim_cli.config.components import JointMetadata, TaskConfig
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.physics.compiled_spec import CompiledSpec
+from ksim_cli.physics.free_base import BASE_TEXT
 from ksim_cli.physics.names import SCALAR_JOINTS, joint_actuators, object_names, read_text
-
-BASE_TEXT = "ksim/base"
-"""Custom text of a model: the name of the body that is the robot's base."""
 
 HOME_TEXT = "ksim/home"
 """Custom text of a model: the name of the keyframe that is the home pose."""

@@ -3,7 +3,6 @@ import pytest
 
 from ksim_cli.errors import UserError
 from ksim_cli.physics.names import (
-    free_joint,
     joint_addresses,
     match_names,
     object_ids,
@@ -35,13 +34,6 @@ def test_objects_by_name_and_pattern():
     assert object_ids(model, "sensor", ["elbow_rate"]) == (1,)
     with pytest.raises(UserError, match=r"no site 'skim'.*Did you mean 'skin'"):
         object_ids(model, "site", ["skim"])
-
-
-def test_the_free_joint_of_the_model_or_of_a_body():
-    model = mujoco.MjModel.from_xml_string(SMALL)
-    assert free_joint(model) == 0
-    assert free_joint(model, model.body("ball").id) == 0
-    assert free_joint(model, model.body("upper").id) is None
 
 
 def test_a_model_without_such_joints_is_told():

@@ -37,6 +37,10 @@ class FeetVectors(FeetTerm, BaseVector):
 
     in_robot_frame: bool = False
 
+    def in_frame(self, step: Step, world: jax.Array) -> jax.Array:
+        """`[3 F]` what was sensed in the world's frame, `[F, 3]`, in the frame asked for."""
+        return self.turned(world, self.base.sensed_quaternion(step.view)).reshape(-1)
+
 
 @OBSERVATIONS.register("feet_position")
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +53,8 @@ class FeetPosition(FeetVectors):
         """See `Observation`."""
         position = self.frames.position(step.view)
         if self.in_robot_frame:
-            position = position - self.base.position(step.view)
-        return self.turned(step, position).reshape(-1), carry
+            position = position - self.base.sensed_position(step.view)
+        return self.in_frame(step, position), carry
 
 
 @OBSERVATIONS.register("feet_force")
@@ -62,7 +66,7 @@ class FeetForce(FeetVectors):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        return self.turned(step, self.contacts.force(step.view)).reshape(-1), carry
+        return self.in_frame(step, self.contacts.force(step.view)), carry
 
 
 @OBSERVATIONS.register("feet_torque")
@@ -75,7 +79,7 @@ class FeetTorque(FeetVectors):
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
         torque = self.contacts.torque(step.view, self.frames.position(step.view))
-        return self.turned(step, torque).reshape(-1), carry
+        return self.in_frame(step, torque), carry
 
 
 @OBSERVATIONS.register("feet_orientation")

@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import mujoco
 
 from ksim_cli.mdp import maths
-from ksim_cli.mdp.floating_base import BaseTerm, base_body
+from ksim_cli.mdp.floating_base import BaseTerm
 from ksim_cli.mdp.sensors import add_frame_sensor, sensor_address
 from ksim_cli.mdp.term import Carry, Latch, Observation, resolved
+from ksim_cli.physics.free_base import possible_bases
+from ksim_cli.physics.names import object_ids
 from ksim_cli.registry import OBSERVATIONS
 from ksim_cli.rng import named_key
 from ksim_cli.types import Step
@@ -56,11 +58,14 @@ class BaseVector(BaseTerm, Observation):
 
     in_robot_frame: bool = True
 
-    def turned(self, step: Step, world: jax.Array) -> jax.Array:
-        """Vectors of the world's frame `[..., 3]` in the frame asked for."""
-        if not self.in_robot_frame:
-            return world
-        return maths.unrotate(world, self.base.quaternion(step.view))
+    def turned(self, world: jax.Array, base: jax.Array) -> jax.Array:
+        """Vectors of the world's frame `[..., 3]` in the frame asked for.
+
+        Args:
+            world: the vectors.
+            base: `[4]` orientation of the base at the moment of the vectors.
+        """
+        return maths.unrotate(world, base) if self.in_robot_frame else world
 
 
 @OBSERVATIONS.register("base_linear_velocity")
@@ -70,7 +75,8 @@ class BaseLinearVelocity(BaseVector):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        return self.turned(step, self.base.linear_velocity(step.view)), carry
+        view, base = step.view, self.base
+        return self.turned(base.linear_velocity(view), base.quaternion(view)), carry
 
 
 @OBSERVATIONS.register("base_angular_velocity")
@@ -100,7 +106,8 @@ class BaseAcceleration(BaseVector):
     def edit(self, spec: mujoco.MjSpec) -> None:
         """See `Term.edit`."""
         super().edit(spec)
-        add_frame_sensor(spec, self.kind, "body", base_body(spec, self.body).name)
+        for body in possible_bases(spec, self.body):
+            add_frame_sensor(spec, self.kind, "body", body.name)
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
@@ -110,7 +117,8 @@ class BaseAcceleration(BaseVector):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        return self.turned(step, step.view.sensordata[self.sensor : self.sensor + 3]), carry
+        world = step.view.sensordata[self.sensor : self.sensor + 3]
+        return self.turned(world, self.base.sensed_quaternion(step.view)), carry
 
 
 @OBSERVATIONS.register("base_linear_acceleration")
@@ -132,26 +140,43 @@ class BaseAngularAcceleration(BaseAcceleration):
 @OBSERVATIONS.register("projected_gravity")
 @dataclass(frozen=True, kw_only=True)
 class ProjectedGravity(BaseTerm, Observation):
-    """Unit vector of gravity in the base's frame: [0, 0, -1] when upright.
+    """Unit vector of gravity in the frame of the base or of a site: [0, 0, -1] when upright.
 
     As an attitude filter gives it: y += (1 - lag) (g - y), with the sensor mounted a little askew.
+    The randomizer `imu_alignment` turns sites: it reaches gravity where `site` names that site.
 
     Attributes:
+        site: name of the site where the sensor is mounted, in place of the base.
         lag: share of the last value, or the range [low, high] it is drawn from per episode; 0:
             no lag.
         tilt: largest angle by which the sensor is askew about x and y, rad, drawn per episode;
             times the level.
     """
 
+    site: str = ""
     lag: float | tuple[float, float] = 0.0
     tilt: float = 0.0
+    site_id: int | None = resolved(None)
 
     def __post_init__(self) -> None:
-        """Refuses lags that cannot be."""
+        """Refuses lags that cannot be, and two frames."""
         super().__post_init__()
+        if self.site and self.body:
+            raise ValueError(f"site={self.site}, body={self.body}: give one of them")
         low, high = self._lag_range()
         if not 0.0 <= low <= high < 1.0:
             raise ValueError(f"lag={self.lag}: must be in [0, 1), or a range [low, high] in it")
+
+    def edit(self, spec: mujoco.MjSpec) -> None:
+        """See `Term.edit`: a site needs nothing of a base."""
+        if not self.site:
+            super().edit(spec)
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        if not self.site:
+            return super().bind(model)
+        return replace(self, site_id=object_ids(model, "site", (self.site,))[0])
 
     def init(self, key: jax.Array) -> Carry:
         """See `Term.init`."""
@@ -166,7 +191,10 @@ class ProjectedGravity(BaseTerm, Observation):
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        gravity = maths.projected_gravity(self.base.quaternion(step.view))
+        if self.site_id is None:
+            gravity = maths.projected_gravity(self.base.quaternion(step.view))
+        else:
+            gravity = -step.view.site_xmat[self.site_id, 6:]  # the world's z axis, in the site's
         if self.tilt:
             roll, pitch = step.level * self.tilt * carry["askew"]
             askew = maths.quaternion_from_euler(roll, pitch, jnp.zeros(()))

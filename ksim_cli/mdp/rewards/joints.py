@@ -32,7 +32,8 @@ class TorquePenalty(JointTerm, Reward):
 class EnergyPenalty(JointTerm, Reward):
     """Sum of |torque * velocity| of the actuators, W: what goes in and what is braked away.
 
-    From 0 up, a penalty.
+    The torque of the last physics step and the velocity that it ends with, by which all integrators
+    but rk4 move the joint: their product is that step's work over its time. A penalty, from 0 up.
     """
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
@@ -44,7 +45,7 @@ class EnergyPenalty(JointTerm, Reward):
 @REWARDS.register("joint_deviation")
 @dataclass(frozen=True, kw_only=True)
 class JointDeviation(JointTerm, Reward):
-    """Weighted mean of squared deviations from the home pose, rad^2 or m^2. A penalty.
+    """Mean over joints of weight (q - home)^2, rad^2 or m^2: not divided by the weights. A penalty.
 
     Attributes:
         joint_weights: joint name or pattern -> weight; those not named have 1.

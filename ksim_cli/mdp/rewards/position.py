@@ -31,12 +31,12 @@ class PointReward(BaseTerm, Reward):
     frames: Frames = resolved(Frames())
 
     def wanted(self, step: Step) -> jax.Array:
-        """`[3]` the point in the world, m."""
+        """`[3]` the point in the world, m, of the moment that the frames are of."""
         wanted = commanded(step, self.command, 3)
         if not self.in_robot_frame:
             return wanted
-        turned = maths.rotate(wanted, self.base.quaternion(step.view))
-        return self.base.position(step.view) + turned
+        turned = maths.rotate(wanted, self.base.sensed_quaternion(step.view))
+        return self.base.sensed_position(step.view) + turned
 
 
 @REWARDS.register("position_tracking")

@@ -48,7 +48,10 @@ class NoRoll(BaseTerm, Reward):
 @REWARDS.register("flat_body")
 @dataclass(frozen=True, kw_only=True)
 class FlatBody(BodyTerm, Reward):
-    """Mean of sin^2 tilt of bodies' z axes: 0 when all are level. Range [0, 1], a penalty."""
+    """Mean of sin^2 tilt of bodies' z axes: 0 when all are level. Range [0, 1], a penalty.
+
+    It is 0 upside down as well, which `not_upright` or `upright` tells.
+    """
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""

@@ -153,12 +153,12 @@ class LinkDifference(MovingBodies, Difference):
 @REWARDS.register("link_acceleration")
 @dataclass(frozen=True, kw_only=True)
 class LinkAcceleration(LinkDifference):
-    """Mean of squared accelerations of bodies' origins, (m/s^2)^2. From 0 up, a penalty."""
+    """Mean over bodies and axes of squared accelerations of origins, (m/s^2)^2. A penalty."""
 
 
 @REWARDS.register("link_jerk")
 @dataclass(frozen=True, kw_only=True)
 class LinkJerk(LinkDifference):
-    """Mean of squared jerks of bodies' origins, (m/s^3)^2. From 0 up, a penalty."""
+    """Mean over bodies and axes of squared jerks of origins, (m/s^3)^2. A penalty."""
 
     order: ClassVar[int] = 2

@@ -3,9 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from ksim_cli.registry import OBSERVATIONS
-from tests.legged import bound, posed, stand, step_of
+from ksim_cli.errors import UserError
+from ksim_cli.registry import OBSERVATIONS, RANDOMIZERS
+from tests.legged import LEGGED, bound, posed, stand, step_of
 from tests.mdp.observations.worked import KEY, S, close, value
 
 
@@ -27,6 +29,33 @@ def test_gravity_as_the_body_sees_it():
     nose_down = [0, 0, 0.5, np.cos(np.pi / 12), 0, np.sin(np.pi / 12), 0, 0, 0, 0, 0]
     # Pitched forward by 30 degrees: gravity leans to the front, sin 30.
     close(value("projected_gravity", nose_down), [0.5, 0, -np.cos(np.pi / 6)])
+
+
+def test_gravity_as_an_imu_sees_it():
+    turned = LEGGED.replace('<site name="imu"/>', '<site name="imu" euler="0.3 -0.2 0.5"/>')
+    for name, xml in (("imu", turned), ("left_sole", LEGGED)):
+        term, model = bound(
+            OBSERVATIONS.build({"type": "projected_gravity", "site": name}, "x"), xml
+        )
+        qpos = [1.0, 2.0, 0.5, 0.7, -0.1, 0.5, 0.3, 0.1, 0.2, 0.3, 0.4]
+        data = posed(model, qpos)
+        wanted = data.site(name).xmat.reshape(3, 3).T @ [0, 0, -1]
+        close(term(step_of(data), term.init(KEY), KEY)[0], wanted, 1e-6)
+    with pytest.raises(UserError, match=r"no site 'imv'.*Did you mean 'imu'"):
+        bound(OBSERVATIONS.build({"type": "projected_gravity", "site": "imv"}, "x"))
+    with pytest.raises(UserError, match="site=imu, body=trunk: give one of them"):
+        OBSERVATIONS.build({"type": "projected_gravity", "site": "imu", "body": "trunk"}, "x")
+
+
+def test_a_randomly_mounted_imu_sees_another_gravity():
+    section = {"type": "projected_gravity", "site": "imu"}
+    term, model = bound(OBSERVATIONS.build(section, "x"))
+    turn = {"type": "imu_alignment", "site": "imu", "max_angle": 0.2}
+    RANDOMIZERS.build(turn, "x").bind(model)(model, np.random.default_rng(0))
+    data = posed(model)
+    wanted = data.site("imu").xmat.reshape(3, 3).T @ [0, 0, -1]
+    assert wanted[2] > -0.9999
+    close(term(step_of(data), (), KEY)[0], wanted, 1e-6)
 
 
 def test_a_lag_follows_slowly():

@@ -125,8 +125,7 @@ def test_feet_are_bodies_or_geoms(feet):
 
 
 def test_sensors_of_the_mjcf_are_used_where_they_suffice():
-    own = """<contact name="mine" geom1="left_toe" data="found force normal tangent"
-                      reduce="mindist"/>"""
+    own = '<contact name="mine" geom1="left_toe" data="found force" reduce="netforce"/>'
     xml = LEGGED.replace("<sensor>", f"<sensor>{own}")
     _, model = bound(REWARDS.build({"type": "force", "feet": ["left_foot"]}, "r"), xml)
     contact = int(mujoco.mjtSensor.mjSENS_CONTACT)

@@ -47,6 +47,8 @@ def test_flat_feet():
     bent = [0, 0, 0.5, 1, 0, 0, 0, 0, np.pi / 6, 0, 0]
     section = {"type": "flat_body", "bodies": ["*_foot"]}
     np.testing.assert_allclose(value(section, bent), 0.125, rtol=1e-4)
+    # Level is what lies on its back, too.
+    np.testing.assert_allclose(value(section, tilted(np.pi, "x")), 0.0, atol=1e-9)
 
 
 def test_off_axis_velocity_is_vertical_speed_and_roll_and_pitch_rates():
