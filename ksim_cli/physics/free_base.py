@@ -19,7 +19,7 @@ def base_body(model: mujoco.MjModel, name: str = "") -> int:
     It is, in this order: the body that is named; the one that the model's `BASE_TEXT` names; the
     one whose free joint is above the joints that actuators drive; where none drives a joint, the
     only one with a free joint, or of several the one with joints below it, or with the most bodies.
-    A robot that stands on the ground, whatever lies about it, has the body that its joints begin at.
+    A robot that stands, whatever lies about it, has the body that its joints begin at.
 
     Args:
         model: the compiled model.
