@@ -15,6 +15,7 @@ from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.engines import make_engine
 from ksim_cli.physics.model_variants import randomized_models
+from ksim_cli.physics.motors import write_motors
 from tests.legged import LEGGED
 
 register_terms()
@@ -50,8 +51,9 @@ def make_mdp(curriculum=None, **sections):
 def make_env(xml=LEGGED, engine="mujoco", num_envs=2, substeps=5, metadata=None, **sections):
     """Environments with the terms of some sections; `metadata` is that of the joints."""
     spec = mujoco.MjSpec.from_string(xml)
-    mdp = make_mdp(**sections).edit(spec, metadata or {})
+    mdp = make_mdp(**sections).edit(spec, metadata or {}, in_engine=True)
     model = spec.compile()
+    write_motors(model, mdp.motors())
     mdp = mdp.bind(model)
     layout = inspect_terms(model, mdp)
     variants = None

@@ -10,7 +10,6 @@ import mujoco
 import numpy as np
 
 from ksim_cli.config.components import JointMetadata
-from ksim_cli.errors import UserError
 from ksim_cli.mdp.actuators import Actuator, Torques
 from ksim_cli.mdp.term import Carry, JointState, resolved
 from ksim_cli.physics.names import match_names
@@ -28,9 +27,9 @@ class Control(Actuator):
 
     Attributes:
         actuators: names or patterns of actuators of the MJCF; empty for all.
-        joints: not used: an actuator of the MJCF has its own.
     """
 
+    joints: tuple[str, ...] = resolved()
     actuators: tuple[str, ...] = ()
     ranges: tuple[tuple[float, float], ...] = resolved()
     rest: tuple[float, ...] = resolved()
@@ -50,8 +49,6 @@ class Control(Actuator):
             UserError: the model has none, or none of that name.
         """
         del metadata
-        if self.joints:
-            raise UserError("joints: type=ctrl takes `actuators`, the MJCF's own")
         names = [actuator.name for actuator in spec.actuators]
         return replace(self, actuators=match_names(self.actuators or ("*",), names, "actuator"))
 

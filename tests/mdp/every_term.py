@@ -11,6 +11,13 @@ SCENE = LEGGED.replace(
          elevation="0 0 0  0 0.5 1  0 0.5 1"/></asset><worldbody>
        <geom name="ground" type="hfield" hfield="hills" contype="1"/>""",
 )
+STRAPPED = LEGGED.replace(
+    "</mujoco>",
+    """<tendon><fixed name="strap"><joint joint="left_hip" coef="0.1"/></fixed></tendon>
+       <actuator><position name="strap" tendon="strap" kp="2" ctrlrange="-1 1"/></actuator></mujoco>""",
+)
+"""The legged robot with an actuator of its own, which drives no joint."""
+
 NOISE = {"type": "additive_gaussian", "std": 0.01}
 QUADRATIC = {"type": "quadratic", "at_zero": 0.5}
 FEET = {"feet": ["left_foot", "right_foot"]}
@@ -201,6 +208,7 @@ SECTIONS = {
         "start_quaternion": [TRUNK],
     },
     "actuators": {
+        "ctrl": [{"actuators": ["strap"], "filters": "clip_positions"}],
         "position": [PD, {"kp": 20.0, "kd": 1.0}],
         "position_velocity": [{**PD, "velocity_scale": {"*_knee": 0.5}}, {"kp": 9.0, "kd": 1.0}],
         "scaled_torque": [

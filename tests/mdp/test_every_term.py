@@ -11,7 +11,7 @@ from ksim_cli import registry
 from ksim_cli.registry import settable_fields
 from ksim_cli.types import EpisodeStatistics
 from tests.legged import LEGGED
-from tests.mdp.every_term import COMMANDS, SCENE, SECTIONS, sections_of
+from tests.mdp.every_term import COMMANDS, SCENE, SECTIONS, STRAPPED, sections_of
 from tests.robot import KINDS, make_env, make_mdp, rollout
 
 REGISTRIES = {
@@ -107,7 +107,7 @@ def test_commands():
 
 @pytest.mark.parametrize("name", sorted(sections_of("actuators")))
 def test_actuators(name):
-    check(make_env(actuators={"all": sections_of("actuators")[name]}))
+    check(make_env(STRAPPED, actuators={"all": sections_of("actuators")[name]}))
 
 
 def test_filters_and_noises():
