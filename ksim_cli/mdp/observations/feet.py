@@ -49,7 +49,7 @@ class FeetPosition(FeetVectors):
         """See `Observation`."""
         position = self.frames.position(step.view)
         if self.in_robot_frame:
-            position = position - self.base.position(step.view)
+            position = position - self.base.position(step.view)[None]
         return self.turned(step, position).reshape(-1), carry
 
 

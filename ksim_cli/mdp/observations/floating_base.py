@@ -60,7 +60,8 @@ class BaseVector(BaseTerm, Observation):
         """Vectors of the world's frame `[..., 3]` in the frame asked for."""
         if not self.in_robot_frame:
             return world
-        return maths.unrotate(world, self.base.quaternion(step.view))
+        quaternion = self.base.quaternion(step.view)
+        return maths.unrotate(world, jnp.broadcast_to(quaternion, (*world.shape[:-1], 4)))
 
 
 @OBSERVATIONS.register("base_linear_velocity")
