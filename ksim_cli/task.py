@@ -168,7 +168,9 @@ class Task:
 
         Returns:
             The action and the new carry. `log_prob` and `value` may be left out; auxiliary outputs
-            go into `aux`.
+            go into `aux`. Who changes the default's action and does not override
+            `get_ppo_variables` sets `log_prob` and `raw_action`, which are of the action
+            before the change, to None.
         """
         return sample_action(model, obs, carry, key, argmax)
 

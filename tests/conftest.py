@@ -1,3 +1,4 @@
+import functools
 import os
 import sys
 from pathlib import Path
@@ -5,6 +6,8 @@ from pathlib import Path
 import absl.logging
 import jax
 import pytest
+
+from ksim_cli.physics.mjx_import import mjx
 
 # absl remembers the stderr of whichever test imports it first, and closes it when Hydra configures
 # logging in another test; the real one it leaves alone.
@@ -19,7 +22,22 @@ jax.config.update(
     "jax_persistent_cache_min_compile_time_secs",
     float(os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"]),
 )
-jax.config.update("jax_numpy_rank_promotion", "allow")
+
+
+def promoting(function):
+    """A function of MJX, which adds arrays of different ranks; nothing of ours may."""
+
+    @functools.wraps(function)
+    def call(*arguments, **keywords):
+        with jax.numpy_rank_promotion("allow"):
+            return function(*arguments, **keywords)
+
+    return call
+
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+for _name in ("step", "forward", "make_data", "put_model"):
+    setattr(mjx, _name, promoting(getattr(mjx, _name)))
 
 
 @pytest.fixture

@@ -164,7 +164,7 @@ class ActorCriticConfig:
         choices=("normal", "tanh_normal", "mixture"),
     )
     num_mixtures: int = option(5, "normal distributions in each element's mixture", ge=1)
-    init_std: float = option(1.0, "initial standard deviation of the actions", gt=0)
+    init_std: float = option(1.0, "initial standard deviation of the actions, above min_std", gt=0)
     min_std: float = option(1e-3, "lower bound of that standard deviation", gt=0)
     normalize_observations: bool = option(True, "running mean and variance of the observations")
     observation_clip: float = option(10.0, "clip of normalised observations", unit="std", gt=0)

@@ -64,4 +64,4 @@ class FeetTerm(Term):
     def velocity(self, view: View) -> jax.Array:
         """`[F, 3]` m/s of the feet's frames, world frame."""
         first = jnp.array(self.velocities)
-        return view.sensordata[first[:, None] + jnp.arange(3)]
+        return view.sensordata[first[:, None] + jnp.arange(3)[None]]

@@ -44,7 +44,7 @@ def tracking(error: jax.Array, sigma: float) -> jax.Array:
 
 def conjugate(quaternion: jax.Array) -> jax.Array:
     """The inverse of a unit quaternion."""
-    return quaternion * jnp.array([1.0, -1.0, -1.0, -1.0])
+    return jnp.concatenate([quaternion[..., :1], -quaternion[..., 1:]], axis=-1)
 
 
 def multiply(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -74,8 +74,9 @@ def projected_gravity(quaternion: jax.Array) -> jax.Array:
 
 
 def quaternion_from_axis_angle(axis: jax.Array, angle: jax.Array) -> jax.Array:
-    """`[..., 4]` the turn about a unit axis `[..., 3]` by `[...]` rad."""
+    """`[..., 4]` the turn about a unit axis, `[3]` or `[..., 3]`, by `[...]` rad."""
     half = 0.5 * jnp.asarray(angle)[..., None]
+    axis = jnp.broadcast_to(axis, (*half.shape[:-1], 3))
     return jnp.concatenate([jnp.cos(half), jnp.sin(half) * axis], axis=-1)
 
 
@@ -128,7 +129,7 @@ def quaternion_from_matrix(matrix: jax.Array) -> jax.Array:
     )
     best = jnp.argmax(squares, axis=0)
     row = jnp.take_along_axis(rows, best[None, None], axis=0)[0]
-    return positive(jnp.moveaxis(row / jnp.sqrt(jnp.square(row).sum(0)), 0, -1))
+    return positive(jnp.moveaxis(row / jnp.sqrt(jnp.square(row).sum(0, keepdims=True)), 0, -1))
 
 
 def uniform_between(

@@ -1,4 +1,9 @@
-"""Distributions over actions."""
+"""Distributions over actions.
+
+What is drawn is a raw action, and the action is a function of it. Densities are those of actions,
+asked for by the raw action: an action that was rounded no longer tells it (tanh(9) and tanh(12) are
+1 in float32), and a density at the wrong place has a gradient in the wrong direction.
+"""
 
 import math
 from typing import Protocol
@@ -18,19 +23,27 @@ class Distribution(Protocol):
     """What every distribution of A action elements has."""
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """One sample, `[..., A]`."""
+        """One random raw action, `[..., A]`."""
         ...
 
     def mode(self) -> jax.Array:
-        """What to do when nothing is left to chance, `[..., A]`."""
+        """The raw action where nothing is left to chance, `[..., A]`."""
         ...
 
-    def log_prob(self, action: jax.Array) -> jax.Array:
-        """Log density summed over the elements, `[...]`."""
+    def action(self, raw_action: jax.Array) -> jax.Array:
+        """The action `[..., A]` of a raw one; the very array where they are the same."""
+        ...
+
+    def raw_action(self, action: jax.Array) -> jax.Array:
+        """The inverse of `action` as far as rounding left it, `[..., A]`."""
+        ...
+
+    def log_prob(self, raw_action: jax.Array) -> jax.Array:
+        """Log density of the action, summed over the elements, `[...]`."""
         ...
 
     def entropy(self) -> jax.Array:
-        """Differential entropy, nat, `[...]`."""
+        """Differential entropy of the action, nat, `[...]`."""
         ...
 
 
@@ -53,9 +66,17 @@ class DiagonalNormal(struct.PyTreeNode):
         """The most likely action, `[..., A]`."""
         return self.mean
 
-    def log_prob(self, action: jax.Array) -> jax.Array:
+    def action(self, raw_action: jax.Array) -> jax.Array:
+        """The raw action itself, `[..., A]`."""
+        return raw_action
+
+    def raw_action(self, action: jax.Array) -> jax.Array:
+        """The action itself, `[..., A]`."""
+        return action
+
+    def log_prob(self, raw_action: jax.Array) -> jax.Array:
         """Log density summed over the elements, `[...]`."""
-        z = (action - self.mean) / self.std
+        z = (raw_action - self.mean) / self.std
         return (-0.5 * jnp.square(z) - jnp.log(self.std) - _HALF_LOG_TAU).sum(-1)
 
     def entropy(self) -> jax.Array:
@@ -82,23 +103,32 @@ class TanhNormal(struct.PyTreeNode):
     high: float = struct.field(pytree_node=False, default=1.0)
 
     def sample(self, key: jax.Array) -> jax.Array:
-        """One sample, `[..., A]`, in [low, high]."""
-        return self._squashed(self._base().sample(key))
+        """One sample of u, `[..., A]`."""
+        return self._base().sample(key)
 
     def mode(self) -> jax.Array:
-        """Where the mode of u goes, `[..., A]`; the density may be larger elsewhere."""
-        return self._squashed(self.mean)
+        """The mode of u, `[..., A]`; the action may be denser elsewhere than at its own."""
+        return self.mean
 
-    def log_prob(self, action: jax.Array) -> jax.Array:
-        """Log density summed over the elements, `[...]`.
+    def action(self, raw_action: jax.Array) -> jax.Array:
+        """The action of u, `[..., A]`, in [low, high]."""
+        middle, half = self._interval()
+        return middle + half * jnp.tanh(raw_action)
+
+    def raw_action(self, action: jax.Array) -> jax.Array:
+        """The u of an action, `[..., A]`.
 
         An action at an end of the interval, where rounding may have put it, counts as one as near
         to that end as its floating-point type can tell apart.
         """
         middle, half = self._interval()
         limit = 1.0 - 8 * float(jnp.finfo(action.dtype).eps)
-        u = jnp.arctanh(jnp.clip((action - middle) / half, -limit, limit))
-        return self._base().log_prob(u) - (_log_slope(u) + math.log(half)).sum(-1)
+        return jnp.arctanh(jnp.clip((action - middle) / half, -limit, limit))
+
+    def log_prob(self, raw_action: jax.Array) -> jax.Array:
+        """Log density of the action of u, summed over the elements, `[...]`."""
+        slope = _log_slope(raw_action) + math.log(self._interval()[1])
+        return self._base().log_prob(raw_action) - slope.sum(-1)
 
     def entropy(self) -> jax.Array:
         """Differential entropy, nat, `[...]`: that of u plus the mean log slope of the squashing.
@@ -115,10 +145,6 @@ class TanhNormal(struct.PyTreeNode):
 
     def _base(self) -> DiagonalNormal:
         return DiagonalNormal(mean=self.mean, std=self.std)
-
-    def _squashed(self, u: jax.Array) -> jax.Array:
-        middle, half = self._interval()
-        return middle + half * jnp.tanh(u)
 
 
 class NormalMixture(struct.PyTreeNode):
@@ -145,9 +171,17 @@ class NormalMixture(struct.PyTreeNode):
         """Mean of the component with the highest peak (weight / std), `[..., A]`."""
         return _chosen(self.mean, jnp.argmax(self.logits - jnp.log(self.std), axis=-1))
 
-    def log_prob(self, action: jax.Array) -> jax.Array:
+    def action(self, raw_action: jax.Array) -> jax.Array:
+        """The raw action itself, `[..., A]`."""
+        return raw_action
+
+    def raw_action(self, action: jax.Array) -> jax.Array:
+        """The action itself, `[..., A]`."""
+        return action
+
+    def log_prob(self, raw_action: jax.Array) -> jax.Array:
         """Log density summed over the elements, `[...]`."""
-        return self._log_density(action[..., None])[..., 0].sum(-1)
+        return self._log_density(raw_action[..., None])[..., 0].sum(-1)
 
     def entropy(self) -> jax.Array:
         """Differential entropy, nat, `[...]`.
@@ -169,11 +203,12 @@ class NormalMixture(struct.PyTreeNode):
 
 def _at_nodes(mean: jax.Array, std: jax.Array) -> jax.Array:
     """Where to evaluate a function for its mean over normal distributions, `[..., nodes]`."""
-    return mean[..., None] + std[..., None] * jnp.asarray(_NODES, mean.dtype)
+    return mean[..., None] + jnp.multiply.outer(std, jnp.asarray(_NODES, mean.dtype))
 
 
 def _mean_over_nodes(values: jax.Array) -> jax.Array:
-    return (values * jnp.asarray(_WEIGHTS, values.dtype)).sum(-1)
+    weights = jnp.asarray(_WEIGHTS, values.dtype)
+    return (values * jnp.broadcast_to(weights, values.shape)).sum(-1)
 
 
 def _log_slope(u: jax.Array) -> jax.Array:

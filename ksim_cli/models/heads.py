@@ -1,5 +1,6 @@
 """From the last layer of an actor to the distribution of its actions."""
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -8,6 +9,7 @@ from flax import nnx
 
 from ksim_cli.config.components import ActorCriticConfig
 from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.models.bounds import at_least
 from ksim_cli.models.distributions import (
     DiagonalNormal,
     Distribution,
@@ -32,13 +34,13 @@ class NormalHead(nnx.Module):
         action_size: int,
     ) -> None:
         self.distribution = distribution
-        self.min_std = config.min_std
+        self.min_log_std = math.log(config.min_std)
         self.num_inputs = action_size
         self.log_std = nnx.Param(jnp.full(action_size, jnp.log(config.init_std)))
 
     def __call__(self, x: jax.Array) -> Distribution:
         """The distribution for the actor's outputs `[..., num_inputs]`."""
-        std = jnp.maximum(jnp.exp(self.log_std[...]), self.min_std)
+        std = jnp.exp(at_least(self.log_std[...], self.min_log_std))
         return self.distribution(x, jnp.broadcast_to(std, x.shape))
 
 
@@ -54,7 +56,7 @@ class MixtureHead(nnx.Module):
 
     def __init__(self, config: ActorCriticConfig, action_size: int) -> None:
         self.shape = (action_size, config.num_mixtures)
-        self.init_std, self.min_std = config.init_std, config.min_std
+        self.init_std, self.min_log_std = config.init_std, math.log(config.min_std)
         self.num_inputs = 2 * action_size * config.num_mixtures
         self.log_std = nnx.Param(jnp.full(self.shape, jnp.log(config.init_std)))
 
@@ -63,9 +65,13 @@ class MixtureHead(nnx.Module):
         logits, mean = jnp.moveaxis(x.reshape(*x.shape[:-1], 2, *self.shape), -3, 0)
         num_mixtures = self.shape[1]
         steps = jnp.arange(num_mixtures) - 0.5 * (num_mixtures - 1)
-        mean = mean + steps * (self.init_std / max(num_mixtures - 1, 1))
-        std = jnp.maximum(jnp.exp(self.log_std[...]), self.min_std)
-        return NormalMixture(logits=logits, mean=mean, std=jnp.broadcast_to(std, mean.shape))
+        apart = steps * (self.init_std / max(num_mixtures - 1, 1))
+        std = jnp.exp(at_least(self.log_std[...], self.min_log_std))
+        return NormalMixture(
+            logits=logits,
+            mean=mean + jnp.broadcast_to(apart, mean.shape),
+            std=jnp.broadcast_to(std, mean.shape),
+        )
 
 
 Head = NormalHead | MixtureHead
@@ -81,11 +87,17 @@ def make_head(config: ActorCriticConfig, action_size: int) -> Head:
     """The head that `model.distribution` names.
 
     Raises:
-        UserError: it names none.
+        UserError: it names none, or the deviation would start at its bound.
     """
     if config.distribution not in HEADS:
         raise UserError(
             f"model.distribution={config.distribution}: no such distribution."
             f"{nearest(config.distribution, HEADS)} One of {listing(HEADS)}"
+        )
+    if config.init_std <= config.min_std:
+        raise UserError(
+            f"model.init_std={config.init_std:g}: must be above model.min_std={config.min_std:g},"
+            " the lower bound of the standard deviation. Type a larger model.init_std, or"
+            f" model.min_std={config.init_std / 10:g}"
         )
     return HEADS[config.distribution](config, action_size)

@@ -1,6 +1,7 @@
 """Running mean and variance, and the normaliser of a network's observations."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -44,9 +45,10 @@ class RunningStatistics(struct.PyTreeNode):
         start = (0,) * mask.ndim
         first = jnp.where(mask[start], samples[start], 0.0)
         near = jnp.where(self.count > 0, self.mean, first)
-        apart = jnp.where(counted, samples - near, 0.0)
+        each = partial(jnp.broadcast_to, shape=samples.shape)
+        apart = jnp.where(counted, samples - each(near), 0.0)
         offset = apart.sum(axes) / some
-        variance = jnp.where(counted, jnp.square(apart - offset), 0.0).sum(axes) / some
+        variance = jnp.where(counted, jnp.square(apart - each(offset)), 0.0).sum(axes) / some
         share = new / jnp.maximum(total, 1.0)
         delta = (near - self.mean) + offset
         return RunningStatistics(
@@ -56,6 +58,11 @@ class RunningStatistics(struct.PyTreeNode):
             + (variance - self.variance) * share
             + jnp.square(delta) * share * (1.0 - share),
         )
+
+    @property
+    def inverse_std(self) -> jax.Array:
+        """1 / std, of the shape of `mean`; 1 as long as there are no two samples to differ."""
+        return jnp.where(self.count > 1, jax.lax.rsqrt(self.variance + EPSILON), 1.0)
 
 
 def running_statistics(*shape: int) -> RunningStatistics:
@@ -101,7 +108,8 @@ class Normalizer(nnx.Module):
         if self.clip is None:
             return values
         seen = self.statistics.get_value()
-        scaled = (values - seen.mean) * jax.lax.rsqrt(seen.variance + EPSILON)
+        each = partial(jnp.broadcast_to, shape=values.shape)
+        scaled = (values - each(seen.mean)) * each(seen.inverse_std)
         return jnp.clip(scaled, -self.clip, self.clip)
 
     def update(self, obs: Mapping[str, jax.Array], mask: jax.Array) -> None:

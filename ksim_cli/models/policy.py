@@ -36,6 +36,8 @@ class ActionSample(struct.PyTreeNode):
         log_prob: `[N]` log density of the action; None where the model does not give it.
         value: `[N]` the critic's value of the observation; None where there is no critic.
         aux: auxiliary outputs, any pytree `[N, ...]`: rewards see it as `step.aux`.
+        raw_action: `[N, A]` what the action is a function of, and its density is evaluated at;
+            None: the action itself. See `ksim_cli.models.distributions`.
     """
 
     action: jax.Array
@@ -43,6 +45,7 @@ class ActionSample(struct.PyTreeNode):
     log_prob: jax.Array | None = None
     value: jax.Array | None = None
     aux: Any = ()
+    raw_action: jax.Array | None = None
 
 
 class PPOVariables(struct.PyTreeNode):
@@ -83,17 +86,34 @@ def sample_action(
     """An action of a model with `action_distribution` and `value`, as `ActorCritic` has them."""
     distribution, carry = model.action_distribution(obs, carry)
     value, carry = model.value(obs, carry)
-    action = distribution.mode() if argmax else distribution.sample(key)
-    log_prob = distribution.log_prob(action)
-    return ActionSample(action=action, carry=carry, log_prob=log_prob, value=value)
+    raw_action = distribution.mode() if argmax else distribution.sample(key)
+    action = distribution.action(raw_action)
+    return ActionSample(
+        action=action,
+        carry=carry,
+        log_prob=distribution.log_prob(raw_action),
+        value=value,
+        raw_action=None if action is raw_action else raw_action,
+    )
 
 
-def ppo_variables(model: Any, obs: Observations, action: jax.Array, carry: Any) -> PPOVariables:
-    """Log density, value and entropy under a model as in `sample_action`."""
+def ppo_variables(
+    model: Any,
+    obs: Observations,
+    action: jax.Array,
+    carry: Any,
+    raw_action: jax.Array | None = None,
+) -> PPOVariables:
+    """Log density, value and entropy under a model as in `sample_action`.
+
+    Without `raw_action` the density is that of the raw action that the action tells.
+    """
     distribution, carry = model.action_distribution(obs, carry)
     value, carry = model.value(obs, carry)
+    if raw_action is None:
+        raw_action = distribution.raw_action(action)
     return PPOVariables(
-        log_prob=distribution.log_prob(action),
+        log_prob=distribution.log_prob(raw_action),
         value=value,
         entropy=distribution.entropy(),
         carry=carry,
@@ -152,19 +172,42 @@ class Policy:
         self, variables: Variables, obs: Observations, carry: Any, key: jax.Array
     ) -> ActionSample:
         """A random action of each environment."""
-        return self._act(self.adapter.merge(variables), obs, carry, key, argmax=False)
+        return self._sample(variables, obs, carry, key, argmax=False)
 
     def mode(self, variables: Variables, obs: Observations, carry: Any) -> ActionSample:
         """The deterministic action: the mode of the distribution."""
         key = jax.random.key(0)  # no mode depends on it
-        return self._act(self.adapter.merge(variables), obs, carry, key, argmax=True)
+        return self._sample(variables, obs, carry, key, argmax=True)
+
+    def _sample(
+        self, variables: Variables, obs: Observations, carry: Any, key: jax.Array, argmax: bool
+    ) -> ActionSample:
+        sample = self._act(self.adapter.merge(variables), obs, carry, key, argmax=argmax)
+        if sample.raw_action is None or self._evaluate is ppo_variables:
+            return sample
+        # An evaluation of the task's own knows actions only, and will find the density of those.
+        return sample.replace(raw_action=None, log_prob=None)
 
     def ppo_variables(
-        self, variables: Variables, obs: Observations, action: jax.Array, carry: Any
+        self,
+        variables: Variables,
+        obs: Observations,
+        action: jax.Array,
+        carry: Any,
+        raw_action: jax.Array | None = None,
     ) -> PPOVariables:
-        """Log densities, values and entropies of stored transitions under these variables."""
+        """Log densities, values and entropies of stored transitions under these variables.
+
+        Args:
+            variables: of the model.
+            obs: observations.
+            action: `[B, A]`.
+            carry: the model's carry.
+            raw_action: what `sample` gave beside the action.
+        """
         assert self._evaluate is not None  # `evaluates` says so
-        return self._evaluate(self.adapter.merge(variables), obs, action, carry)
+        raw = () if raw_action is None else (raw_action,)
+        return self._evaluate(self.adapter.merge(variables), obs, action, carry, *raw)
 
     def value(self, variables: Variables, obs: Observations, carry: Any, size: int) -> jax.Array:
         """`[N]` values.

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from ksim_cli.models.normalizers import EPSILON, RunningStatistics
+from ksim_cli.models.normalizers import RunningStatistics
 from ksim_cli.types import EpisodeStatistics, StepResult
 
 
@@ -106,4 +106,4 @@ def scaled_rewards(
 
     return_n, returns_tn = jax.lax.scan(step, return_n, (rewards_tn, done_tn))
     statistics = statistics.update(returns_tn, jnp.ones(returns_tn.shape, bool))
-    return statistics, return_n, rewards_tn * jax.lax.rsqrt(statistics.variance + EPSILON)
+    return statistics, return_n, rewards_tn * statistics.inverse_std

@@ -13,10 +13,11 @@ def masked_mean(values_b: jax.Array, mask_b: jax.Array) -> jax.Array:
 
 
 def normalize(values_b: jax.Array, mask_b: jax.Array) -> jax.Array:
-    """Zero mean and unit variance over the mask, `[B]`."""
+    """Zero mean and unit variance over the mask, `[B]`; a lone value stays, or it would be 0."""
     mean = masked_mean(values_b, mask_b)
     variance = masked_mean(jnp.square(values_b - mean), mask_b)
-    return (values_b - mean) * jax.lax.rsqrt(variance + 1e-8)
+    scaled_b = (values_b - mean) * jax.lax.rsqrt(variance + 1e-8)
+    return jnp.where(mask_b.sum() > 1, scaled_b, values_b)
 
 
 def surrogate_loss(

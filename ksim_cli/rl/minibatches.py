@@ -26,6 +26,7 @@ class Batch(struct.PyTreeNode):
         target: targets of the value.
         valid: bool; what was quarantined is not learned from.
         done: bool; the environment was reset after the step, and the carry with it.
+        raw_action: what densities are evaluated at, where that is not the action; else None.
     """
 
     obs: dict[str, jax.Array]
@@ -37,6 +38,7 @@ class Batch(struct.PyTreeNode):
     target: jax.Array
     valid: jax.Array
     done: jax.Array
+    raw_action: jax.Array | None = None
 
 
 class Transitions:
@@ -117,5 +119,5 @@ def shuffled(key: jax.Array, num_groups: int, size: int) -> jax.Array:
     """
     mask = jnp.uint32((1 << max(1, (size - 1).bit_length())) - 1)
     bits = jax.random.bits(key, (num_groups, size), jnp.uint32)
-    words = jnp.sort((bits & ~mask) | jnp.arange(size, dtype=jnp.uint32), axis=1)
+    words = jnp.sort((bits & ~mask) | jnp.arange(size, dtype=jnp.uint32)[None], axis=1)
     return (words & mask).astype(jnp.int32)

@@ -90,7 +90,8 @@ class PPO(PPOConfig, Algorithm):
         policy, size = context.policy, context.env.action_size
         log_prob, value = sample.log_prob, sample.value
         if log_prob is None or value is None:
-            now = policy.ppo_variables(variables, obs, sample.action, carry)
+            stored = (obs, sample.action, carry, sample.raw_action)
+            now = policy.ppo_variables(variables, *stored)
             log_prob, value = now.log_prob, now.value
         assert value is not None  # a model without a critic was refused
         final_value = jax.lax.cond(
@@ -120,6 +121,7 @@ class PPO(PPOConfig, Algorithm):
             target=target_tn,
             valid=experience.valid,
             done=experience.was_reset,
+            raw_action=experience.raw_action,
         )
         minibatches = Sequences if context.policy.recurrent else Transitions
         parts = minibatches(batch, context.batch_size)
@@ -182,9 +184,9 @@ class PPO(PPOConfig, Algorithm):
         variables = learner.variables.replace(params=params)
         stored = (batch.obs, batch.action, batch.carry)
         if context.policy.recurrent:
-            now = replay(context.policy, variables, *stored, batch.done)
+            now = replay(context.policy, variables, *stored, batch.done, batch.raw_action)
         else:
-            now = context.policy.ppo_variables(variables, *stored)
+            now = context.policy.ppo_variables(variables, *stored, batch.raw_action)
         assert now.value is not None  # a model without a critic was refused
         limit = self.log_clip_value
         log_ratio_b = jnp.clip(now.log_prob - batch.log_prob, -limit, limit)

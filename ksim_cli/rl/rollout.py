@@ -58,6 +58,7 @@ class Experience(struct.PyTreeNode):
         scores: rewards, zero where a step was quarantined.
         last_obs: group -> `[N, O]` observations after the last step and its resets.
         last_carry: the model's carry `[N, ...]` then.
+        raw_action: what densities are evaluated at, where that is not the action; else None.
     """
 
     obs: dict[str, jax.Array]
@@ -69,6 +70,7 @@ class Experience(struct.PyTreeNode):
     scores: Scores
     last_obs: dict[str, jax.Array]
     last_carry: Any
+    raw_action: jax.Array | None = None
 
     @property
     def valid(self) -> jax.Array:
@@ -156,11 +158,11 @@ def play(
             final_obs={group: result.final_obs[group] for group in player.final_groups},
         )
         next_carry = _restart(result.done, fresh, sample.carry)
-        return (after, next_carry), (obs, sample.action, record, kept)
+        return (after, next_carry), (obs, sample.action, sample.raw_action, record, kept)
 
     keys = jax.random.split(key, num_steps)
     (env_state, carry), steps = jax.lax.scan(step, (playing.env, playing.carry), keys)
-    obs, action, record, results = steps
+    obs, action, raw_action, record, results = steps
     experience = Experience(
         obs=obs,
         action=action,
@@ -171,6 +173,7 @@ def play(
         scores=Scores(total=jnp.zeros(results.done.shape), components={}),
         last_obs=env_state.obs,
         last_carry=carry,
+        raw_action=raw_action,
     )
     experience, rewards = _scored(player, state, playing.rewards, experience)
     return Playing(env=env_state, carry=carry, rewards=rewards), experience
@@ -196,6 +199,7 @@ def replay(
     action: jax.Array,
     carry: Any,
     was_reset: jax.Array,
+    raw_action: jax.Array | None = None,
 ) -> PPOVariables:
     """`ppo_variables` of the steps of a rollout, the carry led through them as when acting.
 
@@ -206,6 +210,7 @@ def replay(
         action: `[T, N, A]`.
         carry: the model's carry `[N, ...]` before the first step.
         was_reset: `[T, N]` bool, the environment was reset after the step, and the carry with it.
+        raw_action: `[T, N, A]` what densities are evaluated at; None: the action.
 
     Returns:
         `[T, N]` arrays; no carry.
@@ -216,15 +221,15 @@ def replay(
     fresh = policy.initial_carry(was_reset.shape[1])
 
     def step(
-        carry: Any, inputs: tuple[Observations, jax.Array, jax.Array]
+        carry: Any, inputs: tuple[Observations, jax.Array, jax.Array | None, jax.Array]
     ) -> tuple[Any, PPOVariables]:
-        obs, action, reset_n = inputs
-        now = policy.ppo_variables(variables, obs, action, carry)
+        obs, action, raw_action, reset_n = inputs
+        now = policy.ppo_variables(variables, obs, action, carry, raw_action)
         if jax.tree.structure(now.carry) != jax.tree.structure(carry):
             raise TypeError("ppo_variables of a recurrent model gives back no carry of its kind")
         return _restart(reset_n, fresh, now.carry), now.replace(carry=())
 
-    return jax.lax.scan(step, carry, (obs, action, was_reset))[1]
+    return jax.lax.scan(step, carry, (obs, action, raw_action, was_reset))[1]
 
 
 def _restart(reset_n: jax.Array, fresh: Any, carry: Any) -> Any:

@@ -45,7 +45,7 @@ class Net(linen.Module):
     @linen.compact
     def __call__(self, obs):
         mean = self.variable("running", "mean", lambda: jnp.zeros(3))
-        return linen.Dense(self.width)(obs["actor"] - mean.value)
+        return linen.Dense(self.width)(obs["actor"] - mean.value[None])
 
 
 class Wrong(linen.Module):
@@ -68,7 +68,7 @@ class Pytree:
     name: str = field(default="net", metadata={"static": True})
 
     def __call__(self, obs):
-        return self.activation(obs["actor"][:, self.order] @ self.weight) + self.table
+        return self.activation(obs["actor"][:, self.order] @ self.weight) + self.table[None]
 
 
 def make_pytree(key):
@@ -126,7 +126,9 @@ def test_of_nnx_parameters_are_trained_and_other_variables_kept():
     after = policy.update_statistics(variables, OBS, jnp.array([True, False, True, True]))
     assert after.statistics == {"calls": 3} and after.params is variables.params
     layer = variables.params["layer"]
-    wanted = 2.0 * (np.asarray(OBS["actor"]) @ np.asarray(layer["kernel"]) + layer["bias"])
+    wanted = 2.0 * (
+        np.asarray(OBS["actor"]) @ np.asarray(layer["kernel"]) + np.asarray(layer["bias"])
+    )
     np.testing.assert_allclose(adapter.merge(after)(OBS), wanted, rtol=1e-5)
 
 
@@ -139,7 +141,8 @@ def test_of_linen_the_collection_params_is_trained_and_others_kept():
     assert jax.tree.map(jnp.shape, variables.statistics) == {"running": {"mean": (3,)}}
     moved = variables.replace(statistics={"running": {"mean": jnp.ones(3)}})
     layer = variables.params["Dense_0"]
-    wanted = (np.asarray(OBS["actor"]) - 1.0) @ np.asarray(layer["kernel"]) + layer["bias"]
+    kernel, bias = np.asarray(layer["kernel"]), np.asarray(layer["bias"])
+    wanted = (np.asarray(OBS["actor"]) - 1.0) @ kernel + bias
     np.testing.assert_allclose(adapter.merge(moved)(OBS), wanted, rtol=1e-5)
 
 
@@ -159,9 +162,8 @@ def test_of_a_pytree_floats_are_trained_other_arrays_kept_and_the_rest_is_fixed(
         assert part.activation is None and part.name == "net"
     model = adapt(make_pytree, SIZES).merge(variables)
     assert model.activation is jnp.tanh and model.absent is None and model.name == "net"
-    wanted = (
-        np.tanh(np.asarray(OBS["actor"])[:, [2, 0, 1]] @ np.asarray(params.weight)) + params.table
-    )
+    product = np.asarray(OBS["actor"])[:, [2, 0, 1]] @ np.asarray(params.weight)
+    wanted = np.tanh(product) + np.asarray(params.table)
     np.testing.assert_allclose(model(OBS), wanted, rtol=1e-5)
 
 

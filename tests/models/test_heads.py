@@ -66,6 +66,17 @@ def test_components_move_apart():
     assert len(np.unique(np.asarray(gradient[8:12]).round(4))) == 4
 
 
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize(("init_std", "min_std"), [(5e-4, 1e-3), (0.02, 0.02)])
+def test_a_deviation_that_starts_at_its_bound_or_beyond_is_refused(name, init_std, min_std):
+    wanted = rf"model.init_std={init_std}.*above model.min_std={min_std}.*model.min_std="
+    with pytest.raises(UserError, match=wanted):
+        make(distribution=name, init_std=init_std, min_std=min_std)
+    just = make(distribution=name, init_std=1.01 * min_std, min_std=min_std)
+    std = just(jnp.zeros(just.num_inputs)).std
+    np.testing.assert_allclose(std, 1.01 * min_std, rtol=1e-5)
+
+
 def test_an_unknown_distribution_is_refused():
     with pytest.raises(UserError, match=r"Did you mean 'mixture'"):
         make(distribution="mixtur")

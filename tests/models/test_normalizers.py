@@ -46,6 +46,24 @@ def test_nothing_new_changes_nothing_and_what_is_masked_may_be_anything():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(
+    ("samples", "mask", "wanted"),
+    [
+        ([], [], 1.0),
+        ([5.0, 7.0], [False, False], 1.0),
+        ([5.0], [True], 1.0),
+        ([5.0, 9.0], [True, False], 1.0),
+        ([5.0, 9.0], [True, True], 1 / 2),
+        ([1.0, 2.0, 3.0], [True, True, True], 1 / np.sqrt(2 / 3)),
+    ],
+)
+def test_a_scale_needs_two_samples(samples, mask, wanted):
+    statistics = running_statistics()
+    for sample, counts in zip(samples, mask, strict=True):
+        statistics = statistics.update(jnp.array([sample]), jnp.array([counts]))
+    np.testing.assert_allclose(statistics.inverse_std, wanted, rtol=1e-6)
+
+
 def seen_once(*groups, clip=10.0, **samples):
     sizes = {name: x.shape[-1] for name, x in samples.items()}
     normalizer = Normalizer("model.actor_groups", groups, sizes, clip)

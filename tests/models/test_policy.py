@@ -1,11 +1,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from ksim_cli.models.adapters import NNXAdapter, PytreeAdapter
 from ksim_cli.models.distributions import DiagonalNormal
+from ksim_cli.models.heads import HEADS
 from ksim_cli.models.mlp import MLP
-from ksim_cli.models.policy import ActionSample, Policy, Variables
+from ksim_cli.models.policy import ActionSample, Policy, Variables, ppo_variables
 
 SIZES = {"actor": 3, "critic": 3}
 OBS = {"actor": jnp.arange(12.0).reshape(4, 3), "critic": jnp.arange(12.0).reshape(4, 3)}
@@ -15,11 +17,13 @@ def make(**fields):
     return Policy(NNXAdapter(lambda key: MLP(hidden_size=8, **fields).build(SIZES, 2, key)))
 
 
-def test_what_is_stored_when_acting_is_what_the_loss_sees():
-    policy = make()
+@pytest.mark.parametrize("distribution", HEADS)
+def test_what_is_stored_when_acting_is_what_the_loss_sees(distribution):
+    policy = make(distribution=distribution)
     variables = policy.init(jax.random.key(0))
     sample = policy.sample(variables, OBS, (), jax.random.key(1))
-    again = policy.ppo_variables(variables, OBS, sample.action, ())
+    assert (sample.raw_action is None) == (distribution != "tanh_normal"), "nothing twice"
+    again = policy.ppo_variables(variables, OBS, sample.action, (), sample.raw_action)
     np.testing.assert_allclose(again.log_prob, sample.log_prob, rtol=1e-6)
     np.testing.assert_allclose(again.value, sample.value, rtol=1e-6)
     np.testing.assert_allclose(policy.value(variables, OBS, (), 2), sample.value, rtol=1e-6)
@@ -35,6 +39,60 @@ def test_the_mode_is_that_of_the_distribution_and_a_sample_is_not():
     np.testing.assert_array_equal(one.log_prob, distribution.log_prob(one.action))
     loose = policy.sample(variables, OBS, (), jax.random.key(1))
     assert not np.array_equal(loose.action, one.action)
+
+
+def squashed_at(mean, policy):
+    """Variables of a policy whose means are all the same."""
+    variables = policy.init(jax.random.key(0))
+    last = variables.params["actor"]["layers"][2]
+    last["kernel"], last["bias"] = jnp.zeros_like(last["kernel"]), jnp.full(2, mean)
+    return variables
+
+
+@pytest.mark.parametrize("mean", [0.0, 8.0, 12.0])
+def test_a_squashed_policy_is_judged_by_what_was_drawn(mean):
+    policy, n = make(distribution="tanh_normal"), 50_000
+    variables = squashed_at(mean, policy)
+    obs = {group: jnp.zeros((n, 3)) for group in SIZES}
+    sample = policy.sample(variables, obs, (), jax.random.key(1))
+    np.testing.assert_array_equal(sample.action, jnp.tanh(sample.raw_action))
+    assert abs(float(sample.raw_action.mean()) - mean) < 0.05
+    stored = (obs, sample.action, (), sample.raw_action)
+
+    @jax.jit
+    def judged(shift, *stored):
+        # Moves the means of both elements.
+        params = jax.tree.map(lambda x: x, variables.params)
+        params["actor"]["layers"][2]["bias"] += shift
+        return policy.ppo_variables(variables.replace(params=params), *stored).log_prob
+
+    def score(*stored):
+        return jax.grad(lambda shift: judged(shift, *stored).mean())(jnp.zeros(2))
+
+    # One score is normal with deviation 1 / std = 1.
+    assert (np.abs(score(*stored)) < 4 / np.sqrt(n)).all()
+    ratio = np.exp(np.asarray(judged(jnp.full(2, 0.1), *stored) - sample.log_prob, np.float64))
+    assert abs(ratio.mean() - 1) < 4 * ratio.std() / np.sqrt(n)
+    if mean == 8.0:  # what is wrong with the rounded action
+        assert (score(*stored[:3]) < -0.5).all()
+
+
+def test_an_evaluation_of_ones_own_is_given_actions_and_finds_their_density():
+    given = []
+
+    def evaluate(model, obs, action, carry):
+        given.append(action)
+        return ppo_variables(model, obs, action, carry)
+
+    plain = make(distribution="tanh_normal")
+    own = Policy(plain.adapter, evaluate=evaluate)
+    variables = plain.init(jax.random.key(0))
+    sample = own.sample(variables, OBS, (), jax.random.key(1))
+    assert sample.raw_action is None and sample.log_prob is None
+    now = own.ppo_variables(variables, OBS, sample.action, ())
+    assert given == [sample.action]
+    drawn = plain.sample(variables, OBS, (), jax.random.key(1))
+    np.testing.assert_allclose(now.log_prob, drawn.log_prob, rtol=1e-4)
 
 
 def test_statistics_normalise_what_the_networks_see_and_have_no_gradient():
@@ -65,10 +123,10 @@ class Recurrent:
     def action_distribution(self, obs, carry):
         mean = carry[:, :1]
         normal = DiagonalNormal(mean=mean, std=jnp.ones_like(mean))
-        return normal, carry + jnp.array([1.0, 0.0])
+        return normal, carry + jnp.array([[1.0, 0.0]])
 
     def value(self, obs, carry):
-        return carry.sum(axis=1), carry + jnp.array([0.0, 1.0])
+        return carry.sum(axis=1), carry + jnp.array([[0.0, 1.0]])
 
 
 def test_a_carry_goes_through_the_actor_then_the_critic_and_both_agree_when_learning():

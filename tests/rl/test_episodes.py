@@ -53,6 +53,29 @@ def test_whole_episodes_are_counted_across_rollouts_and_first_ones_left_out():
     assert tracker.episode_return[0] == 10.0 and tracker.steps[0] == 1
 
 
+def test_of_no_episode_there_is_no_mean_and_of_one_it_is_its_own():
+    done = jnp.array([[True], [False], [True]])
+    rewards = jnp.array([[1.0], [2.0], [4.0]])
+    tracker, none = update_episode_statistics(episode_tracker(1), rewards[:1], results(done[:1]))
+    assert none.episodes == 0, "the first one does not count"
+    means = (none.length, none.episode_return, none.failure_rate, none.distance)
+    assert np.isnan(means).all(), "NaN says that there was nothing to measure"
+    _, one = update_episode_statistics(tracker, rewards[1:], results(done[1:]))
+    assert (one.episodes, one.length, one.episode_return) == (1, 2.0, 6.0)
+
+
+def test_rewards_keep_their_size_until_there_are_two_returns_to_compare():
+    statistics, return_n = running_statistics(), jnp.zeros(1)
+    scaled = []
+    for reward in (0.5, 0.5, 2.0):
+        statistics, return_n, scaled_tn = scaled_rewards(
+            statistics, return_n, jnp.array([[reward]]), jnp.array([[False]]), 1.0
+        )
+        scaled.append(float(scaled_tn[0, 0]))
+    # Returns 0.5, 1 and 3: deviations - , 0.25 and of all three.
+    np.testing.assert_allclose(scaled, [0.5, 0.5 / 0.25, 2.0 / np.std([0.5, 1.0, 3.0])], rtol=1e-5)
+
+
 def test_the_scale_against_float64():
     rng = np.random.default_rng(0)
     gamma, discounted, seen = 0.97, np.zeros(8), []

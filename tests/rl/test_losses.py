@@ -75,6 +75,20 @@ def test_normalising_by_hand():
     assert np.isfinite(losses.normalize(jnp.ones(4), ALL)).all()
 
 
+@pytest.mark.parametrize("valid", [(0,), (2,), (0, 2), (1, 2, 3), ()])
+def test_a_lone_value_is_not_normalised_to_nothing(valid):
+    values, mask = jnp.array([3.0, -1.0, 2.0, 7.0]), jnp.asarray(np.isin(np.arange(4), valid))
+    got = np.asarray(losses.normalize(values, mask), np.float64)
+    assert np.isfinite(got).all()
+    if len(valid) == 1:
+        assert got[valid[0]] == values[valid[0]]
+    elif valid:
+        counted = np.asarray(values, np.float64)[list(valid)]
+        wanted = (counted - counted.mean()) / counted.std()
+        np.testing.assert_allclose(got[list(valid)], wanted, rtol=1e-5)
+        assert got[list(valid)].any()
+
+
 def test_the_mask_decides_what_counts():
     mask = jnp.array([True, False, True, False])
     values = jnp.array([1.0, jnp.nan, 3.0, jnp.inf])

@@ -14,9 +14,9 @@ T, N = 5, 6
 
 def numbered():
     """A batch whose every entry says which transition it belongs to: 100 t + n."""
-    number = 100.0 * jnp.arange(T)[:, None] + jnp.arange(N)
+    number = 100.0 * jnp.arange(T)[:, None] + jnp.arange(N)[None]
     return Batch(
-        obs={"actor": number[..., None] + jnp.array([0.25, 0.5])},
+        obs={"actor": jnp.stack([number + 0.25, number + 0.5], axis=-1)},
         action=number[..., None],
         carry=(1000.0 + jnp.arange(N))[:, None],
         log_prob=number,

@@ -7,11 +7,13 @@ import optax
 import pytest
 
 from ksim_cli.models.adapters import NNXAdapter
+from ksim_cli.models.gru import GRU
 from ksim_cli.models.mlp import MLP
 from ksim_cli.models.policy import Policy
 from ksim_cli.rl.algorithm import Context, init, train_step
 from ksim_cli.rl.minibatches import Batch
 from ksim_cli.rl.ppo import PPO
+from ksim_cli.rl.rollout import replay
 from ksim_cli.run.compile import assert_fixed_point, without_weak_types
 from tests.envs import Probe
 from tests.rl.updates import loss, minimize
@@ -278,6 +280,42 @@ def test_the_loss_is_its_terms(small):
         + 0.3 * parts["kl"]
     )
     np.testing.assert_allclose(total, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("model", [MLP(), GRU()], ids=["mlp", "gru"])
+def test_the_loss_evaluates_what_was_drawn(model):
+    network = dataclasses.replace(model, hidden_size=8, distribution="tanh_normal")
+    context = make_context(Probe(lambda shown, action, count: shown, num_envs=8), model=network)
+    variables, carry = context.policy.init(jax.random.key(0)), context.policy.initial_carry(8)
+    flat = make_batch().replace(action=jnp.ones((32, 1)))
+    raw = 9.0 + flat.obs["actor"]  # of which all actions are 1
+    batch = flat.replace(raw_action=raw)
+    if context.policy.recurrent:
+        batch = jax.tree.map(lambda x: x.reshape(4, 8, *x.shape[1:]), batch).replace(carry=carry)
+        stored = (batch.obs, batch.action, carry, batch.done, batch.raw_action)
+        now = replay(context.policy, variables, *stored)
+    else:
+        now = context.policy.ppo_variables(variables, batch.obs, batch.action, (), raw)
+    batch = batch.replace(log_prob=now.log_prob)
+    _, parts = loss(PPO(), context, variables, batch, jnp.float32(0.0))
+    assert parts["kl"] == 0.0 and parts["clip_fraction"] == 0.0
+    _, parts = loss(PPO(), context, variables, batch.replace(raw_action=None), jnp.float32(0.0))
+    assert parts["kl"] > 1.0
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_one_environment_and_one_step_are_learned_from(normalize):
+    env = Probe(lambda shown, action, count: -jnp.square(action - 0.5), num_envs=1)
+    context = dataclasses.replace(make_context(env, num_steps=1), batch_size=1)
+    algo = PPO(normalize_returns=normalize, num_passes=1)
+    state = jax.jit(lambda k: init(algo, context, k))(jax.random.key(0))
+    step = jax.jit(lambda s: train_step(algo, context, s))
+    for _ in range(4):
+        state, metrics, _ = step(state)
+        for name in ("policy_loss", "value_loss", "grad_norm"):
+            assert np.isfinite(metrics[name]) and 1e-6 < abs(float(metrics[name])) < 1e3, name
+        assert metrics["skipped_updates"] == 0.0
+    assert context.policy.recurrent is False and state.learner.returns.count == 5
 
 
 def test_shuffling_differs_from_pass_to_pass_and_uses_every_transition_once(small):

@@ -60,9 +60,12 @@ def played(request):
 
 
 def replayed(policy, variables, rollout, **changes):
-    return jax.jit(lambda r: replay(policy, variables, r.obs, r.action, r.carry, r.was_reset))(
-        rollout.replace(**changes)
-    )
+    @jax.jit
+    def run(r):
+        stored = (r.obs, r.action, r.carry, r.was_reset, r.raw_action)
+        return replay(policy, variables, *stored)
+
+    return run(rollout.replace(**changes))
 
 
 def test_the_replay_is_what_acted_through_ends_of_episodes_and_from_rollout_to_rollout(played):
@@ -73,6 +76,9 @@ def test_the_replay_is_what_acted_through_ends_of_episodes_and_from_rollout_to_r
         np.testing.assert_allclose(now.log_prob, rollout.record.log_prob, atol=1e-5)
         np.testing.assert_allclose(now.value, rollout.record.value, atol=1e-5)
         assert now.entropy.shape == (7, 6) and now.carry == ()
+    if rollout.raw_action is not None:  # what was drawn, whatever rounding made of the action
+        now = replayed(policy, variables, rollout, action=jnp.zeros_like(rollout.action))
+        np.testing.assert_allclose(now.log_prob, rollout.record.log_prob, atol=1e-5)
     # 7 steps of episodes of 3: the second rollout starts amid an episode.
     second = rollouts[1][1]
     anew = jax.tree.map(jnp.zeros_like, second.carry)

@@ -68,7 +68,7 @@ def test_a_rollout_in_pieces_is_the_rollout_in_one_piece():
 
         def rewards(self, carry, results, learned):
             _, scores = super().rewards((), results, learned)
-            sums = carry + jnp.cumsum(scores.total, axis=0)
+            sums = carry[None] + jnp.cumsum(scores.total, axis=0)
             return sums[-1], scores.replace(total=sums)
 
     env = Summed(counts, 4, shows="step", num_envs=2)
@@ -153,7 +153,7 @@ def test_learned_rewards_count_like_the_environments_own():
 def test_a_reward_that_is_not_finite_is_no_reward_and_its_episode_goes_on(garbage):
     def learned(_, experience):
         late = experience.results.steps.time == 2.0
-        spoilt = jnp.where(late & (jnp.arange(2) == 1), garbage, 0.5)
+        spoilt = jnp.where(late & (jnp.arange(2) == 1)[None], garbage, 0.5)
         return {"style": spoilt}
 
     env = Probe(counts, 3, shows="step", num_envs=2)
@@ -175,7 +175,7 @@ def test_what_came_with_an_action_reaches_the_rewards_and_the_results():
             return super().rewards(carry, results, learned)
 
     def act(model, obs, carry, key, argmax):
-        return ActionSample(action=obs["actor"], aux={"foot": obs["actor"] + jnp.arange(3.0)})
+        return ActionSample(action=obs["actor"], aux={"foot": obs["actor"] + jnp.arange(3.0)[None]})
 
     env = Told(counts, 3, shows="step", num_envs=2)
     _, experience = run(Player(env, Policy(known().adapter, act, None)), 4)
@@ -187,6 +187,18 @@ def test_what_came_with_an_action_reaches_the_rewards_and_the_results():
     for policy in (zero_policy(1, aux), random_policy(1, aux)):
         steps = run(Player(env, policy), 2)[1].results.steps
         assert steps.aux["foot"].shape == (2, 2, 3) and not steps.aux["foot"].any()
+
+
+def test_what_was_drawn_is_kept_beside_the_action_where_it_is_another():
+    def act(model, obs, carry, key, argmax):
+        raw = 3.0 + jax.random.normal(key, obs["actor"].shape)
+        return ActionSample(action=jnp.tanh(raw), raw_action=raw)
+
+    env = Probe(nothing, 3, num_envs=2)
+    _, experience = run(Player(env, Policy(known().adapter, act)), 4)
+    assert experience.raw_action.shape == (4, 2, 1)
+    np.testing.assert_allclose(experience.action, jnp.tanh(experience.raw_action), rtol=1e-6)
+    assert run(Player(env, known()), 4)[1].raw_action is None
 
 
 def test_zero_and_random_policies():

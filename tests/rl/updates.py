@@ -52,6 +52,7 @@ def minimize(algo, context, learner, batch, key):
         record=ActingRecord(batch.log_prob, batch.value, jnp.zeros_like(batch.value)),
         valid=batch.valid,
         was_reset=batch.done,
+        raw_action=batch.raw_action,
     )
     own = Given(**{f.name: getattr(algo, f.name) for f in fields(algo)})
     learning, metrics = own.update(context, Learning(learner), experience, key)

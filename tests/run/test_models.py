@@ -44,6 +44,12 @@ def test_each_distribution_trains(tmp_path, distribution):
         assert np.isfinite(row["entropy"])
 
 
+def test_a_deviation_that_could_not_move_is_refused_before_anything_is_compiled(tmp_path):
+    done = ksim("train", *TINY, "model.init_std=5e-4", cwd=tmp_path, check=2)
+    assert "model.init_std=0.0005: must be above model.min_std=0.001" in done.stderr
+    assert not list(tmp_path.glob("runs/*/*/metrics.jsonl"))
+
+
 class Halved(Task):
     """Acts half as hard as the policy says, and says so to the loss."""
 

@@ -53,7 +53,7 @@ class FeetPosition(FeetVectors):
         """See `Observation`."""
         position = self.frames.position(step.view)
         if self.in_robot_frame:
-            position = position - self.base.sensed_position(step.view)
+            position = position - self.base.sensed_position(step.view)[None]
         return self.in_frame(step, position), carry
 
 

@@ -65,7 +65,9 @@ class BaseVector(BaseTerm, Observation):
             world: the vectors.
             base: `[4]` orientation of the base at the moment of the vectors.
         """
-        return maths.unrotate(world, base) if self.in_robot_frame else world
+        if not self.in_robot_frame:
+            return world
+        return maths.unrotate(world, jnp.broadcast_to(base, (*world.shape[:-1], 4)))
 
 
 @OBSERVATIONS.register("base_linear_velocity")
