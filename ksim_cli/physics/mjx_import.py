@@ -9,8 +9,12 @@ from typing import Any
 
 with contextlib.redirect_stdout(io.StringIO()):
     from mujoco import mjx
+    from mujoco.mjx._src import mesh
+
+mjx_mesh: Any = mesh
+"""MJX's module of meshes; its `convex` makes of one what collisions need."""
 
 mjx_warp: Any = mjx.warp
 """MJX's side of MuJoCo Warp; its `WARP_INSTALLED` says whether that can run."""
 
-__all__ = ["mjx", "mjx_warp"]
+__all__ = ["mjx", "mjx_mesh", "mjx_warp"]

@@ -1,5 +1,8 @@
 """Every registered randomizer: what it changes, and that derived constants follow."""
 
+import copy
+from operator import attrgetter
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -11,7 +14,7 @@ from ksim_cli.errors import UserError
 from ksim_cli.mdp import register_terms
 from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.model import home_pose
-from ksim_cli.physics.model_variants import randomized_models
+from ksim_cli.physics.model_variants import VARIED, randomized_models, restore_frames
 from ksim_cli.physics.mujoco_engine import MujocoEngine
 from ksim_cli.registry import RANDOMIZERS
 from tests.helpers import SMALL
@@ -67,7 +70,7 @@ def build(kind, **changes):
 
 def variants(model, count=40, seed=0, **terms):
     bound = {name: term.bind(model) for name, term in terms.items()}
-    return randomized_models(model, bound, count, seed).models
+    return [copy.copy(m) for m in randomized_models(model, bound, count, seed).models()]
 
 
 def constants(model):
@@ -99,6 +102,22 @@ def test_it_changes_what_it_says_from_the_nominal_value(model, kind):
     for name in changed:
         np.testing.assert_array_equal(made[7][name], again[7][name])
     assert any(not np.array_equal(made[7][name], other[7][name]) for name in changed)
+
+
+@pytest.mark.parametrize("kind", sorted(TABLE))
+def test_variants_are_bitwise_those_of_whole_copies_of_the_model(model, kind):
+    terms = {name: build(kind).bind(model) for name in ("once", "twice")}
+    made = randomized_models(model, terms, 5, seed=3)
+    for draw, variant in enumerate(made.models()):
+        whole = copy.copy(model)
+        for name, term in terms.items():
+            term(whole, np.random.default_rng([3, draw, *name.encode()]))
+        mujoco.mj_setConst(whole, mujoco.MjData(whole))
+        restore_frames(whole, model)
+        for name in VARIED:
+            got, wanted = (np.asarray(attrgetter(name)(m)) for m in (variant, whole))
+            np.testing.assert_array_equal(got, wanted, err_msg=name)
+    assert len(made) == 5 and sum(t.nbytes for t in made.tables.values()) < 5 * 10_000
 
 
 def ratios(model, kind, field, **changes):
@@ -220,7 +239,7 @@ def test_the_engine_moves_each_variant_as_mujoco_moves_its_model(kind):
         return engine.view(engine.step(state, jnp.zeros((3, model.nu)), 20))
 
     view = run()
-    for i, variant in enumerate(made.models):
+    for i, variant in enumerate(made.models()):
         data = mujoco.MjData(variant)
         data.qpos[:], data.qvel[:] = np.asarray(qpos[i]), np.asarray(qvel[i])
         mujoco.mj_forward(variant, data)
@@ -238,7 +257,7 @@ def test_the_centre_of_a_body_on_its_own_can_be_moved(kind, changes):
     spec = mujoco.MjSpec.from_string(SMALL)
     term.edit(spec)
     model = spec.compile()
-    (variant,) = randomized_models(model, {"x": term.bind(model)}, 1, seed=0).models
+    (variant,) = randomized_models(model, {"x": term.bind(model)}, 1, seed=0).models()
     assert np.abs(variant.body("ball").ipos).max() > 0
 
 
