@@ -259,6 +259,18 @@ class Randomizer(Term):
 
     mode: Literal["startup", "reset"] = "startup"
 
+    def without_effect(self, model: mujoco.MjModel) -> str:
+        """Words for what it is to change but cannot, such as by a factor of 0; empty: all it can.
+
+        Args:
+            model: as the randomizers before it left it.
+
+        Raises:
+            UserError: it can change nothing of what it names.
+        """
+        del model
+        return ""
+
     def __call__(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
         """Edits `model` in place; derived constants are recomputed by the caller."""
         raise NotImplementedError

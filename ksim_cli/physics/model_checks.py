@@ -31,38 +31,40 @@ def complaint(model: mujoco.MjModel, changed: Mapping[str, np.ndarray]) -> str:
         bad = _not_possible(model, field, values)
         if bad.any():
             place = tuple(int(i) for i in np.argwhere(bad)[0])
-            return f"{field}{element_name(model, field, place)} becomes {values[place]:.6g}"
+            return f"{_element(model, field, place)} becomes {values[place]:.6g}"
     inertia = changed.get("body_inertia")
     if inertia is not None:
         largest = inertia.max(axis=1)
         bad = largest > (inertia.sum(axis=1) - largest) * (1.0 + _SLACK)
         bad &= (inertia != model.body_inertia).any(axis=1)
         if bad.any():
-            place = (int(np.flatnonzero(bad)[0]),)
-            numbers = ", ".join(f"{x:.4g}" for x in inertia[place])
+            index = int(np.flatnonzero(bad)[0])
+            numbers = ", ".join(f"{x:.4g}" for x in inertia[index])
             return (
-                f"body_inertia{element_name(model, 'body_inertia', place)} becomes {numbers}: of no"
-                " body is one larger than the sum of the other two"
+                f"{_element(model, 'body_inertia', (index,))} becomes {numbers}: of no body is one"
+                " larger than the sum of the other two"
             )
     return ""
 
 
-def element_name(model: mujoco.MjModel, field: str, place: tuple[int, ...]) -> str:
-    """Words for the element of a field at an index: ` of body 'trunk'`; empty of a single number.
+def object_name(model: mujoco.MjModel, field: str, index: int) -> str:
+    """What a row of a field belongs to, as `body 'trunk'`, or `geom 3` of one without a name.
 
     Args:
         model: the model.
         field: name of the field.
-        place: the element's index, the object's first.
+        index: of the row.
     """
-    if not place:
-        return ""
-    prefix, index = field.partition("_")[0], place[0]
+    prefix = field.partition("_")[0]
     kind = {"dof": "joint", "jnt": "joint"}.get(prefix, prefix)
     if prefix == "dof":
         index = int(model.dof_jntid[index])
     name = getattr(model, kind)(index).name if hasattr(model, kind) else ""
-    return f" of {kind} '{name}'" if name else f" of {kind} {index}"
+    return f"{kind} '{name}'" if name else f"{kind} {index}"
+
+
+def _element(model: mujoco.MjModel, field: str, place: tuple[int, ...]) -> str:
+    return f"{field} of {object_name(model, field, place[0])}" if place else field
 
 
 def _not_possible(model: mujoco.MjModel, field: str, values: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 from mujoco import batch
 
-from ksim_cli.errors import UserError
+from ksim_cli.errors import UserError, error_context
 from ksim_cli.physics.model_checks import complaint
 
 MAX_VARIANTS = 64
@@ -32,6 +32,10 @@ class ModelEdit(Protocol):
         """`startup` or `reset`."""
         ...
 
+    def without_effect(self, model: mujoco.MjModel) -> str:
+        """Words for what it cannot change of the model; empty where there is nothing."""
+        ...
+
     def __call__(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
         """Edits the model."""
         ...
@@ -50,12 +54,14 @@ class ModelVariants:
             nominal model.
         num_startup: draws for the run; environment `i` keeps draw `i % num_startup`.
         num_reset: draws for an episode.
+        warnings: what randomizers were to change and cannot, led by their config paths.
     """
 
     nominal: mujoco.MjModel
     tables: Mapping[str, np.ndarray]
     num_startup: int
     num_reset: int
+    warnings: Sequence[str] = ()
 
     def __len__(self) -> int:
         return self.num_startup * self.num_reset
@@ -97,13 +103,14 @@ def randomized_models(
 
     Raises:
         UserError: a variant has a number that is not finite or that MuJoCo's compiler would refuse,
-            or a randomizer changes what all variants share.
+            or a randomizer changes what all variants share, or nothing of what it names.
     """
     modes = {randomize.mode for randomize in randomizers.values()}
     most = MAX_VARIANTS if len(modes) == 1 else MAX_EACH
     num_startup = min(num_envs, most) if "startup" in modes else 1
     num_reset = most if "reset" in modes else 1
     drawing = _Drawing(model, randomizers, seed)
+    warnings = drawing.warnings()
     rows = [
         drawing({"startup": startup, "reset": reset})
         for startup in range(num_startup)
@@ -111,7 +118,7 @@ def randomized_models(
     ]
     drawing.refuse_changed_assets()
     tables = drawing.nominal.stacked(rows)
-    return ModelVariants(model, tables, num_startup, num_reset)
+    return ModelVariants(model, tables, num_startup, num_reset, warnings)
 
 
 class _Drawing:
@@ -131,6 +138,17 @@ class _Drawing:
         self._scratch = copy.copy(model)
         self._fields = _Fields(self._scratch)
         self._data = mujoco.MjData(model)
+
+    def warnings(self) -> list[str]:
+        """What randomizers cannot change, each asked when its turn comes in the first variant."""
+        said: list[str] = []
+        for name, randomize in self._randomizers.items():
+            with error_context(f"randomization.{name}"):
+                text = randomize.without_effect(self._scratch)
+            said += [f"randomization.{name}: {text}"] if text else []
+            self._edit(name, {"startup": 0, "reset": 0})
+        self._restore(self.nominal.changed(self._fields))
+        return said
 
     def __call__(self, draws: Mapping[str, int]) -> dict[str, np.ndarray]:
         """The fields of one variant that differ from the nominal ones.

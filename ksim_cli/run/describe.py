@@ -24,6 +24,9 @@ def describe(console: Console, parts: TrainingParts) -> None:
     console.print(f"observations: {sizes}; actions: {env.action_size}")
     console.table("terms", TERM_COLUMNS, term_rows(task_model.mdp))
     console.table("joints", JOINT_COLUMNS, joint_rows(task_model.model, task_model.mdp))
+    variants = env.engine.spec.variants
+    for text in () if variants is None else variants.warnings:
+        console.warn(text)
 
 
 def term_rows(mdp: Mdp) -> list[list[Any]]:

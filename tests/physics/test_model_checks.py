@@ -2,7 +2,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from ksim_cli.physics.model_checks import complaint, element_name
+from ksim_cli.physics.model_checks import complaint, object_name
 from tests.helpers import SMALL
 
 MODEL = mujoco.MjModel.from_xml_string(SMALL)
@@ -39,7 +39,8 @@ def test_what_the_model_has_itself_is_its_own_affair():
     assert complaint(MODEL, {"geom_size": values}) == ""
 
 
-def test_elements_without_a_name_go_by_their_number():
-    assert element_name(MODEL, "geom_size", (2, 0)) == " of geom 2"
-    assert element_name(MODEL, "bvh_aabb", (3, 1)) == " of bvh 3"
-    assert element_name(MODEL, "opt.timestep", ()) == ""
+def test_objects_without_a_name_go_by_their_number():
+    assert object_name(MODEL, "geom_size", 1) == "geom 'ball'"
+    assert object_name(MODEL, "geom_size", 2) == "geom 2"
+    assert object_name(MODEL, "dof_damping", 6) == "joint 'shoulder'"
+    assert object_name(MODEL, "bvh_aabb", 3) == "bvh 3"

@@ -16,6 +16,9 @@ class Edit:
     def __init__(self, function, mode="startup"):
         self.function, self.mode = function, mode
 
+    def without_effect(self, model):
+        return ""
+
     def __call__(self, model, rng):
         self.function(model, rng)
 
