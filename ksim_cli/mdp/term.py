@@ -180,7 +180,13 @@ class Pose(struct.PyTreeNode):
 
 @dataclass(frozen=True, kw_only=True)
 class Reset(Term):
-    """Edits the pose an episode starts from; resets apply in order, from the model's home pose."""
+    """Edits the pose an episode starts from; resets apply in order, from the model's home pose.
+
+    Then closed loops are closed (`ksim_cli.mdp.closed_loops`), unless all resets of a task belong
+    to classes with `keeps_loops`: what they leave is taken as it is.
+    """
+
+    keeps_loops: ClassVar[bool] = False
 
     def __call__(self, pose: Pose, key: jax.Array, level: jax.Array) -> Pose:
         """The edited pose."""
