@@ -26,8 +26,11 @@ from ksim_cli.io import formatting
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SECONDS_BETWEEN_LINES = 5.0
-_FIRST_SIGN, _SIGNS_BETWEEN = 2.0, 8.0
-"""Outside a terminal: s after which a step that goes on is heard of, and s between two lines."""
+"""Outside a terminal, s between two lines of what goes on."""
+
+_FIRST_SIGN = 2.0
+"""Outside a terminal, s after which a wait that is not announced is heard of."""
+
 _SPEED_SECONDS = 300.0
 _PLAIN_WIDTH = 1000
 """Width of tables outside a terminal, characters: no cell is wrapped."""
@@ -107,7 +110,7 @@ class Console:
         (self.log if quiet or self.live else self.print)(f"{text} ...")
         with self._bar(_clean(text)) as (_, task):
             try:
-                with self._signs_of_life(text, _SIGNS_BETWEEN):
+                with self._signs_of_life(text, _SECONDS_BETWEEN_LINES):
                     yield
             except BaseException:
                 self.print(f"{text} failed after {formatting.seconds(task.elapsed or 0)}", "red")
@@ -133,7 +136,7 @@ class Console:
             wait = first
             while not over.wait(wait):
                 self.print(f"{text} ... {formatting.seconds(time.monotonic() - start)}")
-                wait = _SIGNS_BETWEEN
+                wait = _SECONDS_BETWEEN_LINES
 
         thread = threading.Thread(target=speak, daemon=True)
         thread.start()

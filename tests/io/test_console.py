@@ -165,7 +165,9 @@ def test_the_log_is_appended_to(log: Path):
     assert without_stamps(log) == "one\ntwo\n"
 
 
-def test_on_a_terminal_progress_is_live_and_the_log_plain(log: Path, terminal: Terminal):
+def test_on_a_terminal_progress_is_live_and_the_log_plain(
+    log: Path, terminal: Terminal, clock: list[float]
+):
     console = open_console(log, terminal)
     assert console.live
     with console.status("compiling"):
@@ -283,7 +285,7 @@ def test_neither_jax_nor_numpy_is_imported():
 @pytest.mark.parametrize("kind", ["status", "waiting"])
 def test_a_long_step_gives_signs_of_life_where_there_is_no_terminal(kind, log, monkeypatch):
     monkeypatch.setattr(console_module, "_FIRST_SIGN", 0.001)
-    monkeypatch.setattr(console_module, "_SIGNS_BETWEEN", 0.001)
+    monkeypatch.setattr(console_module, "_SECONDS_BETWEEN_LINES", 0.001)
     stream = io.StringIO()
     with open_console(log, stream) as console, getattr(console, kind)("building"):
         while stream.getvalue().count("building ... 0") < 3:
