@@ -1,7 +1,10 @@
 """What several tests need: configs as the command line composes them, a small model."""
 
 import dataclasses
+from operator import attrgetter
 
+import mujoco
+import numpy as np
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
@@ -10,6 +13,7 @@ from omegaconf import OmegaConf, open_dict
 from ksim_cli.config import compose as composing
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.paths import builtin_root
+from ksim_cli.physics.model_variants import VARIED, ModelVariants
 
 TINY = ("num_envs=4", "batch_size=2", "rollout_length_frames=4", "num_episodes=2")
 
@@ -47,6 +51,14 @@ SMALL = """
   </sensor>
 </mujoco>
 """
+
+
+def variants_of(nominal: mujoco.MjModel, *models: mujoco.MjModel) -> ModelVariants:
+    """Given models as the start-up draws of a nominal one."""
+    get = {name: attrgetter(name) for name in VARIED}
+    tables = {name: np.stack([get[name](model) for model in models]) for name in VARIED}
+    changed = {n: t for n, t in tables.items() if not np.array_equal(t, [get[n](nominal)] * len(t))}
+    return ModelVariants(nominal, changed, len(models), 1)
 
 
 def run_config(*overrides: str) -> RunConfig:

@@ -19,7 +19,7 @@ from ksim_cli.task import by_name
 from ksim_cli.task_model import TaskModel
 from tests.helpers import TINY, tiny_cartpole
 
-UNSET = {"dt": None, "integrator": None}
+UNSET = dict.fromkeys(("dt", "integrator", "iterations", "ls_iterations", "tolerance"))
 
 
 def returning(given, config):

@@ -9,6 +9,7 @@ import io
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Generator, Iterable, Sequence
 from datetime import datetime
@@ -25,6 +26,11 @@ from ksim_cli.io import formatting
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SECONDS_BETWEEN_LINES = 5.0
+"""Outside a terminal, s between two lines of what goes on."""
+
+_FIRST_SIGN = 2.0
+"""Outside a terminal, s after which a wait that is not announced is heard of."""
+
 _SPEED_SECONDS = 300.0
 _PLAIN_WIDTH = 1000
 """Width of tables outside a terminal, characters: no cell is wrapped."""
@@ -103,12 +109,41 @@ class Console:
         (self.log if quiet or self.live else self.print)(f"{text} ...")
         with self._bar(_clean(text)) as (_, task):
             try:
-                yield
+                with self._signs_of_life(text, _SECONDS_BETWEEN_LINES):
+                    yield
             except BaseException:
                 self.print(f"{text} failed after {formatting.seconds(task.elapsed or 0)}", "red")
                 raise
         took = f"{text} took {formatting.seconds(task.elapsed or 0)}"
         self.log(took) if quiet else self.print(took, "dim")
+
+    @contextlib.contextmanager
+    def waiting(self, text: str) -> Generator[None]:
+        """Show that `text` goes on; outside a terminal only if it takes long."""
+        with self._bar(_clean(text)), self._signs_of_life(text, _FIRST_SIGN):
+            yield
+
+    @contextlib.contextmanager
+    def _signs_of_life(self, text: str, first: float) -> Generator[None]:
+        """Print now and then, where there is no terminal, that `text` goes on after `first` s."""
+        if self.live:
+            yield
+            return
+        start, over = time.monotonic(), threading.Event()
+
+        def speak() -> None:
+            wait = first
+            while not over.wait(wait):
+                self.print(f"{text} ... {formatting.seconds(time.monotonic() - start)}")
+                wait = _SECONDS_BETWEEN_LINES
+
+        thread = threading.Thread(target=speak, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     @contextlib.contextmanager
     def progress(

@@ -1,9 +1,11 @@
 """Terms of hinge and slide joints."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 import mujoco
+import numpy as np
 
 from ksim_cli.mdp.term import Term, resolved
 from ksim_cli.physics.names import joint_addresses
@@ -30,3 +32,23 @@ class JointTerm(Term):
         home = tuple(home_pose(model)[list(qpos)].tolist())
         bound = super().bind(model)
         return replace(bound, qpos_addresses=qpos, dof_addresses=dof, home=home)
+
+
+def position_bounds(
+    model: mujoco.MjModel, joints: Sequence[int], home: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """`[J]` lowest and highest positions of hinges and slides: their ranges, and home.
+
+    Args:
+        model: the compiled model.
+        joints: their indices.
+        home: `[nq]` the home pose, which stays where it is though it lie beyond a range.
+    """
+    chosen = list(joints)
+    limited = model.jnt_limited[chosen].astype(bool)
+    at_home = home[model.jnt_qposadr[chosen]]
+    low, high = model.jnt_range[chosen].T
+    return (
+        np.where(limited, np.minimum(low, at_home), -np.inf),
+        np.where(limited, np.maximum(high, at_home), np.inf),
+    )

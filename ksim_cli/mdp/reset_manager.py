@@ -6,18 +6,27 @@ import jax
 import jax.numpy as jnp
 import mujoco
 
+from ksim_cli.errors import UserError
+from ksim_cli.mdp.closed_loops import ClosedLoops, closed_loops
 from ksim_cli.mdp.manager import Manager
+from ksim_cli.mdp.resets import JointReset
 from ksim_cli.mdp.term import Pose, Reset
 from ksim_cli.physics.robot import home_pose, home_velocity
 
+_TRIALS = 64
+"""Draws of which at least half must leave loops that can be closed."""
+
 
 class ResetManager(Manager[Reset]):
-    """The resets, applied in order to the model's home pose.
+    """The resets, applied in order to the model's home pose; then closed loops are closed.
 
     Args:
         terms: the resets, bound.
         model: the compiled model.
         num_envs: N.
+
+    Raises:
+        UserError: closed loops are open at home, or in most poses that a joint reset draws.
     """
 
     kind = "resets"
@@ -26,6 +35,10 @@ class ResetManager(Manager[Reset]):
         super().__init__(terms, num_envs)
         self._qpos = jnp.asarray(home_pose(model), jnp.float32)
         self._qvel = jnp.asarray(home_velocity(model), jnp.float32)
+        moves_joints = any(not term.keeps_loops for term in terms.values())
+        self._loops = closed_loops(model, home_pose(model)) if moves_joints else None
+        if self._loops is not None:
+            self._refuse_open(self._loops)
 
     def __call__(self, key: jax.Array, level: jax.Array, commands: Mapping[str, jax.Array]) -> Pose:
         """Poses with a leading axis of N.
@@ -42,4 +55,22 @@ class ResetManager(Manager[Reset]):
         for name, term in self.terms.items():
             moved = jax.vmap(term, in_axes=(0, 0, None))(pose, self.keys(key, name), level)
             pose = pose.replace(qpos=moved.qpos, qvel=moved.qvel)
-        return pose
+        if self._loops is None:
+            return pose
+        qpos, qvel, _ = jax.vmap(self._loops.close)(pose.qpos, pose.qvel)
+        return pose.replace(qpos=qpos, qvel=qvel)
+
+    def _refuse_open(self, loops: ClosedLoops) -> None:
+        """Tries every joint reset by itself, from the home pose."""
+        home, full = Pose(qpos=self._qpos, qvel=self._qvel), jnp.ones(())
+        close = jax.jit(jax.vmap(loops.close))
+        for name, term in self.terms.items():
+            if isinstance(term, JointReset):
+                keys = jax.random.split(jax.random.key(0), _TRIALS)
+                drawn = jax.vmap(term, in_axes=(None, 0, None))(home, keys, full)
+                closed = int(close(drawn.qpos, drawn.qvel)[2].sum())
+                if 2 * closed < _TRIALS:
+                    raise UserError(
+                        f"resets.{name}: {_TRIALS - closed} of {_TRIALS} draws leave a pose where"
+                        f" {loops.names} cannot be satisfied. Type a smaller scale"
+                    )

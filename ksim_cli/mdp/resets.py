@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,10 @@ import numpy as np
 from ksim_cli.errors import UserError
 from ksim_cli.mdp import maths
 from ksim_cli.mdp.floating_base import FreeBaseTerm
-from ksim_cli.mdp.joints import JointTerm
+from ksim_cli.mdp.joints import JointTerm, position_bounds
 from ksim_cli.mdp.term import Pose, Reset, resolved
-from ksim_cli.physics.names import object_ids
+from ksim_cli.physics.robot import home_pose
+from ksim_cli.physics.names import joint_ids, object_ids
 from ksim_cli.registry import RESETS
 from ksim_cli.rng import named_key
 
@@ -43,17 +44,31 @@ class JointReset(JointTerm, Reset):
 @RESETS.register("random_joint_position")
 @dataclass(frozen=True, kw_only=True)
 class RandomJointPosition(JointReset):
-    """qpos + random; `scale` in rad or m. Joint limits are not enforced."""
+    """qpos + random, clipped to the joint's range, or to home beyond it; `scale` in rad or m.
+
+    In a closed loop driven joints get about what is drawn, and the others follow.
+    """
+
+    low: tuple[float, ...] = resolved()
+    high: tuple[float, ...] = resolved()
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        low, high = position_bounds(model, joint_ids(model, self.joints), home_pose(model))
+        return replace(super().bind(model), low=tuple(low.tolist()), high=tuple(high.tolist()))
 
     def __call__(self, pose: Pose, key: jax.Array, level: jax.Array) -> Pose:
         """See `Reset`."""
-        return pose.replace(qpos=pose.qpos.at[jnp.array(self.qpos_addresses)].add(self.sample(key)))
+        at = jnp.array(self.qpos_addresses)
+        moved = pose.qpos.at[at].add(self.sample(key))
+        inside = jnp.clip(moved[at], jnp.array(self.low), jnp.array(self.high))
+        return pose.replace(qpos=moved.at[at].set(inside))
 
 
 @RESETS.register("random_joint_velocity")
 @dataclass(frozen=True, kw_only=True)
 class RandomJointVelocity(JointReset):
-    """qvel + random; `scale` in rad/s or m/s."""
+    """qvel + random; `scale` in rad/s or m/s. Without what would open a closed loop."""
 
     def __call__(self, pose: Pose, key: jax.Array, level: jax.Array) -> Pose:
         """See `Reset`."""
@@ -63,6 +78,8 @@ class RandomJointVelocity(JointReset):
 @dataclass(frozen=True, kw_only=True)
 class BaseReset(FreeBaseTerm, Reset):
     """Base of resets of a free base."""
+
+    keeps_loops: ClassVar[bool] = True
 
     def moved(self, pose: Pose, by: jax.Array) -> Pose:
         """The pose with the base moved by `[3]` m."""
@@ -232,12 +249,13 @@ class RandomPitchRoll(BaseReset):
 @RESETS.register("motion_state")
 @dataclass(frozen=True, kw_only=True)
 class MotionState(Reset):
-    """Position and velocity of a random frame of a recorded motion.
+    """Position and velocity of a random frame of a recorded motion, as it was recorded.
 
     Attributes:
         path: .npz file with `qpos` [T, nq] and `qvel` [T, nv], from the current folder.
     """
 
+    keeps_loops: ClassVar[bool] = True
     path: str
     frames: tuple[tuple[float, ...], ...] = resolved()
 

@@ -180,7 +180,13 @@ class Pose(struct.PyTreeNode):
 
 @dataclass(frozen=True, kw_only=True)
 class Reset(Term):
-    """Edits the pose an episode starts from; resets apply in order, from the model's home pose."""
+    """Edits the pose an episode starts from; resets apply in order, from the model's home pose.
+
+    Then closed loops are closed (`ksim_cli.mdp.closed_loops`), unless all resets of a task belong
+    to classes with `keeps_loops`: what they leave is taken as it is.
+    """
+
+    keeps_loops: ClassVar[bool] = False
 
     def __call__(self, pose: Pose, key: jax.Array, level: jax.Array) -> Pose:
         """The edited pose."""
@@ -258,6 +264,18 @@ class Randomizer(Term):
     """
 
     mode: Literal["startup", "reset"] = "startup"
+
+    def without_effect(self, model: mujoco.MjModel) -> str:
+        """Words for what it is to change but cannot, such as by a factor of 0; empty: all it can.
+
+        Args:
+            model: as the randomizers before it left it.
+
+        Raises:
+            UserError: it can change nothing of what it names.
+        """
+        del model
+        return ""
 
     def __call__(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
         """Edits `model` in place; derived constants are recomputed by the caller."""

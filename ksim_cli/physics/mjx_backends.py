@@ -10,14 +10,14 @@ last bits; on the CPU they do not. Warp takes its memory beside that which JAX h
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import mujoco
-import numpy as np
 
 from ksim_cli.errors import UserError
 from ksim_cli.physics.engine import EngineSpec
@@ -26,7 +26,8 @@ from ksim_cli.physics.mjx_contacts import (
     with_net_forces,
     without_net_forces,
 )
-from ksim_cli.physics.mjx_import import mjx, mjx_warp
+from ksim_cli.physics.mjx_import import mjx, mjx_mesh, mjx_warp
+from ksim_cli.physics.model_variants import ModelVariants
 from ksim_cli.physics.warp_sizes import BufferSizes, buffer_sizes
 
 _AUTORESET = int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
@@ -54,29 +55,56 @@ class JaxBackend:
         self.buffer_sizes = {}
         self._nominal = spec.model
         self._one = mjx.make_data(spec.model, _here(), impl="jax")
+        self._hulls: dict[int, Any] = {}
         _check_fields(spec, PUBLIC | {f.name for f in self._one._impl.fields()})
         self._kept = sorted(name for name in spec.viewed() if name not in PUBLIC)
 
-    def put(self, models: Sequence[mujoco.MjModel]) -> list[Any]:
-        """Variants of the model on the device; the first one's structure stands for all.
+    def put(self, model: mujoco.MjModel) -> Any:
+        """The model, or a variant of it, on the device."""
+        with self._hulls_once(), without_net_forces(model):
+            put = mjx.put_model(model, _here(), impl="jax")
+            # It may be a view of the model's own numbers.
+            return put.replace(sensor_intprm=np.array(put.sensor_intprm))
+
+    def check_variant(self, put: Any, first: Any) -> None:
+        """Refuses variants that differ in what this implementation has only once.
+
+        Args:
+            put: a variant on the device.
+            first: the first of them, whose structure stands for all.
 
         Raises:
-            UserError: they differ in what this implementation has only once.
+            UserError: they differ so.
         """
-        return [mjx.put_model(without_net_forces(model), _here(), impl="jax") for model in models]
+        del put, first
 
-    def batched(self, path: Any, values: Sequence[Any]) -> bool:
+    def batched(self, path: Any) -> bool:
         """True for a leaf of the model that is to be given for each environment.
 
         Args:
-            path: the leaf's path in `put(...)`.
-            values: its value in each variant.
+            path: the path in `put(...)` of a leaf in which variants differ.
 
         Raises:
-            UserError: as in `put`.
+            UserError: as in `check_variant`.
         """
         del path
-        return _differ(values)
+        return True
+
+    @contextmanager
+    def _hulls_once(self) -> Generator[None]:
+        """Meshes are the same in all variants, and what MJX makes of one for collisions is dear."""
+        make = mjx_mesh.convex
+
+        def once(model: mujoco.MjModel, mesh: int) -> Any:
+            if mesh not in self._hulls:
+                self._hulls[mesh] = make(model, mesh)
+            return self._hulls[mesh]
+
+        mjx_mesh.convex = once
+        try:
+            yield
+        finally:
+            mjx_mesh.convex = make
 
     def packed(self) -> Any:
         """The packed data of one environment at the model's default pose."""
@@ -112,6 +140,8 @@ class WarpBackend(JaxBackend):
 
     def __init__(self, spec: EngineSpec) -> None:
         _check_warp(spec)
+        if spec.variants is not None:
+            _check_static_geoms(spec.variants)
         devices = 1 if spec.mesh is None else spec.mesh.size
         self._num_envs = spec.num_envs // devices  # those of one device, which share its contacts
         # No key chooses the mode JAX: graphs of JAX's own cannot hold those of MuJoCo Warp.
@@ -121,7 +151,7 @@ class WarpBackend(JaxBackend):
         self._lost = int(
             kinds.NEFC | kinds.NJMAX_NNZ | kinds.BROADPHASE | kinds.NARROWPHASE | kinds.CCD
         )
-        pairs = self._put(spec.model)._impl.nxn_geom_pair_filtered
+        pairs = self.put(spec.model)._impl.nxn_geom_pair_filtered
         derived = buffer_sizes(spec.model, pairs, self._num_envs * spec.num_seeds)
         asked = None if spec.naconmax is None else -(-spec.naconmax // devices)
         self._sizes = BufferSizes(
@@ -140,29 +170,24 @@ class WarpBackend(JaxBackend):
         viewed = {name for name in spec.viewed() if name not in PUBLIC}
         self._kept = sorted(viewed | {"overflow"})
 
-    def put(self, models: Sequence[mujoco.MjModel]) -> list[Any]:
+    def put(self, model: mujoco.MjModel) -> Any:
         """See `JaxBackend.put`."""
-        put = [self._put(model) for model in models]
-        # Read by sleeping alone, which an engine that forgets what slept does not do.
-        same = {"_impl.dof_length": put[0]._impl.dof_length}
-        put = [model.tree_replace(same) for model in put]
-        if any(jax.tree.structure(model) != jax.tree.structure(put[0]) for model in put[1:]):
-            raise _only_once("sizes, types or flags")
-        _check_static_geoms(models)
-        return put
-
-    def _put(self, model: mujoco.MjModel) -> Any:
         if model.opt.disableflags & _AUTORESET:  # Warp has none to disable, and refuses the flag
             model = copy.copy(model)
             model.opt.disableflags &= ~_AUTORESET
         put = mjx.put_model(model, _here(), impl="warp", graph_mode=self._graph_mode)
         return put.tree_replace({"opt._impl.warn_overflow": 0})  # it prints, for each environment
 
-    def batched(self, path: Any, values: Sequence[Any]) -> bool:
+    def check_variant(self, put: Any, first: Any) -> None:
+        """See `JaxBackend.check_variant`."""
+        if jax.tree.structure(put) != jax.tree.structure(first):
+            raise _only_once("sizes, types or flags")
+
+    def batched(self, path: Any) -> bool:
         """See `JaxBackend.batched`."""
-        if not _differ(values):
-            return False
         name = "__".join(part.name for part in path if part.name != "_impl")
+        if name == "dof_length":  # read by sleeping alone, and an engine forgets what slept
+            return False
         can = mjx_warp.types._BATCH_DIM["Model"].get(name)
         if can is False:
             raise _only_once(f"'{name}'")
@@ -222,10 +247,6 @@ def _here() -> Any:
     return jax.local_devices()[0]
 
 
-def _differ(values: Sequence[Any]) -> bool:
-    return any(not np.array_equal(values[0], value) for value in values[1:])
-
-
 def _only_once(what: str) -> UserError:
     return UserError(
         f"engine.impl=warp: the randomised models differ in {what}, which MuJoCo Warp has only"
@@ -233,13 +254,14 @@ def _only_once(what: str) -> UserError:
     )
 
 
-def _check_static_geoms(models: Sequence[mujoco.MjModel]) -> None:
+def _check_static_geoms(variants: ModelVariants) -> None:
     """Refuse variants of what cannot move: its pose is computed once, when the data is made."""
-    bodies = models[0].body_weldid == 0
-    geoms = bodies[models[0].geom_bodyid]
+    bodies = variants.nominal.body_weldid == 0
+    geoms = bodies[variants.nominal.geom_bodyid]
     masks = {"body_pos": bodies, "body_quat": bodies, "geom_pos": geoms, "geom_quat": geoms}
     for name, mask in masks.items():
-        if _differ([getattr(model, name)[mask] for model in models]):
+        values = variants.values(name)[:, mask]
+        if (values != values[0]).any():
             raise _only_once(f"the '{name}' of what cannot move")
 
 

@@ -1,7 +1,7 @@
 """Net contact forces for MJX in JAX, which lacks the reduction `netforce` of contact sensors."""
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -22,13 +22,15 @@ def net_force_sensors(model: mujoco.MjModel) -> list[int]:
     return np.flatnonzero(is_contact & (model.sensor_intprm[:, 1] == _NETFORCE)).tolist()
 
 
-def without_net_forces(model: mujoco.MjModel) -> mujoco.MjModel:
-    """The model, or a copy that MJX takes: its net forces are those of any one contact."""
+@contextmanager
+def without_net_forces(model: mujoco.MjModel) -> Generator[None]:
+    """Let MJX take a model whose sensors tell net forces: within, they tell any one contact's."""
     sensors = net_force_sensors(model)
-    if sensors:
-        model = copy.copy(model)
-        model.sensor_intprm[sensors, 1] = _NONE
-    return model
+    model.sensor_intprm[sensors, 1] = _NONE
+    try:
+        yield
+    finally:
+        model.sensor_intprm[sensors, 1] = _NETFORCE
 
 
 def with_net_forces(model: mujoco.MjModel, data: Any) -> Any:
@@ -51,7 +53,7 @@ def with_net_forces(model: mujoco.MjModel, data: Any) -> Any:
         each = sign[:, None] * force
         weight = jnp.abs(sign) * jnp.linalg.norm(force, axis=1)
         centre = weight @ contact.pos / jnp.maximum(weight.sum(), _TINY)
-        about = sign[:, None] * torque + jnp.cross(contact.pos - centre, each)
+        about = sign[:, None] * torque + jnp.cross(contact.pos - centre[None], each)
         told = {
             "found": found[None].astype(jnp.float32),
             "force": each.sum(axis=0),

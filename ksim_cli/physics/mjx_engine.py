@@ -1,8 +1,8 @@
 """MJX: the environments are one batched `mjx.Data` on the accelerator (or, slowly, the CPU)."""
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import jax
@@ -180,19 +180,29 @@ class MjxEngine:
 
 
 class _Models:
-    """The model on the device; of variants, the leaves that differ are stacked `[K, ...]`."""
+    """The model on the device; of variants, the leaves that differ are stacked `[K, ...]`.
+
+    The variants are made one after another, and only what differs from the first is kept of each.
+    """
 
     def __init__(self, backend: JaxBackend, spec: EngineSpec) -> None:
-        models = [spec.model] if spec.variants is None else spec.variants.models
-        put = [jax.tree_util.tree_flatten_with_path(m) for m in backend.put(_with_friction(models))]
-        self._treedef = put[0][1]
-        self._leaves: list[Any] = []
-        self._differs: list[bool] = []
-        for leaves in zip(*(leaves for leaves, _ in put), strict=True):
-            path, values = leaves[0][0], [value for _, value in leaves]
-            differs = backend.batched(path, values)
-            self._leaves.append(jnp.stack(values) if differs else values[0])
-            self._differs.append(differs)
+        first = backend.put(next(_models(spec)))
+        leaves, self._treedef = jax.tree_util.tree_flatten_with_path(first)
+        changed: list[dict[int, np.ndarray]] = [{} for _ in leaves]
+        # From an object of their own: what MJX gives may be a view of the model's numbers.
+        for k, model in enumerate(islice(_models(spec), 1, None), start=1):
+            put = backend.put(model)
+            backend.check_variant(put, first)
+            for (_, old), new, values in zip(leaves, jax.tree.leaves(put), changed, strict=True):
+                if not np.array_equal(old, new):
+                    values[k] = np.array(new)
+        count = 1 if spec.variants is None else len(spec.variants)
+        pairs = list(zip(leaves, changed, strict=True))
+        self._differs = [bool(values) and backend.batched(path) for (path, _), values in pairs]
+        self._leaves = [
+            jnp.asarray(_filled(leaf, values, count)) if differs else leaf
+            for ((_, leaf), values), differs in zip(pairs, self._differs, strict=True)
+        ]
 
     def of(self, variant: jax.Array) -> tuple[Any, Any]:
         """The models of environments on these variants, and `jax.vmap`'s axes of them."""
@@ -208,17 +218,23 @@ class _Models:
         return jax.tree.unflatten(self._treedef, [function(differs) for differs in self._differs])
 
 
-def _with_friction(models: Sequence[mujoco.MjModel]) -> list[mujoco.MjModel]:
-    """The models, none of whose joints has exactly no friction where another's has some.
+def _models(spec: EngineSpec) -> Iterator[mujoco.MjModel]:
+    """The variants, none of whose joints has exactly no friction where another's has some.
 
     MJX decides once, for all variants, which joints have friction loss at all.
     """
-    some = np.stack([m.dof_frictionloss for m in models]).any(axis=0)
-    mended = []
-    for model in models:
-        lacking = some & (model.dof_frictionloss == 0)
-        if lacking.any():
-            model = copy.copy(model)
-            model.dof_frictionloss[lacking] = TINY_FRICTION
-        mended.append(model)
-    return mended
+    if spec.variants is None:
+        yield spec.model
+        return
+    some = spec.variants.values("dof_frictionloss").any(axis=0)
+    for model in spec.variants.models():
+        model.dof_frictionloss[some & (model.dof_frictionloss == 0)] = TINY_FRICTION
+        yield model
+
+
+def _filled(first: Any, others: Mapping[int, np.ndarray], count: int) -> np.ndarray:
+    """`[K, ...]` the values of a leaf: the first's, and those that differ by their number."""
+    table = np.repeat(np.asarray(first)[None], count, axis=0)
+    for k, value in others.items():
+        table[k] = value
+    return table

@@ -9,6 +9,10 @@ from typing import Any
 
 with contextlib.redirect_stdout(io.StringIO()):
     from mujoco import mjx
+    from mujoco.mjx._src import mesh
+
+mjx_mesh: Any = mesh
+"""MJX's module of meshes; its `convex` makes of one what collisions need."""
 
 mjx_warp: Any = mjx.warp
 """MJX's side of MuJoCo Warp; its `WARP_INSTALLED` says whether that can run."""
@@ -16,4 +20,4 @@ mjx_warp: Any = mjx.warp
 mjx_support: Any = mjx._src.support
 """MJX's functions of contacts, for which it has no public name."""
 
-__all__ = ["mjx", "mjx_support", "mjx_warp"]
+__all__ = ["mjx", "mjx_mesh", "mjx_support", "mjx_warp"]

@@ -32,7 +32,7 @@ _BAD = [
     )
 ]
 _REFRESHED = ("qpos", "qvel")
-_MODEL_FIELDS = sorted(batch.MODEL_FIELDS)
+_AUTORESET = int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
 _Prepared = tuple[jax.Array, jax.Array, jax.Array]
 
 
@@ -56,14 +56,13 @@ class _Host:
     """
 
     def __init__(self, spec: EngineSpec) -> None:
-        # Otherwise MuJoCo resets a diverged environment by itself, unseen.
-        # The variants share what they do not differ in, which need not be what the nominal has.
-        model = spec.model if spec.variants is None else spec.variants.models[0]
-        model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-        self._spec, self._model = spec, model
-        self.batch = batch.Batch(model, spec.num_envs, nthread=spec.num_threads)
-        tables = {} if spec.variants is None else spec.variants.differing(_MODEL_FIELDS)
-        self._tables = [(self.batch.expand(name), table) for name, table in tables.items()]
+        self._spec = spec
+        self.batch = _batch(spec)
+        tables = {} if spec.variants is None else spec.variants.tables
+        self._tables = [
+            (self.batch.expand(name), table | _AUTORESET if name == "opt.disableflags" else table)
+            for name, table in tables.items()
+        ]
         self._force = self.batch.bind("xfrc_applied")
         self.variant = np.zeros(spec.num_envs, np.int32)
         self.fields = {name: self.batch.bind(name) for name in spec.viewed()}
@@ -79,8 +78,7 @@ class _Host:
     @cached_property
     def spare(self) -> batch.Batch:
         """A second batch of the same simulations, without the variants."""
-        spec = self._spec
-        return batch.Batch(self._model, spec.num_envs, nthread=spec.num_threads)
+        return _batch(self._spec)
 
     def init(self) -> list[np.ndarray]:
         self.batch.reset()
@@ -236,6 +234,17 @@ class MujocoEngine:
         shapes.append(jax.ShapeDtypeStruct((self.spec.num_envs,), jnp.bool_))
         *fields, unstable = io_callback(function, shapes, *arguments, ordered=True)
         return MujocoState(view=View(dict(zip(names, fields, strict=True))), unstable=unstable)
+
+
+def _batch(spec: EngineSpec) -> batch.Batch:
+    """All environments on the nominal model."""
+    before = spec.model.opt.disableflags
+    # Otherwise MuJoCo resets a diverged environment by itself, unseen.
+    spec.model.opt.disableflags |= _AUTORESET
+    try:
+        return batch.Batch(spec.model, spec.num_envs, nthread=spec.num_threads)
+    finally:
+        spec.model.opt.disableflags = before
 
 
 def _shape(host: _Host, name: str) -> jax.ShapeDtypeStruct:

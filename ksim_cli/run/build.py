@@ -1,7 +1,7 @@
 """From a configuration to the objects that train or act."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from ksim_cli.load_task import make_task
 from ksim_cli.rl.algorithm import Algorithm, Context, make_player
 from ksim_cli.rl.rollout import Player, PolicyState, random_policy, record_nothing, zero_policy
 from ksim_cli.run.devices import choose_mesh
+from ksim_cli.run.memory import LARGE_MODEL, check_model, release_freed
 from ksim_cli.run.seeds import each_seed, read_policy_state
 from ksim_cli.task_model import TaskModel
 
@@ -79,17 +80,26 @@ class TrainingParts:
 
 def make_task_model(config: RunConfig) -> TaskModel:
     """The task a config names, with its model compiled and its terms bound."""
-    return TaskModel(make_task(config))
+    task_model = TaskModel(make_task(config))
+    if task_model.model.nbuffer > LARGE_MODEL:
+        release_freed()
+    return task_model
 
 
-def make_training_parts(config: RunConfig, recorded: Collection[str] = ()) -> TrainingParts:
+def make_training_parts(
+    config: RunConfig,
+    recorded: Collection[str] = (),
+    say: Callable[[str], None] = lambda text: None,
+) -> TrainingParts:
     """Everything training needs but its state.
 
     Args:
         config: the run's.
         recorded: fields of the view that results hold besides those that rewards read.
+        say: shows a line.
     """
     task_model = make_task_model(config)
+    check_model(task_model.model, say)
     task_model.refuse_unlearnable()
     mesh = choose_mesh(task_model.config)
     env = task_model.make_env(

@@ -33,6 +33,9 @@ def describe(console: Console, parts: TrainingParts) -> None:
         )
     console.table("terms", TERM_COLUMNS, term_rows(task_model.mdp))
     console.table("joints", JOINT_COLUMNS, joint_rows(task_model))
+    variants = env.engine.spec.variants
+    for text in () if variants is None else variants.warnings:
+        console.warn(text)
 
 
 def robot_lines(task_model: TaskModel) -> list[str]:

@@ -1,5 +1,6 @@
-"""How much memory a training iteration takes, and how many environments would fit."""
+"""How much memory a run takes, and how many environments would fit."""
 
+import ctypes
 import os
 import re
 from collections.abc import Callable, Generator
@@ -9,9 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import mujoco
 
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
+
+LARGE_MODEL = 100 * 2**20
+"""Bytes of a model from which on it is said what the model takes."""
+
+_COPIES = 3
+"""Of a model with its meshes: the task's own, and one each in training and in evaluation."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,40 @@ def available() -> int | None:
     with suppress(OSError, ValueError):  # no control group, or one without a limit ("max")
         bounds.append(int(Path("/sys/fs/cgroup/memory.max").read_text("ascii")))
     return min(bounds)
+
+
+def check_model(model: mujoco.MjModel, say: Callable[[str], None]) -> None:
+    """Say what a large model will take, before it is taken.
+
+    Args:
+        model: the compiled model, of which there is one yet.
+        say: shows a line.
+
+    Raises:
+        UserError: there is not enough memory for it.
+    """
+    size = model.nbuffer
+    if size < LARGE_MODEL:
+        return
+    limit = available()
+    one, all_copies = (f"{number / 2**30:,.2f} GiB" for number in (size, _COPIES * size))
+    what = f"the model with its meshes, textures and height fields takes {one}"
+    if limit is not None and (_COPIES - 1) * size > limit:
+        raise UserError(
+            f"{what}, a run {all_copies} for its environments, and {limit / 2**30:,.2f} GiB are"
+            " free. Give the task a model with smaller meshes"
+        )
+    say(f"memory: {what}, and the run {all_copies} for its environments, before it is compiled")
+
+
+def release_freed() -> None:
+    """Gives back what compiling a model leaves behind, which with meshes is several times its size.
+
+    MuJoCo caches meshes, and the C library (glibc) keeps what is freed unless it is asked.
+    """
+    mujoco.mj_clearCache(mujoco.mj_getCache())
+    with suppress(OSError, AttributeError, TypeError):  # another C library has no such function
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def too_large(config: RunConfig, memory: Memory | None, devices: int, limit: int | None) -> str:

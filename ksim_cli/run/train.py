@@ -120,8 +120,9 @@ class TrainingRun:
     def execute(self) -> float:
         """The whole run; returns the mean return of the final evaluation."""
         self.facts["import_seconds"] = self.clock.seconds()
-        with oom_as_user_error(self.config):
-            parts = make_training_parts(self.config)
+        building = f"building the model and the environments of task {self.config.task.name}"
+        with oom_as_user_error(self.config), self.console.waiting(building):
+            parts = make_training_parts(self.config, say=self.console.print)
         self.console.print(f"run folder: {self.run.path}")
         describe(self.console, parts)
         saved = self._saved_step()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ksim_cli.io import console as console_module
 from ksim_cli.io.console import Console, open_console, silent_console
 
 STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.MULTILINE)
@@ -164,7 +165,9 @@ def test_the_log_is_appended_to(log: Path):
     assert without_stamps(log) == "one\ntwo\n"
 
 
-def test_on_a_terminal_progress_is_live_and_the_log_plain(log: Path, terminal: Terminal):
+def test_on_a_terminal_progress_is_live_and_the_log_plain(
+    log: Path, terminal: Terminal, clock: list[float]
+):
     console = open_console(log, terminal)
     assert console.live
     with console.status("compiling"):
@@ -277,3 +280,27 @@ def test_neither_jax_nor_numpy_is_imported():
         "assert not [m for m in ('jax', 'numpy') if m in sys.modules]"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("kind", ["status", "waiting"])
+def test_a_long_step_gives_signs_of_life_where_there_is_no_terminal(kind, log, monkeypatch):
+    monkeypatch.setattr(console_module, "_FIRST_SIGN", 0.001)
+    monkeypatch.setattr(console_module, "_SECONDS_BETWEEN_LINES", 0.001)
+    stream = io.StringIO()
+    with open_console(log, stream) as console, getattr(console, kind)("building"):
+        while stream.getvalue().count("building ... 0") < 3:
+            time.sleep(0.001)
+    said = stream.getvalue()
+    assert without_stamps(log) == said
+    time.sleep(0.01)
+    assert stream.getvalue() == said, "it is over"
+
+
+def test_a_short_wait_is_not_mentioned(terminal: Terminal):
+    stream = io.StringIO()
+    with open_console(None, stream).waiting("building"):
+        pass
+    assert stream.getvalue() == ""
+    with open_console(None, terminal).waiting("building"):
+        pass
+    assert "building" in terminal.getvalue()

@@ -15,9 +15,9 @@ register_terms()
 DT = 0.1
 N = 400
 SECTIONS = {
-    "linear_push": {"interval": [0.5, 1.5], "speed": [0.2, 0.6], "vertical": 0.1},
-    "angular_push": {"interval": [0.5, 1.5], "speed": [0.2, 0.6]},
-    "jump": {"interval": [0.5, 1.5], "height": [0.1, 0.4]},
+    "linear_push": {"body": "ball", "interval": [0.5, 1.5], "speed": [0.2, 0.6], "vertical": 0.1},
+    "angular_push": {"body": "ball", "interval": [0.5, 1.5], "speed": [0.2, 0.6]},
+    "jump": {"body": "ball", "interval": [0.5, 1.5], "height": [0.1, 0.4]},
     "force_push": {
         "interval": [0.5, 1.5],
         "body": "ball",

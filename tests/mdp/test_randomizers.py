@@ -1,5 +1,9 @@
 """Every registered randomizer: what it changes, and that derived constants follow."""
 
+import copy
+import re
+from operator import attrgetter
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -10,7 +14,7 @@ from mujoco import batch
 from ksim_cli.errors import UserError
 from ksim_cli.mdp import register_terms
 from ksim_cli.physics.engine import EngineSpec
-from ksim_cli.physics.model_variants import randomized_models
+from ksim_cli.physics.model_variants import VARIED, randomized_models, restore_frames
 from ksim_cli.physics.mujoco_engine import MujocoEngine
 from ksim_cli.physics.robot import home_pose
 from ksim_cli.registry import RANDOMIZERS
@@ -67,7 +71,7 @@ def build(kind, **changes):
 
 def variants(model, count=40, seed=0, **terms):
     bound = {name: term.bind(model) for name, term in terms.items()}
-    return randomized_models(model, bound, count, seed).models
+    return [copy.copy(m) for m in randomized_models(model, bound, count, seed).models()]
 
 
 def constants(model):
@@ -99,6 +103,22 @@ def test_it_changes_what_it_says_from_the_nominal_value(model, kind):
     for name in changed:
         np.testing.assert_array_equal(made[7][name], again[7][name])
     assert any(not np.array_equal(made[7][name], other[7][name]) for name in changed)
+
+
+@pytest.mark.parametrize("kind", sorted(TABLE))
+def test_variants_are_bitwise_those_of_whole_copies_of_the_model(model, kind):
+    terms = {name: build(kind).bind(model) for name in ("once", "twice")}
+    made = randomized_models(model, terms, 5, seed=3)
+    for draw, variant in enumerate(made.models()):
+        whole = copy.copy(model)
+        for name, term in terms.items():
+            term(whole, np.random.default_rng([3, draw, *name.encode()]))
+        mujoco.mj_setConst(whole, mujoco.MjData(whole))
+        restore_frames(whole, model)
+        for name in VARIED:
+            got, wanted = (np.asarray(attrgetter(name)(m)) for m in (variant, whole))
+            np.testing.assert_array_equal(got, wanted, err_msg=name)
+    assert len(made) == 5 and sum(t.nbytes for t in made.tables.values()) < 5 * 10_000
 
 
 def ratios(model, kind, field, **changes):
@@ -220,7 +240,7 @@ def test_the_engine_moves_each_variant_as_mujoco_moves_its_model(kind):
         return engine.view(engine.step(state, jnp.zeros((3, model.nu)), 20))
 
     view = run()
-    for i, variant in enumerate(made.models):
+    for i, variant in enumerate(made.models()):
         data = mujoco.MjData(variant)
         data.qpos[:], data.qvel[:] = np.asarray(qpos[i]), np.asarray(qvel[i])
         mujoco.mj_forward(variant, data)
@@ -238,7 +258,7 @@ def test_the_centre_of_a_body_on_its_own_can_be_moved(kind, changes):
     spec = mujoco.MjSpec.from_string(SMALL)
     term.edit(spec)
     model = spec.compile()
-    (variant,) = randomized_models(model, {"x": term.bind(model)}, 1, seed=0).models
+    (variant,) = randomized_models(model, {"x": term.bind(model)}, 1, seed=0).models()
     assert np.abs(variant.body("ball").ipos).max() > 0
 
 
@@ -270,3 +290,121 @@ def test_unknown_names_are_refused(model, kind, changes, message):
 def test_a_mode_is_one_of_two():
     with pytest.raises(UserError, match="mode=sometimes: is not one of startup, reset"):
         build("armature", mode="sometimes")
+
+
+# Everything that can be zero, beside its like that is not.
+ZEROS = """<mujoco>
+  <asset><mesh name="shell" vertex="0 0 0  1 0 0  0 1 0  0 0 1"/></asset>
+  <worldbody>
+    <geom name="plane" type="plane" size="0 0 1"/>
+    <geom name="ice" type="box" size="1 1 1" friction="0 0 0"/>
+    <body name="full"><joint name="stiff" damping="1" armature="0.1" frictionloss="0.1"/>
+      <geom name="ball" size="0.1" mass="1"/>
+      <body name="frame"><site name="imu"/></body>
+      <body name="hull" pos="1 0 0"><joint name="loose"/>
+        <geom name="mesh" type="mesh" mesh="shell" mass="1"/></body>
+    </body>
+  </worldbody>
+</mujoco>"""
+ERROR, WARNING, SILENT = "error", "warning", "silent"
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "outcome", "message"),
+    [
+        ("static_friction", {"joints": ["loose"]}, ERROR, "dof_frictionloss of joint 'loose'"),
+        ("static_friction", {"joints": []}, WARNING, "dof_frictionloss of joint 'loose' stays"),
+        ("joint_damping", {"joints": ["loose"]}, ERROR, "dof_damping of joint 'loose'"),
+        ("joint_damping", {"joints": ["*"]}, WARNING, "dof_damping of joint 'loose' stays"),
+        ("joint_damping", {"joints": ["stiff"]}, SILENT, ""),
+        ("armature", {"joints": ["loose"]}, ERROR, "dof_armature of joint 'loose'"),
+        ("armature", {}, WARNING, "dof_armature of joint 'loose' stays"),
+        ("floor_friction", {"geoms": ["ice"]}, ERROR, "geom_friction of geom 'ice'"),
+        ("floor_friction", {}, WARNING, "geom_friction of geom 'ice' stays"),
+        ("floor_friction", {"geoms": ["plane", "mesh"]}, SILENT, ""),
+        ("mass_addition", {"body": "frame"}, SILENT, ""),
+        ("mass_addition", {"body": "frame", "range": [-1.0, 0.0]}, ERROR, "body_mass .*'frame'"),
+        ("mass_addition", {"body": "hull", "range": [-0.5, 0.5]}, SILENT, ""),
+        ("mass_addition", {"body": "full", "range": [-3.0, -2.0]}, ERROR, "'full' becomes 0"),
+        ("mass_multiplication", {"body": "frame"}, ERROR, "body_mass of body 'frame'"),
+        ("all_bodies_mass_multiplication", {}, SILENT, ""),
+        ("all_inertias", {}, SILENT, ""),
+        ("center_of_mass", {"body": "frame"}, ERROR, "body_ipos of body 'frame'"),
+        ("center_of_mass", {"body": "hull"}, SILENT, ""),
+        ("all_centers_of_mass", {}, SILENT, ""),
+        ("imu_alignment", {}, SILENT, ""),
+        ("collision_bodies", {"geoms": ["plane"]}, ERROR, "geom_size of geom 'plane'"),
+        ("collision_bodies", {"geoms": ["mesh"]}, ERROR, "geom_size of geom 'mesh'"),
+        ("collision_bodies", {"geoms": ["ball", "mesh"]}, WARNING, "of geom 'mesh' stays"),
+    ],
+)
+def test_what_a_factor_of_zero_leaves_as_it_is_is_said_and_all_is_finite(
+    kind, changes, outcome, message
+):
+    model = mujoco.MjModel.from_xml_string(ZEROS)
+    term = build(kind, **changes).bind(model)
+    if outcome == ERROR:
+        with pytest.raises(UserError, match=f"^randomization.x: .*{message}"):
+            randomized_models(model, {"x": term}, 30, seed=0)
+        return
+    made = randomized_models(model, {"x": term}, 30, seed=0)
+    assert len(made.warnings) == (outcome == WARNING)
+    if outcome == WARNING:
+        assert made.warnings[0].startswith("randomization.x: ")
+        assert re.search(message, made.warnings[0])
+    assert made.tables and all(np.isfinite(table).all() for table in made.tables.values())
+    for variant in made.models():
+        data = mujoco.MjData(variant)
+        mujoco.mj_step(variant, data, 3)
+        assert np.isfinite(data.qpos).all() and not data.warning.number.any()
+
+
+def test_every_randomizer_meets_zeros():
+    (mark,) = test_what_a_factor_of_zero_leaves_as_it_is_is_said_and_all_is_finite.pytestmark
+    assert {row[0] for row in mark.args[1]} == set(TABLE)
+
+
+def test_mass_added_to_a_body_without_any_is_a_ball_of_water():
+    model = mujoco.MjModel.from_xml_string(ZEROS)
+    (variant,) = variants(model, 1, term=build("mass_addition", body="frame", range=[0.5, 0.5]))
+    frame = model.body("frame").id
+    assert variant.body_mass[frame] == 0.5
+    # 0.5 l: a radius of 4.924 cm, and 2/5 m r^2.
+    np.testing.assert_allclose(variant.body_inertia[frame], 0.4 * 0.5 * 0.04924**2, rtol=1e-3)
+    np.testing.assert_array_equal(variant.body_ipos[frame], model.body_ipos[frame])
+    assert variant.body_subtreemass[0] == pytest.approx(model.body_subtreemass[0] + 0.5)
+
+
+def test_a_mass_that_was_added_can_be_moved_and_scaled():
+    model = mujoco.MjModel.from_xml_string(ZEROS)
+    terms = {
+        "add": build("mass_addition", body="frame", range=[0.5, 0.5]),
+        "move": build("center_of_mass", body="frame"),
+        "scale": build("mass_multiplication", body="frame", scale=[2.0, 2.0]),
+    }
+    (variant,) = variants(model, 1, **terms)
+    assert variant.body("frame").mass == 1.0 and variant.body("frame").ipos.any()
+    with pytest.raises(UserError, match=r"randomization\.move: changes nothing"):
+        variants(model, 1, move=terms["move"], add=terms["add"])
+
+
+def test_friction_of_named_geoms_and_of_their_pairs():
+    paired = ZEROS.replace(
+        "</worldbody>",
+        """</worldbody><contact><pair geom1="ball" geom2="plane"/><pair geom1="mesh" geom2="ice"/>
+        </contact>""",
+    )
+    model = mujoco.MjModel.from_xml_string(paired)
+    term = build("floor_friction", geoms=["pla*"], scale=[2.0, 2.0])
+    (variant,) = variants(model, 1, term=term)
+    assert (variant.geom_friction[:, 0] / model.geom("plane").friction[0]).tolist() == [2, 0, 1, 1]
+    assert (variant.pair_friction[:, :2] / model.pair_friction[:, :2]).tolist() == [[2, 2], [1, 1]]
+
+
+def test_sizes_of_what_has_none_stay_and_the_others_draw_as_before():
+    model = mujoco.MjModel.from_xml_string(ZEROS)
+    (both,) = variants(model, 1, term=build("collision_bodies", geoms=["ball", "mesh"]))
+    (alone,) = variants(model, 1, term=build("collision_bodies", geoms=["ball"]))
+    np.testing.assert_array_equal(both.geom_size, alone.geom_size)
+    np.testing.assert_array_equal(both.geom_aabb[3], model.geom_aabb[3])
+    assert both.geom_size[2, 0] != model.geom_size[2, 0]

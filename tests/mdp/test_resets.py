@@ -98,14 +98,37 @@ def uniform(values, half):
 @pytest.mark.parametrize("distribution", ["uniform", "normal"])
 @pytest.mark.parametrize(("kind", "at"), [("position", 8), ("velocity", 7)])
 def test_joints_are_moved_by_the_declared_distribution(kind, at, distribution):
-    changes = {"distribution": distribution, "joints": ["left_knee"]}
+    changes = {"distribution": distribution, "joints": ["left_knee"], "scale": 0.1}
     start, pose = drawn(f"random_joint_{kind}", **changes)
     field = {"position": "qpos", "velocity": "qvel"}[kind]
     moved = np.asarray(getattr(pose, field))[:, at] - np.asarray(getattr(start, field))[at]
     if distribution == "uniform":
-        uniform(moved, 0.3)
+        uniform(moved, 0.1)
     else:
-        np.testing.assert_allclose(moved.std(), 0.3, rtol=0.05)
+        np.testing.assert_allclose(moved.std(), 0.1, rtol=0.05)
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0])
+@pytest.mark.parametrize("distribution", ["uniform", "normal"])
+def test_joints_stay_in_their_ranges(scale, distribution):
+    keyed = LEGGED.replace("0 0 0.5 1 0 0 0 0 0 0 0", "0 0 0.5 1 0 0 0 0.1 1.6 -1.2 0")
+    model = mujoco.MjModel.from_xml_string(keyed)
+    section = {"type": "random_joint_position", "scale": scale, "distribution": distribution}
+    term = RESETS.build(section, "resets.x").bind(model)
+    home = jnp.asarray(home_pose(model), jnp.float32)
+    start = Pose(qpos=home, qvel=jnp.zeros(model.nv))
+    keys = jax.random.split(jax.random.key(0), 10_000)
+    drawn = jax.vmap(lambda k: term(start, k, jnp.ones(())).qpos)(keys)
+    joints = np.asarray(drawn)[:, 7:]
+    # Home of the second and the third lies beyond the range, which then ends there.
+    low, high = np.float32([-1.0, -0.5, -1.2, -0.5]), np.float32([1.0, 1.6, 1.0, 1.5])
+    assert (joints >= low).all() and (joints <= high).all()
+    assert joints[:, 1].max() == high[1] and joints[:, 2].min() == low[2]
+    # What is inside is what was drawn.
+    wanted = np.asarray(home[7:] + jax.vmap(term.sample)(keys))
+    inside = (wanted > low) & (wanted < high)
+    np.testing.assert_array_equal(joints[inside], wanted[inside])
+    assert 0.1 < inside.mean() < 0.95
 
 
 def test_the_base_is_moved_turned_and_thrown():

@@ -42,11 +42,6 @@ def test_every_leaf_of_what_is_kept_can_be_given_per_environment(backend):
     )
 
 
-def test_a_leaf_is_given_per_environment_where_variants_differ(backend):
-    assert not backend.batched((), [np.ones(2), np.ones(2)])
-    assert backend.batched((), [np.ones(2), np.ones(2), np.array([1.0, 2.0])])
-
-
 def test_a_field_that_mjx_does_not_have_is_refused():
     model = mujoco.MjModel.from_xml_string(SMALL)
     with pytest.raises(

@@ -79,9 +79,9 @@ def test_the_floor_carries_a_box_at_rest(sensed):
     np.testing.assert_allclose(measure(data)["box"][1:4], [0, 0, -98.1], atol=0.1)
 
 
-def test_a_model_without_net_forces_is_not_copied():
+def test_a_model_has_its_net_forces_again_afterwards():
     model = mujoco.MjModel.from_xml_string(SCENE)
     assert net_force_sensors(model) == [0, 1, 2, 3, 4]
-    mended = without_net_forces(model)
-    assert net_force_sensors(mended) == [] and len(net_force_sensors(model)) == 5
-    assert without_net_forces(mended) is mended
+    with without_net_forces(model):
+        assert net_force_sensors(model) == []
+    assert net_force_sensors(model) == [0, 1, 2, 3, 4]

@@ -11,9 +11,8 @@ import pytest
 from ksim_cli.errors import UserError
 from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.mjx_engine import MjxEngine
-from ksim_cli.physics.model_variants import ModelVariants
 from ksim_cli.physics.mujoco_engine import MujocoEngine
-from tests.helpers import SMALL
+from tests.helpers import SMALL, variants_of
 
 N = 16
 NOMINAL = jnp.zeros(N, jnp.int32)
@@ -115,7 +114,7 @@ def test_variants_of_the_model_are_taken_in_turn_as_on_mujoco(engine, model):
         variant.geom_friction[:] *= scale
         mujoco.mj_setConst(variant, mujoco.MjData(variant))
         variants.append(variant)
-    spec = EngineSpec(model, num_envs=4, variants=ModelVariants(variants, 3, 1), impl=engine.impl)
+    spec = EngineSpec(model, num_envs=4, variants=variants_of(model, *variants), impl=engine.impl)
     turns = jnp.arange(4, dtype=jnp.int32) % 3
     views = []
     for engine in (MjxEngine(spec), MujocoEngine(spec)):

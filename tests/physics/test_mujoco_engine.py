@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from ksim_cli.physics.engine import EngineSpec
-from ksim_cli.physics.model_variants import ModelVariants
 from ksim_cli.physics.mujoco_engine import MujocoEngine
-from tests.helpers import SMALL
+from tests.helpers import SMALL, variants_of
 
 N = 5
 NOMINAL = jnp.zeros(N, jnp.int32)
@@ -225,7 +224,7 @@ def test_the_host_state_brings_a_batch_back(engine, model):
 
 def test_environments_run_on_the_variant_that_their_reset_names(model):
     heavy = mujoco.MjModel.from_xml_string(SMALL.replace('mass="0.2"', 'mass="0.4"'))
-    spec = EngineSpec(model=model, num_envs=4, variants=ModelVariants((model, heavy), 2, 1))
+    spec = EngineSpec(model=model, num_envs=4, variants=variants_of(model, model, heavy))
     engine = MujocoEngine(spec)
     qpos = jnp.tile(jnp.asarray(model.qpos0, jnp.float32), (4, 1))
     qvel, everyone = jnp.zeros((4, model.nv)), jnp.ones(4, bool)

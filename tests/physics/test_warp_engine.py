@@ -13,8 +13,7 @@ from ksim_cli.errors import UserError
 from ksim_cli.physics import mjx_backends
 from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.engines import make_engine
-from ksim_cli.physics.model_variants import ModelVariants
-from tests.helpers import SMALL
+from tests.helpers import SMALL, variants_of
 from tests.run.commands import ksim
 
 warp = pytest.importorskip("warp")
@@ -99,8 +98,7 @@ def test_steps_agree_bit_for_bit_whether_taken_one_by_one_or_donated(model):
 
 def test_the_graph_mode_is_what_the_user_says(model, monkeypatch):
     def mode(**keys):
-        (put,) = warp_engine(model, **keys)._backend.put([model])
-        return put.opt._impl.graph_mode.name
+        return warp_engine(model, **keys)._backend.put(model).opt._impl.graph_mode.name
 
     assert mode() == mode(graph_mode="none") == "NONE"
     with pytest.raises(UserError, match=r"engine.graph_mode=warp: .*there is none. Leave it out"):
@@ -108,12 +106,6 @@ def test_the_graph_mode_is_what_the_user_says(model, monkeypatch):
     monkeypatch.setattr(mjx_backends, "on_nvidia", lambda: True)
     assert mode() == "WARP"
     assert mode(graph_mode="warp_staged") == "WARP_STAGED"
-
-
-def variants_of(model, change):
-    changed = copy.copy(model)
-    change(changed)
-    return ModelVariants([model, changed], 2, 1)
 
 
 @pytest.mark.parametrize(
@@ -125,8 +117,10 @@ def variants_of(model, change):
     ],
 )
 def test_variants_that_differ_where_warp_has_one_value_are_refused(model, field, change):
+    changed = copy.copy(model)
+    change(changed)
     with pytest.raises(UserError, match=f"differ in .*{field}.*Use engine.impl=jax"):
-        warp_engine(model, variants=variants_of(model, change))
+        warp_engine(model, variants=variants_of(model, model, changed))
 
 
 def test_a_model_that_is_not_to_reset_itself_is_taken(model):

@@ -1,7 +1,9 @@
 import pytest
 
+from ksim_cli.io.console import open_console
 from ksim_cli.load_task import make_task
-from ksim_cli.run.describe import joint_rows, term_rows
+from ksim_cli.run.build import make_training_parts
+from ksim_cli.run.describe import describe, joint_rows, term_rows
 from ksim_cli.task_model import TaskModel
 from tests.helpers import TINY, run_config
 
@@ -36,3 +38,15 @@ def test_joints_without_an_actuator_say_so():
     rows = {row[0]: row[1:] for row in joint_rows(cartpole)}
     assert rows["slider"] == ["-1.8 … 1.8", "-", "-", "10", "0", "0", "all"]
     assert rows["hinge"] == ["-", "-", "-", "-", "0", "0", "-"]
+
+
+def test_what_randomizers_cannot_change_is_said(capsys):
+    parts = make_training_parts(run_config("task=cartpole", "randomization=mild", *TINY))
+    with open_console(None) as console:
+        describe(console, parts)
+    warned = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in warned] == [
+        "randomization.joint_friction",
+        "randomization.armature",
+    ]
+    assert "dof_frictionloss of joint 'slider', joint 'hinge' stays as it is" in warned[0]

@@ -2,12 +2,13 @@ import re
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import pytest
 
 from ksim_cli.errors import UserError
 from ksim_cli.run import memory
 from ksim_cli.run.memory import Memory, measure, oom_as_user_error, too_large
-from tests.helpers import tiny_cartpole
+from tests.helpers import SMALL, tiny_cartpole
 from tests.run.commands import ksim
 
 
@@ -88,3 +89,15 @@ def test_a_run_that_cannot_fit_is_refused_before_it_begins(tmp_path):
     found = re.search(r"The largest that fits is about num_envs=(\d+)$", line)
     assert 64 <= int(found[1]) < 16777216 and int(found[1]) % 64 == 0
     assert not list((tmp_path / "runs").glob("cartpole/*"))
+
+
+def test_a_large_model_is_said_to_be_one_before_its_environments_are_made(monkeypatch):
+    model, said = mujoco.MjModel.from_xml_string(SMALL), []
+    memory.check_model(model, said.append)
+    assert said == []
+    monkeypatch.setattr(memory, "LARGE_MODEL", model.nbuffer)
+    memory.check_model(model, said.append)
+    assert re.fullmatch(r"memory: the model .* takes 0\.00 GiB, and the run 0\.00 GiB .*", said[0])
+    monkeypatch.setattr(memory, "available", lambda: model.nbuffer)
+    with pytest.raises(UserError, match="Give the task a model with smaller meshes"):
+        memory.check_model(model, said.append)
