@@ -15,8 +15,8 @@ from ksim_cli.mdp import maths
 from ksim_cli.mdp.floating_base import FreeBaseTerm
 from ksim_cli.mdp.joints import JointTerm, position_bounds
 from ksim_cli.mdp.term import Pose, Reset, resolved
-from ksim_cli.physics.robot import home_pose
 from ksim_cli.physics.names import joint_ids, object_ids
+from ksim_cli.physics.robot import home_pose
 from ksim_cli.registry import RESETS
 from ksim_cli.rng import named_key
 

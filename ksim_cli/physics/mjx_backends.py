@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import mujoco
+import numpy as np
 
 from ksim_cli.errors import UserError
 from ksim_cli.physics.engine import EngineSpec
