@@ -21,6 +21,7 @@ import numpy as np
 from ksim_cli.errors import UserError
 from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.mjx_import import mjx, mjx_warp
+from ksim_cli.physics.mjx_support import refuse_unsupported
 from ksim_cli.physics.warp_sizes import BufferSizes, buffer_sizes
 
 _AUTORESET = int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
@@ -45,6 +46,7 @@ class JaxBackend:
     _kept: Sequence[str]
 
     def __init__(self, spec: EngineSpec) -> None:
+        refuse_unsupported(spec.model, "jax")
         self.buffer_sizes = {}
         self._one = mjx.make_data(spec.model, _here(), impl="jax")
         _check_fields(spec, PUBLIC | {f.name for f in self._one._impl.fields()})
@@ -99,6 +101,7 @@ class WarpBackend(JaxBackend):
 
     def __init__(self, spec: EngineSpec) -> None:
         _check_warp(spec)
+        refuse_unsupported(spec.model, "warp")
         devices = 1 if spec.mesh is None else spec.mesh.size
         self._num_envs = spec.num_envs // devices  # those of one device, which share its contacts
         # No key chooses the mode JAX: graphs of JAX's own cannot hold those of MuJoCo Warp.
