@@ -11,10 +11,12 @@ from ksim_cli.physics.names import joint_actuators, scalar_joints
 from ksim_cli.physics.robot import UNLIMITED
 from ksim_cli.registry import FILTERS, KINDS, NOISES, SCALES, settable_fields
 from ksim_cli.run.build import TrainingParts
+from ksim_cli.run.sanity import sanity
 from ksim_cli.task_model import TaskModel
 
 TERM_COLUMNS = ("", "name", "type", "weight", "parameters")
 JOINT_COLUMNS = ("joint", "range", "kp", "kd", "torque limit", "armature", "friction", "driven by")
+FINDING_COLUMNS = ("what", "what to type")
 
 
 def describe(console: Console, parts: TrainingParts) -> None:
@@ -33,6 +35,8 @@ def describe(console: Console, parts: TrainingParts) -> None:
         )
     console.table("terms", TERM_COLUMNS, term_rows(task_model.mdp))
     console.table("joints", JOINT_COLUMNS, joint_rows(task_model))
+    if findings := sanity(task_model):
+        console.table("suspicious", FINDING_COLUMNS, findings)
 
 
 def robot_lines(task_model: TaskModel) -> list[str]:
