@@ -3,7 +3,7 @@
 Cheap looks at the compiled model, the terms and the home pose, before anything long is compiled.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -348,30 +348,3 @@ _CHECKS: tuple[Callable[[TaskModel], Iterator[Finding]], ...] = (
     _penalties,
     _endings,
 )
-
-
-def constant_observations(
-    before: Mapping[str, np.ndarray],
-    after: Mapping[str, np.ndarray],
-    layout: Mapping[str, Mapping[str, int]],
-) -> list[Finding]:
-    """Observations that are one and the same in all environments at two moments.
-
-    Args:
-        before: group -> `[N, O]`.
-        after: the same some steps later.
-        layout: group -> observation -> its elements, in the order of the group's vector.
-    """
-    constant: dict[str, bool] = {}
-    for group, sizes in layout.items():
-        seen = np.concatenate([before[group], after[group]])
-        start = 0
-        for name, size in sizes.items():
-            part = seen[:, start : start + size]
-            constant[name] = constant.get(name, True) and bool((part == part[0]).all())
-            start += size
-    return [
-        Finding(f"observations.{name} is always the same", f"observations.{name}=null")
-        for name, is_so in constant.items()
-        if is_so
-    ]

@@ -199,7 +199,7 @@ class TrainingRun:
         steps_each = fused * parts.context.num_steps * config.num_envs
         total = total_steps(config, parts)
         rate = Rate(self.env_steps)
-        diagnostics = Diagnostics(self.run, self.console, config, parts.env.engine.buffer_sizes)
+        diagnostics = Diagnostics(self.run, self.console, config, parts.env, state.env.obs)
         with (
             self.metrics_logger if self.writes else contextlib.nullcontext(),
             self.console.progress(
@@ -215,7 +215,7 @@ class TrainingRun:
                 before, self.iteration = self.iteration, self.iteration + fused
                 self.env_steps += steps_each
                 self._first_step()
-                diagnostics.report(self.iteration, mean_over_seeds(rows), incident)
+                diagnostics.report(self.iteration, mean_over_seeds(rows), incident, state.env.obs)
                 (evaluates,) = hosts.broadcast(valid.due(before, self.iteration))
                 if evaluates and not self._finished():
                     with rate.paused():
