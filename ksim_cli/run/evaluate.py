@@ -1,6 +1,7 @@
 """Deterministic evaluation episodes, in environments of their own."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
@@ -10,7 +11,7 @@ from flax import struct
 
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv
-from ksim_cli.io.console import open_console
+from ksim_cli.io.console import Console, open_console
 from ksim_cli.io.files import write_json
 from ksim_cli.rl.algorithm import make_player
 from ksim_cli.rl.rollout import Player, Playing, PolicyState, play, record_nothing
@@ -29,12 +30,14 @@ class Evaluation:
         returns: undiscounted return of each.
         lengths: control steps of each.
         failed: whether each ended in failure.
+        quarantined: whether each ended because it was not finite.
         command_errors: command name -> mean error over the steps of each, in the command's unit.
     """
 
     returns: np.ndarray
     lengths: np.ndarray
     failed: np.ndarray
+    quarantined: np.ndarray
     command_errors: dict[str, np.ndarray]
 
     def summary(self) -> dict[str, float]:
@@ -44,6 +47,7 @@ class Evaluation:
             "episode_return_std": float(self.returns.std()),
             "episode_length_mean": float(self.lengths.mean()),
             "failure_rate": float(self.failed.mean()),
+            "quarantine_rate": float(self.quarantined.mean()),
             **{
                 f"command_error/{name}": float(np.average(errors, weights=self.lengths))
                 for name, errors in self.command_errors.items()
@@ -57,6 +61,7 @@ class _Totals(struct.PyTreeNode):
     episode_return: jax.Array
     length: jax.Array
     failed: jax.Array
+    quarantined: jax.Array
     command_errors: dict[str, jax.Array]
 
 
@@ -96,7 +101,9 @@ class Evaluator:
         played = [self._play(state, jax.random.fold_in(root, i)) for i in range(rounds)]
         whole = jax.tree.map(lambda *x: np.concatenate(x)[: self._num_episodes], *played)
         errors = {name: x / whole.length for name, x in whole.command_errors.items()}
-        return Evaluation(whole.episode_return, whole.length, whole.failed, errors)
+        return Evaluation(
+            whole.episode_return, whole.length, whole.failed, whole.quarantined, errors
+        )
 
     def _episodes(self, state: PolicyState, key: jax.Array) -> _Totals:
         player, n = self._player, self._player.env.num_envs
@@ -121,6 +128,7 @@ class Evaluator:
                     episode_return=totals.episode_return + jnp.where(now.alive, scores.total, 0.0),
                     length=totals.length + now.alive,
                     failed=totals.failed | (now.alive & reset & failed),
+                    quarantined=totals.quarantined | (now.alive & (result.quarantined > 0)),
                     command_errors={
                         name: totals.command_errors[name] + jnp.where(now.alive, error, 0.0)
                         for name, error in scores.command_errors.items()
@@ -136,10 +144,20 @@ class Evaluator:
                 episode_return=jnp.zeros(n),
                 length=jnp.zeros(n, jnp.int32),
                 failed=jnp.zeros(n, bool),
+                quarantined=jnp.zeros(n, bool),
                 command_errors={name: jnp.zeros(n) for name in player.env.command_error_names},
             ),
         )
         return jax.lax.while_loop(unfinished, step, start).totals
+
+
+def warn_of_quarantine(console: Console, summary: Mapping[str, float]) -> None:
+    """Warn of episodes that ended because something in them was not finite."""
+    if share := summary["quarantine_rate"]:
+        console.warn(
+            f"{share:.0%} of the evaluation episodes ended because they were not finite: their"
+            " returns say little. Shorten dt, or lower the gains and limits"
+        )
 
 
 def evaluation_envs(task_model: TaskModel, num_episodes: int) -> TaskEnv:
@@ -165,6 +183,7 @@ def evaluate(config: RunConfig) -> None:
     with console.status(f"playing {config.num_episodes} episodes"):
         evaluation = evaluator(loaded.state, config.seed)
     summary = evaluation.summary()
+    warn_of_quarantine(console, summary)
     facts = {
         "task": config.task.name,
         "checkpoint": None if loaded.run is None else str(loaded.run.path),

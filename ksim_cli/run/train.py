@@ -24,7 +24,7 @@ from ksim_cli.run.build import RUNS, TrainingParts, make_training_parts
 from ksim_cli.run.compile import Compiled, compile_training
 from ksim_cli.run.describe import describe
 from ksim_cli.run.diagnostics import Diagnostics
-from ksim_cli.run.evaluate import Evaluator, make_evaluator
+from ksim_cli.run.evaluate import Evaluator, make_evaluator, warn_of_quarantine
 from ksim_cli.run.memory import available, oom_as_user_error
 from ksim_cli.run.metrics_logger import EVALUATED, MetricsLogger, mean_over_seeds, scalars
 from ksim_cli.run.schedule import Rate, Timer
@@ -264,7 +264,10 @@ class TrainingRun:
         config = self.config
         policies = each_seed(jax.device_get(hosts.gather(policy)), config.num_seeds)
         with self.console.status(text):
-            return [evaluator(each, config.seed + i).summary() for i, each in enumerate(policies)]
+            played = [evaluator(each, config.seed + i).summary() for i, each in enumerate(policies)]
+        for summary in played:
+            warn_of_quarantine(self.console, summary)
+        return played
 
     def _save(self, parts: TrainingParts, state: TrainState) -> None:
         state = hosts.gather(state)
