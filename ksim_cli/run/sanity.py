@@ -93,15 +93,17 @@ def _home_pose(task_model: TaskModel) -> Iterator[Finding]:
     model, data = task_model.model, _at_home(task_model.model)
     keys = [model.key(i).name for i in range(model.nkey)]
     another = f"task.home={keys[0] if keys and keys[0] else '…'} for another keyframe"
+    outside: list[str] = []
     for name in scalar_joints(model):
         joint = model.joint(name)
         position, (low, high) = data.qpos[int(joint.qposadr[0])], joint.range
         margin = 1e-3 * (high - low)
         if model.jnt_limited[joint.id] and not low - margin <= position <= high + margin:
-            yield Finding(
-                f"joint '{name}' starts at {position:.3g}, outside of {low:.3g} … {high:.3g}",
-                f"{another}, or give the model one",
+            outside.append(
+                f"joint '{name}' starts at {position:.3g}, outside of {low:.3g} … {high:.3g}"
             )
+    if outside:
+        yield Finding(_first(outside), f"{another}, or give the model one")
     # A fixed base and its first link overlap in many robots, and do no harm.
     floating = np.isin(model.body_rootid[model.geom_bodyid], _floating_roots(task_model))
     still = model.body_weldid[model.geom_bodyid] == 0
@@ -125,16 +127,24 @@ def _idle_actions(task_model: TaskModel) -> Iterator[Finding]:
     model, actuators = task_model.model, task_model.mdp.actuators
     idle = _without_effect(model, [i for a in actuators.values() for i in a.ctrl_addresses])
     for where, actuator in actuators.items():
+        held: list[str] = []
         for i, address in enumerate(actuator.ctrl_addresses):
             name = actuator.joints[i] if actuator.joints else model.actuator(address).name
             why = _held(model, actuator, i) if actuator.joints else ""
             if address in idle:
                 why = "no control of it accelerates anything"
             if why:
-                yield Finding(
-                    f"the action of '{name}' moves nothing: {why}",
-                    f"actuators.{where}.joints=[…] without it, or raise its limit",
-                )
+                held.append(f"the action of '{name}' moves nothing: {why}")
+        if held:
+            yield Finding(
+                _first(held), f"actuators.{where}.joints=[…] without it, or raise its limit"
+            )
+
+
+def _first(texts: list[str]) -> str:
+    """The first of several alike, and the number of the others."""
+    others = len(texts) - 1
+    return texts[0] + (f"; and {others} more" if others else "")
 
 
 def _held(model: mujoco.MjModel, actuator: Actuator, i: int) -> str:

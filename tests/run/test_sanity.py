@@ -140,6 +140,12 @@ NONSENSE = {
         "joint 'knee': its spring, stiffness 1e+05",
         "a shorter dt",
     ),
+    "a motor that is switched off": (
+        (),
+        {"flags": '<flag actuation="disable"/>'},
+        "the action of 'hip' moves nothing: no control of it accelerates anything; and 1 more",
+        "raise its limit",
+    ),
     "no reward": (("~rewards.upright",), {}, "nothing to learn: there is no reward", "rewards="),
     "a weight of 0": (
         ("rewards.upright.weight=0.0",),
