@@ -63,6 +63,16 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def compatibility(session: nox.Session) -> None:
+    """Models that other packages publish, against native MuJoCo; writes docs/compatibility.md."""
+    install(session, "--editable", ".")
+    packages = str(ROOT / "constraints" / "compatibility.txt")
+    session.install("--no-deps", "--requirement", packages)
+    arguments = session.posargs or ["--report", "docs/compatibility.md"]
+    session.run("python", "-m", "tests.compatibility", *arguments)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Wheel and sdist: each is built, installed alone and tried from another folder."""
     install(session, "build", "hatchling")

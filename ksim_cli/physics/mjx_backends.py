@@ -28,6 +28,7 @@ from ksim_cli.physics.mjx_contacts import (
     without_net_forces,
 )
 from ksim_cli.physics.mjx_import import mjx, mjx_mesh, mjx_warp
+from ksim_cli.physics.mjx_refusals import refuse_unsupported
 from ksim_cli.physics.model_variants import ModelVariants
 from ksim_cli.physics.warp_sizes import BufferSizes, buffer_sizes
 
@@ -53,6 +54,7 @@ class JaxBackend:
     _kept: Sequence[str]
 
     def __init__(self, spec: EngineSpec) -> None:
+        refuse_unsupported(spec.model, "jax")
         self.buffer_sizes = {}
         self._nominal = spec.model
         self._one = mjx.make_data(spec.model, _here(), impl="jax")
@@ -141,6 +143,7 @@ class WarpBackend(JaxBackend):
 
     def __init__(self, spec: EngineSpec) -> None:
         _check_warp(spec)
+        refuse_unsupported(spec.model, "warp")
         if spec.variants is not None:
             _check_static_geoms(spec.variants)
         devices = 1 if spec.mesh is None else spec.mesh.size

@@ -16,6 +16,7 @@ from ksim_cli.errors import UserError
 from ksim_cli.physics.engine import HUGE, EngineSpec, View
 from ksim_cli.physics.mjx_backends import JaxBackend, choose_backend, make_backend
 from ksim_cli.physics.mjx_import import mjx
+from ksim_cli.physics.mjx_refusals import in_words_of_mjcf
 from ksim_cli.physics.robot import BESIDE_POSE, home_data
 from ksim_cli.registry import ENGINES
 
@@ -57,7 +58,7 @@ class MjxEngine:
             self._models = _Models(self._backend, spec)
         except (NotImplementedError, ValueError) as error:
             raise UserError(
-                f"engine.type=mjx: this model uses what MJX lacks: {error}."
+                f"engine.type=mjx: this model uses what MJX lacks: {in_words_of_mjcf(str(error))}."
                 " Use engine=mujoco, or change the model"
             ) from error
         self.buffer_sizes = self._backend.buffer_sizes

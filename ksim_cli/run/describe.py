@@ -11,10 +11,12 @@ from ksim_cli.physics.names import joint_actuators, scalar_joints
 from ksim_cli.physics.robot import UNLIMITED
 from ksim_cli.registry import FILTERS, KINDS, NOISES, SCALES, settable_fields
 from ksim_cli.run.build import TrainingParts
+from ksim_cli.run.sanity import sanity
 from ksim_cli.task_model import TaskModel
 
 TERM_COLUMNS = ("", "name", "type", "weight", "parameters")
 JOINT_COLUMNS = ("joint", "range", "kp", "kd", "torque limit", "armature", "friction", "driven by")
+FINDING_COLUMNS = ("what", "what to type")
 
 
 def describe(console: Console, parts: TrainingParts) -> None:
@@ -36,6 +38,8 @@ def describe(console: Console, parts: TrainingParts) -> None:
     variants = env.engine.spec.variants
     for text in () if variants is None else variants.warnings:
         console.warn(text)
+    if findings := sanity(task_model):
+        console.table("suspicious", FINDING_COLUMNS, findings)
 
 
 def robot_lines(task_model: TaskModel) -> list[str]:

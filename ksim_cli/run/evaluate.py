@@ -1,6 +1,7 @@
 """Deterministic evaluation episodes, in environments of their own."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
@@ -10,7 +11,7 @@ from flax import struct
 
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv
-from ksim_cli.io.console import open_console
+from ksim_cli.io.console import Console, open_console
 from ksim_cli.io.files import write_json
 from ksim_cli.io.runs import RUNS
 from ksim_cli.rl.algorithm import make_player
@@ -30,12 +31,14 @@ class Evaluation:
         returns: undiscounted return of each.
         lengths: control steps of each.
         failed: whether each ended in failure.
+        quarantined: whether each ended because it was not finite.
         command_errors: command name -> mean error over the steps of each, in the command's unit.
     """
 
     returns: np.ndarray
     lengths: np.ndarray
     failed: np.ndarray
+    quarantined: np.ndarray
     command_errors: dict[str, np.ndarray]
 
     def summary(self) -> dict[str, float]:
@@ -45,6 +48,7 @@ class Evaluation:
             "episode_return_std": float(self.returns.std()),
             "episode_length_mean": float(self.lengths.mean()),
             "failure_rate": float(self.failed.mean()),
+            "quarantine_rate": float(self.quarantined.mean()),
             **{
                 f"command_error/{name}": float(np.average(errors, weights=self.lengths))
                 for name, errors in self.command_errors.items()
@@ -58,6 +62,7 @@ class _Totals(struct.PyTreeNode):
     episode_return: jax.Array
     length: jax.Array
     failed: jax.Array
+    quarantined: jax.Array
     command_errors: dict[str, jax.Array]
 
 
@@ -97,7 +102,8 @@ class Evaluator:
         played = [self._play(state, jax.random.fold_in(root, i)) for i in range(rounds)]
         whole = jax.tree.map(lambda *x: np.concatenate(x)[: self._num_episodes], *played)
         errors = {name: x / whole.length for name, x in whole.command_errors.items()}
-        return Evaluation(whole.episode_return, whole.length, whole.failed > 0, errors)
+        quarantined = whole.quarantined > 0
+        return Evaluation(whole.episode_return, whole.length, whole.failed > 0, quarantined, errors)
 
     def _episodes(self, state: PolicyState, key: jax.Array) -> _Totals:
         player, n = self._player, self._player.env.num_envs
@@ -117,6 +123,7 @@ class Evaluator:
                 episode_return=scores.total,
                 length=jnp.ones(n, jnp.int32),
                 failed=failed.astype(jnp.int32),
+                quarantined=(result.quarantined > 0).astype(jnp.int32),
                 command_errors=dict(scores.command_errors),
             )
             return _Episodes(
@@ -134,9 +141,18 @@ class Evaluator:
             step=jnp.int32(0),
             playing=player.start(key_env, state.level),
             alive=jnp.ones(n, bool),
-            totals=_Totals(zeros, counts, counts, errors),
+            totals=_Totals(zeros, counts, counts, counts, errors),
         )
         return jax.lax.while_loop(unfinished, step, start).totals
+
+
+def warn_of_quarantine(console: Console, summary: Mapping[str, float]) -> None:
+    """Warn of episodes that ended because something in them was not finite."""
+    if share := summary["quarantine_rate"]:
+        console.warn(
+            f"{share:.0%} of the evaluation episodes ended because they were not finite: their"
+            " returns say little. Shorten dt, or lower the gains and limits"
+        )
 
 
 def evaluation_envs(task_model: TaskModel, num_episodes: int) -> TaskEnv:
@@ -162,6 +178,7 @@ def evaluate(config: RunConfig) -> None:
     with console.status(f"playing {config.num_episodes} episodes"):
         evaluation = evaluator(loaded.state, config.seed)
     summary = evaluation.summary()
+    warn_of_quarantine(console, summary)
     facts = {
         **loaded.facts(config),
         "num_episodes": config.num_episodes,

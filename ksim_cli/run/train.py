@@ -24,7 +24,7 @@ from ksim_cli.run.build import TrainingParts, make_training_parts
 from ksim_cli.run.compile import Compiled, compile_training
 from ksim_cli.run.describe import describe
 from ksim_cli.run.diagnostics import Diagnostics
-from ksim_cli.run.evaluate import Evaluator, make_evaluator
+from ksim_cli.run.evaluate import Evaluator, make_evaluator, warn_of_quarantine
 from ksim_cli.run.memory import available, oom_as_user_error
 from ksim_cli.run.metrics_logger import EVALUATED, MetricsLogger, mean_over_seeds, scalars
 from ksim_cli.run.schedule import Rate, Timer
@@ -200,7 +200,7 @@ class TrainingRun:
         steps_each = fused * parts.context.num_steps * config.num_envs
         total = total_steps(config, parts)
         rate = Rate(self.env_steps)
-        diagnostics = Diagnostics(self.run, self.console, config, parts.env.engine.buffer_sizes)
+        diagnostics = Diagnostics(self.run, self.console, config, parts.env, state.env.obs)
         with (
             self.metrics_logger if self.writes else contextlib.nullcontext(),
             self.console.progress(
@@ -216,7 +216,7 @@ class TrainingRun:
                 before, self.iteration = self.iteration, self.iteration + fused
                 self.env_steps += steps_each
                 self._first_step()
-                diagnostics.report(self.iteration, mean_over_seeds(rows), incident)
+                diagnostics.report(self.iteration, mean_over_seeds(rows), incident, state.env.obs)
                 (evaluates,) = hosts.broadcast(valid.due(before, self.iteration))
                 if evaluates and not self._finished():
                     with rate.paused():
@@ -265,7 +265,10 @@ class TrainingRun:
         config = self.config
         policies = each_seed(jax.device_get(hosts.gather(policy)), config.num_seeds)
         with self.console.status(text):
-            return [evaluator(each, config.seed + i).summary() for i, each in enumerate(policies)]
+            played = [evaluator(each, config.seed + i).summary() for i, each in enumerate(policies)]
+        for summary in played:
+            warn_of_quarantine(self.console, summary)
+        return played
 
     def _save(self, parts: TrainingParts, state: TrainState) -> None:
         state = hosts.gather(state)

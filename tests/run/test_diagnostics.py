@@ -3,6 +3,7 @@
 import dataclasses
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -27,22 +28,49 @@ def incident(cause, env=3):
     )
 
 
+OBS = {"actor": np.array([[1.0, 0.0, 2.0], [1.0, 0.5, 2.0]])}
+ENV = SimpleNamespace(
+    engine=SimpleNamespace(buffer_sizes={"naconmax": 10, "njmax": 7}),
+    observation_layout={"actor": {"still": 1, "moves": 2}},
+)
+
+
+def watching(folder, warnings, obs=OBS):
+    config = dataclasses.replace(tiny_cartpole(), num_seeds=1)
+    console = SimpleNamespace(warn=warnings.append)
+    return Diagnostics(RunFolder(folder), console, config, ENV, jax.tree.map(jnp.array, obs))
+
+
 @pytest.fixture
 def diagnosed(tmp_path):
     """Reports a row, and gives what was warned of."""
-    config = dataclasses.replace(tiny_cartpole(), num_seeds=1)
     warnings = []
-    console = SimpleNamespace(warn=warnings.append)
-    watching = Diagnostics(RunFolder(tmp_path), console, config, {"naconmax": 10, "njmax": 7})
+    diagnostics = watching(tmp_path, warnings)
 
     def report(iteration=1, about=None, without=(), **changed):
         row = {name: x for name, x in {**SOUND, **changed}.items() if name not in without}
-        watching.report(iteration, row, about or incident(0))
+        moved = {"actor": jnp.array(OBS["actor"]) + 1.0}
+        diagnostics.report(iteration, row, about or incident(0), moved)
         said = " ".join(warnings)
         warnings.clear()
         return said
 
     return report
+
+
+def test_observations_are_looked_at_when_training_starts(tmp_path):
+    warnings = []
+    diagnostics = watching(tmp_path, warnings)
+    assert not warnings
+    for iteration in (1, 2):
+        diagnostics.report(iteration, SOUND, incident(0), jax.tree.map(jnp.array, OBS))
+    assert warnings == [
+        "observations.still is always the same, in all environments."
+        " Leave it out: observations.still=null"
+    ]
+    warnings.clear()
+    watching(tmp_path, warnings, {"actor": np.array([[1.0, 0.0, np.nan]])})
+    assert ["observations.moves is not finite at a reset" in text for text in warnings] == [True]
 
 
 def test_nothing_is_said_of_a_sound_iteration(diagnosed, tmp_path):
@@ -75,3 +103,27 @@ def test_the_first_environment_that_was_not_finite_is_named_and_dumped_once(diag
     assert diagnosed(8, incident(1, env=9), quarantined=1) == ""
     with np.load(tmp_path / "quarantine.npz", allow_pickle=False) as dump:
         assert dump["env"] == 3
+
+
+SHORT = {"episode_length": 1.2, "termination/low": 0.9, "termination/tilted": 0.1}
+
+
+def test_episodes_that_end_at_once_are_said_once_with_what_ends_them(diagnosed):
+    assert diagnosed(1, **SHORT) == diagnosed(2, **SHORT) == ""
+    said = diagnosed(3, **SHORT)
+    assert "every episode ends at its first steps (mean length 1.2)" in said
+    assert "by terminations.low (90% of them)" in said and "terminations.low=null" in said
+    assert diagnosed(4, **SHORT) == ""
+
+
+def test_episodes_that_end_at_once_now_and_then_are_not_said(diagnosed):
+    for iteration in range(6):
+        length = 1.2 if iteration % 3 else 30.0
+        assert diagnosed(iteration, **{**SHORT, "episode_length": length}) == ""
+    assert diagnosed(7, episode_length=None) == ""
+
+
+def test_episodes_that_are_never_finite_are_said_to_be_so(diagnosed):
+    for iteration in (1, 2):
+        assert diagnosed(iteration, episode_length=1.0, **{"termination/low": None}) == ""
+    assert "since they are not finite" in diagnosed(3, episode_length=1.0)

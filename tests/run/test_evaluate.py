@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -79,6 +81,7 @@ def test_the_first_episode_of_each_environment_counts_at_the_level_of_the_policy
     first, both = 101 + 10 * level, 203 + 20 * level
     assert played.returns.tolist() == [both, first, both]
     assert played.failed.tolist() == [True, True, False]
+    assert played.quarantined.tolist() == [False, True, False]
 
 
 def test_the_summary_by_hand():
@@ -86,6 +89,7 @@ def test_the_summary_by_hand():
         returns=np.array([1.0, 3.0]),
         lengths=np.array([10, 20]),
         failed=np.array([True, False]),
+        quarantined=np.array([True, False]),
         command_errors={"speed": np.array([0.4, 0.1])},
     ).summary()
     assert summary == {
@@ -93,6 +97,16 @@ def test_the_summary_by_hand():
         "episode_return_std": 1.0,
         "episode_length_mean": 15.0,
         "failure_rate": 0.5,
+        "quarantine_rate": 0.5,
         # Over all 30 steps: (10 * 0.4 + 20 * 0.1) / 30.
         "command_error/speed": pytest.approx(0.2),
     }
+
+
+def test_episodes_that_were_not_finite_are_warned_of():
+    warnings = []
+    console = SimpleNamespace(warn=warnings.append)
+    evaluate.warn_of_quarantine(console, {"quarantine_rate": 0.0})
+    assert not warnings
+    evaluate.warn_of_quarantine(console, {"quarantine_rate": 0.25})
+    assert "25% of the evaluation episodes" in warnings[0] and "Shorten dt" in warnings[0]
