@@ -121,7 +121,7 @@ class ClosedLoops:
     def _least_change(self, jacobian: jax.Array, gaps: jax.Array, weights: Any) -> jax.Array:
         """`[nv]` the least change of the loops' joints that has such an effect on the gaps."""
         jacobian, weights = jacobian[:, self.dofs], jnp.asarray(weights)[self.dofs]
-        square = (jacobian * weights) @ jacobian.T
+        square = (jacobian * weights[None]) @ jacobian.T
         size = square.shape[0]
         square += (_DAMPING * jnp.trace(square) / size + 1e-12) * jnp.eye(size)
         least = weights * (jacobian.T @ jax.scipy.linalg.solve(square, gaps, assume_a="pos"))

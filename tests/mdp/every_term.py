@@ -255,7 +255,7 @@ SECTIONS = {
         "armature": [{**LEFT, "scale": [0.8, 1.2]}],
         "center_of_mass": [{**TRUNK, "range": 0.01}],
         "collision_bodies": [{"geoms": ["*_toe"], "scale": [0.8, 1.2]}],
-        "floor_friction": [{"scale": [0.8, 1.2]}],
+        "floor_friction": [{"scale": [0.8, 1.2]}, {"scale": [0.8, 1.2], "geoms": ["floor"]}],
         "imu_alignment": [{"site": "imu", "max_angle": 0.1, "max_offset": 0.01}],
         "joint_damping": [{**LEFT, "scale": [0.8, 1.2]}],
         "mass_addition": [{**TRUNK, "range": [-0.1, 0.1]}],

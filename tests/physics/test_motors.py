@@ -95,8 +95,9 @@ def test_it_arrives_on_mjx_too():
     @jax.jit
     def actuate(model, data):
         # Of a step only what actuators have to do with, which compiles in no time.
-        for part in (mjx.kinematics, mjx.com_pos, mjx.transmission, mjx.fwd_actuation):
-            data = part(model, data)
+        with jax.numpy_rank_promotion("allow"):
+            for part in (mjx.kinematics, mjx.com_pos, mjx.transmission, mjx.fwd_actuation):
+                data = part(model, data)
         return data.qfrc_actuator
 
     torques = actuate(mjx.put_model(model, impl="jax"), data)
