@@ -11,12 +11,13 @@ import importlib
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, Literal, TypeVar, Union
+from typing import Any, Generic, Literal, TypeVar, Union, cast
 
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.option import refusal
 
 T = TypeVar("T")
+Class = TypeVar("Class", bound=type)
 
 KINDS: dict[str, "Registry[Any]"] = {}
 """Section of the configuration or name of a part of terms -> the types that may stand there."""
@@ -36,21 +37,21 @@ class Registry(Generic[T]):
             KINDS[section] = self
         self._entries: dict[str, type[T] | str] = {}  # a module that registers it, or the class
 
-    def register(self, name: str) -> Callable[[type[T]], type[T]]:
+    def register(self, name: str) -> Callable[[Class], Class]:
         """Class decorator that registers a class under `name`.
 
         Raises:
             ValueError: another class has that name already.
         """
 
-        def decorate(cls: type[T]) -> type[T]:
+        def decorate(cls: Class) -> Class:
             other = self._entries.get(name)
             if isinstance(other, type) and _origin(other) != _origin(cls):
                 raise ValueError(
                     f"{self.kind} '{name}' is registered twice:"
                     f" by {'.'.join(_origin(other))} and by {'.'.join(_origin(cls))}"
                 )
-            self._entries[name] = cls
+            self._entries[name] = cast("type[T]", cls)
             return cls
 
         return decorate

@@ -382,5 +382,5 @@ class PositionVelocity(Position):
     def __call__(self, action: jax.Array, joints: JointState, carry: Carry) -> Torques:
         """See `Actuator`."""
         position, velocity = jnp.split(action, 2)
-        velocity = self.per_joint(self.velocity_scale, 1.0, "velocity_scale") * velocity
+        velocity *= self.per_joint(self.velocity_scale, 1.0, "velocity_scale")
         return self._torque(self.target(position), velocity, joints, carry)
