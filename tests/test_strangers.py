@@ -125,7 +125,8 @@ def test_what_no_action_reaches_keeps_the_home_poses_control(tmp_path):
         mujoco.mj_step(native, data, 10)
     np.testing.assert_allclose(ours.data.qpos, data.qpos, atol=1e-4)
     assert abs(data.qpos[1] + 1.2) < 0.05, "the arm is held"
-    assert robot_lines(built) == ["no action reaches arm: held at the home pose's control"]
+    held = "actuators that no action reaches, held at the home pose's control: 'arm'"
+    assert robot_lines(built) == [held]
 
 
 WRIST = """

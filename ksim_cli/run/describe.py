@@ -53,7 +53,8 @@ def robot_lines(task_model: TaskModel) -> list[str]:
     taken = {i for joint in moved for i in joint_actuators(model)[model.joint(joint).id]}
     held = [model.actuator(i).name for i in range(model.nu) if i not in reached | taken]
     if held:
-        lines.append(f"no action reaches {', '.join(held)}: held at the home pose's control")
+        names = ", ".join(f"'{name}'" for name in held)
+        lines.append(f"actuators that no action reaches, held at the home pose's control: {names}")
     return lines
 
 

@@ -15,6 +15,7 @@ from ksim_cli.mdp.actuators import Actuator
 from ksim_cli.mdp.manager import blank_step
 from ksim_cli.mdp.rewards.posture import StayAlive
 from ksim_cli.physics.engine import View, fields_read
+from ksim_cli.physics.free_base import base_candidates, free_joint_of
 from ksim_cli.physics.names import scalar_joints
 from ksim_cli.physics.robot import home_data
 from ksim_cli.task_model import TaskModel
@@ -54,7 +55,7 @@ def _no_floor(task_model: TaskModel) -> Iterator[Finding]:
     if model.opt.disableflags & off or not model.opt.gravity.any():
         return
     still = model.body_weldid[model.geom_bodyid] == 0
-    for root in _floating_roots(task_model):
+    for root in _floating_bases(model):
         tree = model.body_rootid == root
         if (model.body_gravcomp[tree] >= 1).all():
             continue
@@ -66,13 +67,9 @@ def _no_floor(task_model: TaskModel) -> Iterator[Finding]:
             )
 
 
-def _floating_roots(task_model: TaskModel) -> list[int]:
-    """Bodies on a free joint that the actions move joints of; else the first on a free joint."""
-    model, actuators = task_model.model, task_model.mdp.actuators.values()
-    free = model.jnt_bodyid[model.jnt_type == mujoco.mjtJoint.mjJNT_FREE].tolist()
-    dofs = [dof for actuator in actuators for dof in actuator.dof_addresses]
-    driven = set(model.body_rootid[model.dof_bodyid[dofs]].tolist()) if dofs else set()
-    return [body for body in free if body in driven] or free[:1]
+def _floating_bases(model: mujoco.MjModel) -> list[int]:
+    """Bodies that may be the base and float."""
+    return [body for body in base_candidates(model) if free_joint_of(model, body) is not None]
 
 
 def _may_touch(model: mujoco.MjModel, ours: np.ndarray, still: np.ndarray) -> bool:
@@ -105,7 +102,7 @@ def _home_pose(task_model: TaskModel) -> Iterator[Finding]:
     if outside:
         yield Finding(_first(outside), f"{another}, or give the model one")
     # A fixed base and its first link overlap in many robots, and do no harm.
-    floating = np.isin(model.body_rootid[model.geom_bodyid], _floating_roots(task_model))
+    floating = np.isin(model.body_rootid[model.geom_bodyid], _floating_bases(model))
     still = model.body_weldid[model.geom_bodyid] == 0
     deepest = min(
         (c for c in data.contact if still[c.geom].any() and floating[c.geom].any()),
