@@ -67,10 +67,7 @@ class Diagnostics:
             incident: the first environment that was quarantined, of each seed.
             obs: what is observed after it.
         """
-        if self._first_obs is not None:
-            before, self._first_obs = self._first_obs, None
-            for what, todo in constant_observations(before, _on_host(obs), self._layout):
-                self._console.warn(f"{what}, in all environments. Leave it out: {todo}")
+        self._watch_observations(row, obs)
         if row.get("skipped_updates"):  # of a task or algorithm that counts them
             self._console.warn(
                 f"iteration {iteration}: {row['skipped_updates']:.0%} of the updates were not"
@@ -87,6 +84,15 @@ class Diagnostics:
         self._watch_length(iteration, row)
         if row["quarantined"] and hosts.is_leader() and not self._dump.exists():
             self._dump_first(iteration, incident)
+
+    def _watch_observations(self, row: Mapping[str, Any], obs: Mapping[str, jax.Array]) -> None:
+        """Warn, once, of observations that have not changed since training began."""
+        length = row.get("episode_length")
+        if self._first_obs is None or (length is not None and length <= SHORT_EPISODE):
+            return  # what was just reset looks as it did at first
+        before, self._first_obs = self._first_obs, None
+        for what, todo in constant_observations(before, _on_host(obs), self._layout):
+            self._console.warn(f"{what}, in all environments. Leave it out: {todo}")
 
     def _watch_length(self, iteration: int, row: Mapping[str, Any]) -> None:
         """Warn, once, of episodes that end at their first steps."""
