@@ -9,6 +9,15 @@ from ksim_cli.mdp.actuators import Actuator, Position
 from ksim_cli.physics.robot import home_data
 
 
+def mobility(model: mujoco.MjModel) -> np.ndarray:
+    """`[nv]` acceleration of each degree of freedom per unit of its own force, at the home pose."""
+    data = home_data(model)
+    mujoco.mj_forward(model, data)
+    inverse = np.zeros((model.nv, model.nv))
+    mujoco.mj_solveM(model, data, inverse, np.eye(model.nv))
+    return np.diag(inverse)
+
+
 def excessive_damping(
     model: mujoco.MjModel, actuators: Mapping[str, Actuator], update_dt: float
 ) -> dict[str, tuple[float, float]]:
@@ -26,10 +35,7 @@ def excessive_damping(
     Returns:
         joint -> its kd and the largest that holds, N m s/rad or N s/m.
     """
-    data = home_data(model)
-    mujoco.mj_forward(model, data)
-    mobility = np.zeros((model.nv, model.nv))
-    mujoco.mj_solveM(model, data, mobility, np.eye(model.nv))
+    moves = mobility(model)
     implicit = model.opt.integrator == mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     found: dict[str, tuple[float, float]] = {}
     for actuator in actuators.values():
@@ -41,7 +47,7 @@ def excessive_damping(
         for joint, dof, kd in zip(
             actuator.joints, actuator.dof_addresses, actuator.gains()[1], strict=True
         ):
-            most = 2.0 / (step * mobility[dof, dof])
+            most = 2.0 / (step * moves[dof])
             if kd > most:
                 found[joint] = (float(kd), float(most))
     return found

@@ -5,7 +5,6 @@ from typing import Any
 from ksim_cli.io.console import Console
 from ksim_cli.mdp.actuators import Actuator
 from ksim_cli.mdp.mdp import Mdp
-from ksim_cli.mdp.stability import excessive_damping
 from ksim_cli.physics.model import changed_options
 from ksim_cli.physics.names import joint_actuators, scalar_joints
 from ksim_cli.physics.robot import UNLIMITED
@@ -28,11 +27,6 @@ def describe(console: Console, parts: TrainingParts) -> None:
     console.print(f"observations: {sizes}; actions: {env.action_size}")
     for line in robot_lines(task_model):
         console.print(line)
-    for joint, (kd, most) in _excessive(task_model).items():
-        console.warn(
-            f"joint '{joint}': kd={kd:.4g} is more than steps of this length hold; the largest is"
-            f" {most:.4g}. Set joints.{joint}.kd, or shorten dt"
-        )
     console.table("terms", TERM_COLUMNS, term_rows(task_model.mdp))
     console.table("joints", JOINT_COLUMNS, joint_rows(task_model))
     variants = env.engine.spec.variants
@@ -56,11 +50,6 @@ def robot_lines(task_model: TaskModel) -> list[str]:
         names = ", ".join(f"'{name}'" for name in held)
         lines.append(f"actuators that no action reaches, held at the home pose's control: {names}")
     return lines
-
-
-def _excessive(task_model: TaskModel) -> dict[str, tuple[float, float]]:
-    update_dt = task_model.timing.ctrl_dt / task_model.timing.num_updates
-    return excessive_damping(task_model.model, task_model.mdp.actuators, update_dt)
 
 
 def term_rows(mdp: Mdp) -> list[list[Any]]:

@@ -14,6 +14,7 @@ import numpy as np
 from ksim_cli.mdp.actuators import Actuator
 from ksim_cli.mdp.manager import blank_step
 from ksim_cli.mdp.rewards.posture import StayAlive
+from ksim_cli.mdp.stability import excessive_damping, mobility
 from ksim_cli.physics.engine import View, fields_read
 from ksim_cli.physics.free_base import base_candidates, free_joint_of
 from ksim_cli.physics.names import scalar_joints
@@ -176,15 +177,21 @@ def _without_effect(model: mujoco.MjModel, addresses: list[int]) -> set[int]:
 
 
 def _stiff(task_model: TaskModel) -> Iterator[Finding]:
-    """Springs that steps of this length cannot hold.
+    """Springs and dampers that steps of this length cannot hold.
 
     A spring k is explicit in each integrator: with mobility m = 1 / inertia and steps h it grows
     beyond k m h^2 = 4 (the stability limit of the semi-implicit Euler method).
     """
-    model, data = task_model.model, _at_home(task_model.model)
-    mobility = np.zeros((model.nv, model.nv))
-    mujoco.mj_solveM(model, data, mobility, np.eye(model.nv))
-    most = 4.0 / (np.diag(mobility) * model.opt.timestep**2)
+    model, timing = task_model.model, task_model.timing
+    most = 4.0 / (mobility(model) * model.opt.timestep**2)
+    update_dt = timing.ctrl_dt / timing.num_updates
+    found = excessive_damping(model, task_model.mdp.actuators, update_dt)
+    for joint, (kd, largest) in found.items():
+        yield Finding(
+            f"joint '{joint}': kd={kd:.4g} is more than steps of this length hold, at most"
+            f" {largest:.4g}",
+            f"joints.{joint}.kd={0.5 * largest:.2g} or less, or a shorter dt",
+        )
     for actuator in task_model.mdp.actuators.values():
         gains = getattr(actuator, "gains", None)
         stiffness = [] if gains is None else np.asarray(gains()[0]).tolist()

@@ -64,6 +64,10 @@ PENALTY = "rewards.effort={type: torque, weight: 0.1}"
 HIGH = "terminations.low={type: minimum_height, height: 1.0}"
 FIXED = {"base": "", "world": "", "height": "1"}
 SERVO = "actuators.all={type: position, kp: {hip: 1e6, knee: 1.0}, kd: 0.1}"
+NOISE = "{type: additive_gaussian, std: 0.1}"
+DAMPER = (
+    f"actuators.all={{type: position, kp: 1.0, kd: {{hip: 1e4, knee: 0.1}}, torque_noise: {NOISE}}}"
+)
 NONSENSE = {
     "no floor": ((), {"world": ""}, "nothing holds up 'trunk'", "<geom"),
     "a floor that lets through": (
@@ -133,6 +137,12 @@ NONSENSE = {
         {},
         "joint 'hip': kp=1e+06 is more than steps",
         "joints.hip.kp=",
+    ),
+    "a damper too strong": (
+        (DAMPER,),
+        {},
+        "joint 'hip': kd=1e+04 is more than steps of this length hold",
+        "joints.hip.kd=",
     ),
     "a spring too stiff": (
         (),
