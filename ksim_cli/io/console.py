@@ -28,9 +28,6 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 _SECONDS_BETWEEN_LINES = 5.0
 """Outside a terminal, s between two lines of what goes on."""
 
-_FIRST_SIGN = 2.0
-"""Outside a terminal, s after which a wait that is not announced is heard of."""
-
 _SPEED_SECONDS = 300.0
 _PLAIN_WIDTH = 1000
 """Width of tables outside a terminal, characters: no cell is wrapped."""
@@ -109,7 +106,7 @@ class Console:
         (self.log if quiet or self.live else self.print)(f"{text} ...")
         with self._bar(_clean(text)) as (_, task):
             try:
-                with self._signs_of_life(text, _SECONDS_BETWEEN_LINES):
+                with self._signs_of_life(text):
                     yield
             except BaseException:
                 self.print(f"{text} failed after {formatting.seconds(task.elapsed or 0)}", "red")
@@ -119,23 +116,23 @@ class Console:
 
     @contextlib.contextmanager
     def waiting(self, text: str) -> Generator[None]:
-        """Show that `text` goes on; outside a terminal only if it takes long."""
-        with self._bar(_clean(text)), self._signs_of_life(text, _FIRST_SIGN):
+        """Show that `text` goes on, and nothing at its end."""
+        if not self.live:
+            self.print(f"{text} ...")
+        with self._bar(_clean(text)), self._signs_of_life(text):
             yield
 
     @contextlib.contextmanager
-    def _signs_of_life(self, text: str, first: float) -> Generator[None]:
-        """Print now and then, where there is no terminal, that `text` goes on after `first` s."""
+    def _signs_of_life(self, text: str) -> Generator[None]:
+        """Print now and then, where there is no terminal, that `text` goes on."""
         if self.live:
             yield
             return
         start, over = time.monotonic(), threading.Event()
 
         def speak() -> None:
-            wait = first
-            while not over.wait(wait):
+            while not over.wait(_SECONDS_BETWEEN_LINES):
                 self.print(f"{text} ... {formatting.seconds(time.monotonic() - start)}")
-                wait = _SECONDS_BETWEEN_LINES
 
         thread = threading.Thread(target=speak, daemon=True)
         thread.start()

@@ -284,7 +284,6 @@ def test_neither_jax_nor_numpy_is_imported():
 
 @pytest.mark.parametrize("kind", ["status", "waiting"])
 def test_a_long_step_gives_signs_of_life_where_there_is_no_terminal(kind, log, monkeypatch):
-    monkeypatch.setattr(console_module, "_FIRST_SIGN", 0.001)
     monkeypatch.setattr(console_module, "_SECONDS_BETWEEN_LINES", 0.001)
     stream = io.StringIO()
     with open_console(log, stream) as console, getattr(console, kind)("building"):
@@ -296,11 +295,11 @@ def test_a_long_step_gives_signs_of_life_where_there_is_no_terminal(kind, log, m
     assert stream.getvalue() == said, "it is over"
 
 
-def test_a_short_wait_is_not_mentioned(terminal: Terminal):
+def test_a_wait_is_announced_and_its_end_is_not(terminal: Terminal):
     stream = io.StringIO()
     with open_console(None, stream).waiting("building"):
         pass
-    assert stream.getvalue() == ""
+    assert stream.getvalue() == "building ...\n"
     with open_console(None, terminal).waiting("building"):
         pass
     assert "building" in terminal.getvalue()
