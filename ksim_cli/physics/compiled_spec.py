@@ -19,12 +19,12 @@ class CompiledSpec:
     Joints, actuators, bodies, geoms, sensors and pairs are read under the names of an `MjSpec`.
     Nothing can be added: a joint is driven by its own actuator, a term reads the model's sensors.
 
-    Args:
-        model: the compiled model; not changed.
+    Attributes:
+        model: the compiled model; not to be changed.
     """
 
     def __init__(self, model: mujoco.MjModel) -> None:
-        self._model = model
+        self.model = model
         self.joints = _elements(model, "joint", type=model.jnt_type)
         pulling = joint_actuators(model)
         targets = {i: self.joints[j].name for j, own in pulling.items() for i in own}
@@ -108,7 +108,7 @@ class CompiledSpec:
         Raises:
             UserError: it has none, or one with a state.
         """
-        model = self._model
+        model = self.model
         own = joint_actuators(model).get(int(model.joint(joint).id), [])
         if not own:
             raise UserError(f"joint '{joint}' has no actuator in the MjModel. {_INSTEAD}")
@@ -121,7 +121,7 @@ class CompiledSpec:
 
     def compile(self) -> mujoco.MjModel:
         """A copy of the model, with the flags of bodies that were said not to be simple."""
-        model = copy.copy(self._model)
+        model = copy.copy(self.model)
         wanted = np.array([body.simple for body in self.bodies])
         if (model.body_simple[~wanted] > 0).any():
             model.body_simple[~wanted] = 0

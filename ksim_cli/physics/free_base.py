@@ -5,9 +5,15 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.errors import UserError, error_context
 from ksim_cli.physics.compiled_spec import CompiledSpec
-from ksim_cli.physics.names import SCALAR_JOINTS, joint_actuators, read_text
+from ksim_cli.physics.names import (
+    SCALAR_JOINTS,
+    joint_actuators,
+    no_such,
+    object_names,
+    read_text,
+)
 
 BASE_TEXT = "ksim/base"
 """Name of the custom text by which a model says which body is its base."""
@@ -29,7 +35,7 @@ def base_body(model: mujoco.MjModel, name: str = "") -> int:
         UserError: no such body, no body at all, or several that may be the base.
     """
     if name:
-        return _named(model, name, "")
+        return _named(model, name)
     candidates = base_candidates(model)
     if len(candidates) > 1:
         names = [model.body(i).name for i in candidates]
@@ -48,7 +54,8 @@ def base_candidates(model: mujoco.MjModel) -> list[int]:
         UserError: the model's `BASE_TEXT` names no body.
     """
     if chosen := read_text(model, BASE_TEXT):
-        return [_named(model, chosen, f"task.base={chosen}: ")]
+        with error_context(f"task.base={chosen}"):
+            return [_named(model, chosen)]
     free = model.jnt_bodyid[model.jnt_type == mujoco.mjtJoint.mjJNT_FREE].tolist()
     # A free joint is a child of the world's, so the root of a body's tree is what floats.
     roots = model.body_rootid[model.jnt_bodyid]
@@ -81,12 +88,13 @@ def possible_bases(spec: mujoco.MjSpec | CompiledSpec, name: str = "") -> list[A
     if not bodies:
         raise UserError("the model has no body")
     if isinstance(spec, CompiledSpec):
-        return [spec.bodies[base_body(spec.compile(), name)]]
-    chosen = name or next((text.data for text in spec.texts if text.name == BASE_TEXT), "")
-    if chosen:
-        where = "" if name else f"task.base={chosen}: "
-        _refuse_unknown(chosen, [body.name for body in bodies], where)
-        return [body for body in bodies if body.name == chosen]
+        return [spec.bodies[base_body(spec.model, name)]]
+    if name:
+        return [_body(bodies, name)]
+    for text in spec.texts:
+        if text.name == BASE_TEXT:
+            with error_context(f"task.base={text.data}"):
+                return [_body(bodies, text.data)]
     roots = spec.worldbody.bodies
     possible = [body for body in roots if floats(body) or _has_joints(body)] or bodies[:1]
     for i, body in enumerate(possible):
@@ -122,14 +130,17 @@ def _among(bodies: list[int], roots: np.ndarray) -> list[int]:
     return [body for body in bodies if body in roots]
 
 
-def _named(model: mujoco.MjModel, name: str, where: str) -> int:
-    _refuse_unknown(name, [model.body(i).name for i in range(1, model.nbody)], where)
-    return int(model.body(name).id)
+def _body(bodies: list[Any], name: str) -> Any:
+    """The body of a spec that has a name."""
+    for body in bodies:
+        if body.name == name:
+            return body
+    raise no_such(name, [body.name for body in bodies], "body")
 
 
-def _refuse_unknown(name: str, names: list[str], where: str) -> None:
-    if name not in names:
-        raise UserError(
-            f"{where}no body '{name}' in the model.{nearest(name, names)}"
-            f" Available: {listing(each for each in names if each)}"
-        )
+def _named(model: mujoco.MjModel, name: str) -> int:
+    """Index of the body of a model that has a name."""
+    names = object_names(model, "body")
+    if name not in names[1:]:
+        raise no_such(name, names[1:], "body")
+    return names.index(name)

@@ -1,6 +1,6 @@
 """Names of things in a model, and patterns (`*_knee`) of them, as indices."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 
 import mujoco
@@ -34,12 +34,17 @@ def match_names(patterns: Iterable[str], available: Sequence[str], what: str) ->
     for pattern in patterns:
         fitting = [name for name in available if name == pattern or fnmatchcase(name, pattern)]
         if not fitting:
-            raise UserError(
-                f"no {what} '{pattern}' in the model.{nearest(pattern, available)}"
-                f" Available: {listing(n for n in available if n)}"
-            )
+            raise no_such(pattern, available, what)
         chosen |= dict.fromkeys(fitting)
     return tuple(chosen)
+
+
+def no_such(name: str, available: Collection[str], what: str) -> UserError:
+    """The complaint about a name that nothing in the model has; what has none is not listed."""
+    return UserError(
+        f"no {what} '{name}' in the model.{nearest(name, available)}"
+        f" Available: {listing(n for n in available if n)}"
+    )
 
 
 def object_names(model: mujoco.MjModel, kind: str) -> list[str]:

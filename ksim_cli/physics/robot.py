@@ -12,10 +12,10 @@ import mujoco
 import numpy as np
 
 from ksim_cli.config.components import JointMetadata, TaskConfig
-from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.errors import UserError, error_context, listing, nearest
 from ksim_cli.physics.compiled_spec import CompiledSpec
 from ksim_cli.physics.free_base import BASE_TEXT
-from ksim_cli.physics.names import SCALAR_JOINTS, joint_actuators, object_names, read_text
+from ksim_cli.physics.names import SCALAR_JOINTS, joint_actuators, no_such, object_names, read_text
 
 HOME_TEXT = "ksim/home"
 """Custom text of a model: the name of the keyframe that is the home pose."""
@@ -55,10 +55,8 @@ class Robot:
         """
         for joint in metadata:
             if joint not in self.torque_limits:
-                raise UserError(
-                    f"get_mujoco_model_metadata: no hinge or slide joint '{joint}' in the model."
-                    f"{nearest(joint, self.torque_limits)} Available: {listing(self.torque_limits)}"
-                )
+                with error_context("get_mujoco_model_metadata"):
+                    raise no_such(joint, self.torque_limits, "hinge or slide joint")
         known: dict[str, JointMetadata] = {}
         for joint, limits in self.torque_limits.items():
             given = metadata.get(joint, JointMetadata())

@@ -4,8 +4,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import mujoco
-
 from ksim_cli import TASKS, Actuator, Observation, Task
 from ksim_cli.errors import UserError
 from ksim_cli.mdp.actuators import Torque
@@ -16,9 +14,9 @@ from ksim_cli.mdp.observations.floating_base import (
     ProjectedGravity,
 )
 from ksim_cli.mdp.observations.joints import JointPosition, JointVelocity
+from ksim_cli.physics.free_base import floats
+from ksim_cli.physics.joint_metadata import drives_joint, spec_joints
 from ksim_cli.physics.model import load_spec
-from ksim_cli.physics.names import SCALAR_JOINTS, joint_actuators
-from ksim_cli.physics.robot import compiled
 
 
 @TASKS.register("model")
@@ -42,16 +40,16 @@ class AnyModel(Task):
 
     def get_actuators(self) -> dict[str, Actuator]:
         """The configured ones, else torques, else the controls of the file's actuators."""
-        model = self._file
-        torques = self._scalar_joints and (joint_actuators(model) or not model.nu)
+        own = self._file.actuators
+        torques = spec_joints(self._file) and (not own or any(drives_joint(a) for a in own))
         return super().get_actuators() or {"all": Torque() if torques else Control()}
 
     def get_observations(self) -> dict[str, Observation]:
         """The configured ones, else the joints, and of a free base tilt and velocities."""
         found: dict[str, Observation] = {}
-        if self._scalar_joints:
+        if spec_joints(self._file):
             found |= {"joint_position": JointPosition(), "joint_velocity": JointVelocity()}
-        if (self._file.jnt_type == mujoco.mjtJoint.mjJNT_FREE).any():
+        if any(floats(body) for body in self._file.bodies):
             found |= {
                 "gravity": ProjectedGravity(),
                 "linear_velocity": BaseLinearVelocity(),
@@ -60,9 +58,5 @@ class AnyModel(Task):
         return super().get_observations() or found
 
     @cached_property
-    def _file(self) -> mujoco.MjModel:
-        return compiled(self.get_mujoco_model())
-
-    @property
-    def _scalar_joints(self) -> bool:
-        return bool(set(self._file.jnt_type.tolist()) & set(SCALAR_JOINTS))
+    def _file(self) -> Any:
+        return self.get_mujoco_model()
