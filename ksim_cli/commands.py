@@ -16,7 +16,7 @@ from ksim_cli.config.compose import Start, is_sweep, launch, to_run_config
 from ksim_cli.config.overrides import CommandLine
 from ksim_cli.config.report import JobFailedError
 from ksim_cli.config.schema import RunConfig
-from ksim_cli.errors import UserError
+from ksim_cli.errors import RunFailedError, UserError
 from ksim_cli.io.runs import RUNS, find_checkpoint, find_run
 
 _OF_A_RUN = (
@@ -137,9 +137,9 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
 
         prepare(config)
         return work(config)
-    except UserError as error:
+    except (UserError, RunFailedError) as error:
         print(f"ksim {command}: {error}", file=sys.stderr)
-        status = 2
+        status = error.status if isinstance(error, RunFailedError) else 2
     except Exception:
         traceback.print_exc()
         status = 1
@@ -178,6 +178,8 @@ def _begin_acting(line: CommandLine) -> Start:
     """From the config of the checkpoint's run, of the task's newest run, or of the newest run."""
     _refuse(line, ("resume", "run_dir"), "is for ksim train. To name a run: checkpoint=")
     spec, task = line.value("checkpoint"), line.value("task")
+    if spec is None and task is None and (dump := line.value("dump")) is not None:
+        spec = str(Path(dump).parent.parent)  # its run, whose folder dumps/ it lies in
     if spec is not None:
         if "," in spec and not Path(spec).exists():
             raise UserError(f"checkpoint={spec}: takes one run; type the command once for each")

@@ -25,15 +25,9 @@ from ksim_cli.mdp.reward_manager import RewardManager
 from ksim_cli.mdp.termination_manager import TerminationManager
 from ksim_cli.physics.engine import Engine, View
 from ksim_cli.physics.free_base import base_candidates, free_joint_of
+from ksim_cli.quarantine import beyond, first_at_fault, rewarded_badly, zeroed
 from ksim_cli.rng import named_key
-from ksim_cli.types import (
-    QUARANTINE_CAUSES,
-    EpisodeStatistics,
-    Step,
-    StepResult,
-    per_env,
-    shared,
-)
+from ksim_cli.types import EpisodeStatistics, Step, StepResult, per_env, shared
 
 
 class PreparedReset(struct.PyTreeNode):
@@ -43,11 +37,13 @@ class PreparedReset(struct.PyTreeNode):
         physics: the engine's prepared reset.
         commands: command name -> `[N, ...]` values, of the commands that do not read the view.
         carries: command name -> carry of those.
+        at_fault: `[N]` int32 suspect whose pose was not finite, so that it is the home pose.
     """
 
     physics: Any
     commands: dict[str, jax.Array]
     carries: dict[str, Any]
+    at_fault: jax.Array
 
 
 class SharedState(struct.PyTreeNode):
@@ -73,6 +69,8 @@ class EnvState(struct.PyTreeNode):
         carries: kind of term -> carries, each leaf with a leading axis of N.
         count: `[N]` int32 control steps since the episode began.
         start: `[N, 2]` horizontal position of the base when it began, m; 0 without a free base.
+        at_fault: `[N]` int32 suspect for which the environment is quarantined at its next step,
+            since its episode began so, or a reward was not finite; 0: none.
         key: random key of the next step.
         shared: what all environments share.
     """
@@ -84,6 +82,7 @@ class EnvState(struct.PyTreeNode):
     carries: dict[str, Any] = per_env()
     count: jax.Array = per_env()
     start: jax.Array = per_env()
+    at_fault: jax.Array = per_env()
     key: jax.Array = shared()
     shared: SharedState = shared()
 
@@ -93,7 +92,7 @@ class EnvState(struct.PyTreeNode):
         return self.shared.level
 
 
-EPISODE_FIELDS = ("carries", "obs", "commands", "count", "start")
+EPISODE_FIELDS = ("carries", "obs", "commands", "count", "start", "at_fault")
 """Fields of `EnvState`, besides `physics`, that a reset changes."""
 
 
@@ -104,12 +103,16 @@ class Limits:
     Attributes:
         action_clip: clip of every action.
         reward_clip: lower and upper clip of the total reward, None where there is none.
+        observation: larger observations count as not finite.
+        reward: larger rewards, or parts of one, count as not finite.
         stagger_steps: environments begin their very first episode at a random time below this
             many control steps, so that they do not all reach a time limit together; 0: at 0.
     """
 
     action_clip: float = 1e3
     reward_clip: tuple[float | None, float | None] = (None, None)
+    observation: float = 1e6
+    reward: float = 1e6
     stagger_steps: int = 0
 
 
@@ -158,6 +161,7 @@ class TaskEnv:
         self.init_rewards, self.rewards = self.reward_manager.fresh, self.reward_manager.__call__
         self.command_error_names = tuple(self.reward_manager.measured)
         self.action_size = self.action_manager.action_size
+        self.suspects, self.reward_limit = mdp.suspects, limits.reward
         self.observation_layout = layout.groups
         self.observation_sizes: Mapping[str, int] = layout.group_sizes
         self._scored = {"qpos", "qvel", *layout.reward_fields, *recorded}
@@ -187,6 +191,7 @@ class TaskEnv:
             carries={},
             count=count,
             start=jnp.zeros((n, 2)),
+            at_fault=prepared.at_fault,
             shared=SharedState(level, curriculum.init(named_key(key_carry, "curriculum"))),
             key=key,
         )
@@ -201,16 +206,17 @@ class TaskEnv:
     def end_rollout(
         self, state: EnvState, results: StepResult, statistics: EpisodeStatistics
     ) -> EnvState:
-        """Update the shared state from the outcomes of a rollout: the curriculum moves.
+        """Update the state from the outcomes of a rollout: the curriculum moves.
 
         Args:
             state: state after the rollout.
             results: what its steps left, `[T, N]`.
             statistics: means over the episodes that ended in it.
         """
-        del results
         level, carry = self.mdp.curriculum(state.level, statistics, state.shared.curriculum)
-        return state.replace(shared=SharedState(level, carry))
+        by_reward = rewarded_badly(results, len(self.suspects))
+        at_fault = jnp.where(state.at_fault > 0, state.at_fault, by_reward)
+        return state.replace(shared=SharedState(level, carry), at_fault=at_fault)
 
     def step(self, state: EnvState, action: jax.Array) -> tuple[EnvState, StepResult]:
         """One control step.
@@ -231,7 +237,8 @@ class TaskEnv:
         limit = self.limits.action_clip
         action = jnp.clip(jnp.where(bad_action[:, None], 0.0, action), -limit, limit)
         state = state.replace(key=key, count=state.count + 1)
-        state, overflow = self._actuate(self._disturb(state, action, key_step), action, key_step)
+        state, bad = self._disturb(state, action, key_step)
+        state, overflow, bad["actuators"] = self._actuate(state, action, key_step)
         steps, carries = self._steps(state, action), dict(state.carries)
         ended, causes, carries["terminations"] = self.termination_manager(
             steps, carries["terminations"]
@@ -240,9 +247,12 @@ class TaskEnv:
         obs, carries["observations"] = self.observation_manager(
             steps.replace(commands=commands), carries["observations"], key_step
         )
-        state = state.replace(obs=obs, commands=commands, carries=carries)
-        quarantined = self._quarantine(state, bad_action)
+        bad |= {"action": bad_action, "physics": self.engine.unstable(state.physics)}
+        state = state.replace(commands=commands, carries=carries)
+        state, quarantined = self._quarantine(state, obs, bad)
+        state = state.replace(at_fault=jnp.zeros_like(quarantined))
         view = View({k: v for k, v in steps.view.fields().items() if k in self._scored})
+        distance = jnp.linalg.norm(self._horizontal(state.physics) - state.start, axis=1)
         terminated = (ended.termination != 0) & (quarantined == 0)
         result = StepResult(
             steps=ended.replace(view=view, zero_offset=None),
@@ -250,8 +260,8 @@ class TaskEnv:
             truncated=ended.truncated & ~terminated & (quarantined == 0),
             quarantined=quarantined,
             causes=causes,
-            distance=jnp.linalg.norm(self._horizontal(state.physics) - state.start, axis=1),
-            final_obs=obs,
+            distance=zeroed(quarantined > 0, distance),
+            final_obs=state.obs,
             overflow=overflow,
         )
         # Only what a reset changes goes through the branch: it would copy the rest.
@@ -267,13 +277,14 @@ class TaskEnv:
         """The start of episodes whose first step is `count` `[N]` control steps old."""
         steps = self._blank_steps(count, level)
         commands, carries = self.command_manager.before_reset(steps, key)
-        pose = self.reset_manager(key, level, commands)
+        pose, bad = self.reset_manager(key, level, commands)
         variants = self.engine.spec.variants
         variant = jnp.zeros(self.num_envs, jnp.int32)
         if variants is not None:
             variant = variants.draw(named_key(key, "variants"), self.num_envs)
         physics = self.engine.prepare(pose.qpos, pose.qvel, variant)
-        return PreparedReset(physics, commands, carries)
+        at_fault = first_at_fault(self.suspects, bad, jnp.zeros_like(variant))
+        return PreparedReset(physics, commands, carries, at_fault)
 
     def _begin_episodes(
         self, state: EnvState, key_carry: jax.Array, key_step: jax.Array
@@ -294,7 +305,9 @@ class TaskEnv:
         obs, carries["observations"] = self.observation_manager(
             steps.replace(commands=commands), self.observation_manager.init(key_carry), key_step
         )
-        return state.replace(obs=obs, commands=commands, carries=carries)
+        state = state.replace(commands=commands, carries=carries, at_fault=prepared.at_fault)
+        state, at_fault = self._quarantine(state, obs, {})
+        return state.replace(at_fault=at_fault)
 
     def _reset(self, state: EnvState, mask: jax.Array, key: jax.Array) -> dict[str, Any]:
         """Fields of the state that a reset of the environments of `mask` changes."""
@@ -310,21 +323,25 @@ class TaskEnv:
             return jnp.zeros((self.num_envs, 2))
         return self.engine.view(physics).qpos[:, self._base : self._base + 2]
 
-    def _disturb(self, state: EnvState, action: jax.Array, key: jax.Array) -> EnvState:
+    def _disturb(
+        self, state: EnvState, action: jax.Array, key: jax.Array
+    ) -> tuple[EnvState, dict[str, jax.Array]]:
+        """The state after the events, and which of them are not finite."""
         if not self.mdp.events:
-            return state
-        effect, carry = self.event_manager(self._steps(state, action), state.carries["events"], key)
+            return state, {}
+        steps, carry = self._steps(state, action), state.carries["events"]
+        effect, carry, bad = self.event_manager(steps, carry, key)
         physics = state.physics
         if effect.velocity is not None:
             physics = self.engine.push(physics, effect.velocity)
         if effect.force is not None:
             physics = self.engine.apply_force(physics, effect.force)
-        return state.replace(physics=physics, carries={**state.carries, "events": carry})
+        return state.replace(physics=physics, carries={**state.carries, "events": carry}), bad
 
     def _actuate(
         self, state: EnvState, action: jax.Array, key: jax.Array
-    ) -> tuple[EnvState, jax.Array]:
-        """Physics over one control step; and `[N]` bool where contacts did not fit."""
+    ) -> tuple[EnvState, jax.Array, jax.Array]:
+        """Physics over one control step; `[N]` bool where contacts did not fit, or torques fail."""
         manager, level, physics = self.action_manager, state.level, state.physics
         updates = manager.num_updates
         each = self.timing.num_substeps // updates
@@ -349,18 +366,19 @@ class TaskEnv:
         physics = self.engine.step(physics, ctrl, each)
         carries = {**state.carries, "actuation": manager.finish(carry)}
         state = state.replace(physics=physics, carries=carries)
-        return state, overflow | self.engine.overflows(physics)
+        overflow |= self.engine.overflows(physics)
+        return state, overflow, beyond(ctrl, self.num_envs)
 
-    def _quarantine(self, state: EnvState, bad_action: jax.Array) -> jax.Array:
-        view = self.engine.view(state.physics)
-        bad = {
-            "physics": self.engine.unstable(state.physics),
-            "view": ~_finite(view, self.num_envs),
-            "action": bad_action,
-            "observation": ~_finite(state.obs, self.num_envs),
-        }
-        bits = [jnp.where(where, QUARANTINE_CAUSES[cause], 0) for cause, where in bad.items()]
-        return jnp.stack(bits).sum(axis=0, dtype=jnp.int32)
+    def _quarantine(
+        self, state: EnvState, obs: dict[str, jax.Array], bad: dict[str, jax.Array]
+    ) -> tuple[EnvState, jax.Array]:
+        """The state with its observations, zero where something is at fault, and `[N]` what is."""
+        n, limit = self.num_envs, self.limits.observation
+        bad = {**bad, "view": beyond(self.engine.view(state.physics), n)}
+        bad |= {f"commands.{name}": beyond(value, n) for name, value in state.commands.items()}
+        bad |= self.observation_manager.beyond(obs, limit)
+        at_fault = first_at_fault(self.suspects, bad, state.at_fault)
+        return state.replace(obs=zeroed(at_fault > 0, obs)), at_fault
 
     def _steps(self, state: EnvState, action: jax.Array) -> Step:
         """The state as terms see it, leading axis N."""
@@ -375,11 +393,3 @@ class TaskEnv:
         """Steps without a view, before any action."""
         dt = self.timing.ctrl_dt
         return blank_step(self.action_size, count * jnp.float32(dt), level, dt)
-
-
-def _finite(tree: Any, n: int) -> jax.Array:
-    """`[N]` bool: every float of every leaf is finite."""
-    sound = jnp.ones(n, bool)
-    for leaf in jax.tree.leaves(tree):
-        sound &= jnp.isfinite(leaf).reshape(n, -1).all(axis=1)
-    return sound

@@ -12,6 +12,19 @@ class UserError(Exception):
     """
 
 
+class RunFailedError(Exception):
+    """A run that cannot go on, by nobody's mistake in what was typed: one message, no traceback.
+
+    Args:
+        message: what happened, what is kept, what to do.
+        status: the exit status.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 @contextmanager
 def error_context(where: str) -> Generator[None]:
     """Put the config path of a component before what it complains about."""

@@ -102,6 +102,8 @@ class TaskModel:
         limits = Limits(
             action_clip=config.action_clip_max,
             reward_clip=(config.reward_clip_min, config.reward_clip_max),
+            observation=config.observation_limit,
+            reward=config.reward_limit,
             stagger_steps=self.episode_steps() if training and config.stagger_episodes else 0,
         )
         variants = None

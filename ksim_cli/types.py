@@ -10,9 +10,6 @@ from typing import Any, Protocol
 import jax
 from flax import struct
 
-QUARANTINE_CAUSES = {"physics": 1, "view": 2, "action": 4, "observation": 8, "reward": 16}
-"""Bits of `StepResult.quarantined`: what was not finite."""
-
 
 def per_env() -> Any:
     """A field of a state whose every leaf has a leading axis of N environments."""
@@ -79,7 +76,8 @@ class StepResult(struct.PyTreeNode):
         steps: `Step` of every environment, leading axis N; rewards are computed from it.
         terminated: `[N]` bool, the episode ended by failure or success.
         truncated: `[N]` bool, the episode ended for lack of time only.
-        quarantined: `[N]` int32, why the environment was taken out as non-finite; 0 if it was not.
+        quarantined: `[N]` int32, what the environment was taken out for as not finite: 1 + its
+            place among `Env.suspects`, then `ksim_cli.quarantine.reward_suspects`; 0: it was not.
         causes: termination name -> `[N]` bool, which of them fired.
         distance: `[N]` m, how far the base is, horizontally, from where the episode began.
         final_obs: group -> `[N, O]` the observation after the step and before any reset; only
@@ -143,6 +141,10 @@ class Env(Protocol):
     num_envs: int
     action_size: int
     observation_sizes: Mapping[str, int]
+    suspects: tuple[str, ...]
+    """What may be at fault in a step that is not finite, by its key: `observations.imu`."""
+    reward_limit: float
+    """Larger rewards, or parts of one, count as not finite."""
 
     @property
     def command_error_names(self) -> Collection[str]:

@@ -34,6 +34,7 @@ class Probe:
 
     def __init__(self, reward, length=1, truncates=False, shows="nothing", num_envs=64):
         self.num_envs = num_envs
+        self.suspects, self.reward_limit = ("physics", "view", "action"), 1e6
         self.observation_sizes = {"actor": 1, "critic": 1}
         self._reward, self._length, self._truncates, self._shows = reward, length, truncates, shows
 

@@ -268,3 +268,8 @@ def play(env, actions, key=0):
 
 def positions(results):
     return results.steps.view.qpos[:, 0].tolist()
+
+
+def at_fault(env, results):
+    """`[T, N]` names of what each environment was quarantined for; empty: it was not."""
+    return [[("", *env.suspects)[i] for i in row] for row in results.quarantined.tolist()]

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "ksim_cli"
 
 LAYERS = (
-    ("", "errors", "paths", "option", "registry", "types", "clock", "rng"),
+    ("", "errors", "paths", "option", "registry", "types", "quarantine", "clock", "rng"),
     ("config",),
     ("physics",),
     ("mdp",),

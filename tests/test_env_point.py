@@ -15,7 +15,6 @@ from ksim_cli.mdp.observations.joints import JointPosition
 from ksim_cli.mdp.observations.task import CommandObservation
 from ksim_cli.mdp.resets import RandomJointPosition
 from ksim_cli.mdp.term import Command, Observation
-from ksim_cli.types import QUARANTINE_CAUSES
 from tests.point import (
     NOISE,
     Broken,
@@ -35,6 +34,7 @@ from tests.point import (
     Third,
     Upwards,
     WhenTold,
+    at_fault,
     make,
     play,
     positions,
@@ -207,7 +207,8 @@ def test_what_is_quarantined_neither_ended_nor_ran_out_of_time(cause, ends, monk
 
         monkeypatch.setattr(env.engine, "view", view)
     results, obs = play(env, actions)
-    assert results.quarantined.tolist() == [[0, QUARANTINE_CAUSES[cause], 0], [0, 0, 0]]
+    named = {"observation": "observations.x"}.get(cause, cause)
+    assert at_fault(env, results) == [["", named, ""], ["", "", ""]]
     assert not results.terminated.any() and not results.truncated.any()
     assert results.done.tolist() == [[False, True, False], [False] * 3]
     assert np.isfinite(obs["actor"]).all()

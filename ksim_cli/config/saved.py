@@ -18,7 +18,7 @@ from ksim_cli.errors import UserError
 MAX_BYTES = 1_000_000
 _NOT_SAVED = (
     *("checkpoint", "resume", "run_dir", "policy", "run_model_viewer", "collect_dataset"),
-    *("dataset_save_path", "checkpoint_seed", "num_devices"),
+    *("dataset_save_path", "checkpoint_seed", "num_devices", "dump"),
 )
 """Keys of one command, not of the run. A foreign config shall not choose where ksim writes."""
 

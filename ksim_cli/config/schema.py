@@ -118,6 +118,8 @@ class TrainingKeys:
         ["actor"], "groups of observations that see bias, noise and delay; the others see none"
     )
     action_clip_max: float = option(1e3, "clip of every action before the actuators", gt=0)
+    observation_limit: float = option(1e6, "larger observations count as not finite", gt=0)
+    reward_limit: float = option(1e6, "larger rewards, or parts of one, count as not finite", gt=0)
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,9 @@ class ViewerKeys:
         None,
         "acts instead of a checkpoint; initial: the task's own, untrained",
         choices=("zero", "random", "initial"),
+    )
+    dump: str | None = option(
+        None, "shows an environment that was quarantined: a file of a run's folder dumps/"
     )
     viewer: str = option("video", "video: render to a file", choices=("video",))
     run_model_viewer: bool = option(False, "`ksim train run_model_viewer=true` is `ksim view`")

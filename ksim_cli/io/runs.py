@@ -31,6 +31,7 @@ class RunFolder:
         metrics: one JSON row per logged iteration.
         summary: what the run came to, written at its end.
         log: what the console showed, as plain text.
+        dumps: folder of what was quarantined.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,6 +41,7 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.summary = path / "summary.json"
         self.log = path / "train.log"
+        self.dumps = path / "dumps"
 
     def seed_folder(self, seed: int) -> Path:
         """What belongs to one of several seeds that were trained together."""

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from ksim_cli.mdp.manager import Manager
 from ksim_cli.mdp.term import Disturbance, Event
+from ksim_cli.quarantine import beyond
 from ksim_cli.types import Step
 
 
@@ -18,14 +19,18 @@ class EventManager(Manager[Event]):
 
     def __call__(
         self, steps: Step, carry: dict[str, Any], key: jax.Array
-    ) -> tuple[Disturbance, dict[str, Any]]:
-        """The sum of what all events do, with a leading axis of N, and the new carries."""
-        effects, carries = [], {}
+    ) -> tuple[Disturbance, dict[str, Any], dict[str, jax.Array]]:
+        """The sum of what all events do, the new carries, and which events are not finite.
+
+        All have a leading axis of N.
+        """
+        effects, carries, bad = [], {}, {}
         for name, term in self.terms.items():
             effect, carries[name] = jax.vmap(term)(steps, carry[name], self.keys(key, name))
             effects.append(effect)
+            bad[f"events.{name}"] = beyond(effect, self.num_envs)
         velocity = _total([effect.velocity for effect in effects])
-        return Disturbance(velocity, _total([effect.force for effect in effects])), carries
+        return Disturbance(velocity, _total([effect.force for effect in effects])), carries, bad
 
 
 def _total(parts: list[jax.Array | None]) -> jax.Array | None:

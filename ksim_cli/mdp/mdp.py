@@ -42,6 +42,16 @@ class Mdp:
     events: Mapping[str, Event] = field(default_factory=dict)
     randomization: Mapping[str, Randomizer] = field(default_factory=dict)
 
+    @property
+    def suspects(self) -> tuple[str, ...]:
+        """What may be at fault in a step that is not finite, what comes first before the rest."""
+
+        def of(kind: str) -> list[str]:
+            return [f"{kind}.{name}" for name in getattr(self, kind)]
+
+        driven = (*of("events"), "actuators", "physics", "view")
+        return (*of("resets"), "action", *driven, *of("commands"), *of("observations"))
+
     def edit(
         self,
         spec: mujoco.MjSpec,

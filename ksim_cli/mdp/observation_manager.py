@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from ksim_cli.mdp.manager import Manager
 from ksim_cli.mdp.maths import uniform_between
 from ksim_cli.mdp.noise import disturbed
 from ksim_cli.mdp.term import Latch, Observation, Term
+from ksim_cli.quarantine import beyond
 from ksim_cli.rng import named_key
 from ksim_cli.types import Step
 
@@ -132,3 +134,19 @@ class ObservationManager(Manager[Channel]):
             seen = noisy if group in self._noisy else clean
             obs[group] = jnp.concatenate([seen[name] for name in names], axis=1)
         return obs, carries
+
+    def beyond(self, obs: Mapping[str, jax.Array], limit: float) -> dict[str, jax.Array]:
+        """`observations.<name>` -> `[N]` bool: not finite, or larger than the limit, in a group.
+
+        Args:
+            obs: group -> `[N, O]`.
+            limit: of the size of a number.
+        """
+        bad: dict[str, jax.Array] = {}
+        for group, sizes in self._groups.items():
+            parts = jnp.split(obs[group], [*accumulate(sizes.values())][:-1], axis=1)
+            for name, part in zip(sizes, parts, strict=True):
+                mask = beyond(part, self.num_envs, limit)
+                key = f"observations.{name}"
+                bad[key] = bad[key] | mask if key in bad else mask
+        return bad

@@ -8,10 +8,12 @@ import mujoco
 
 from ksim_cli.errors import UserError
 from ksim_cli.mdp.closed_loops import ClosedLoops, closed_loops
-from ksim_cli.mdp.manager import Manager
+from ksim_cli.mdp.manager import Manager, select_envs
 from ksim_cli.mdp.resets import JointReset
 from ksim_cli.mdp.term import Pose, Reset
+from ksim_cli.physics.engine import HUGE
 from ksim_cli.physics.robot import home_pose, home_velocity
+from ksim_cli.quarantine import beyond
 
 _TRIALS = 64
 """Draws of which at least half must leave loops that can be closed."""
@@ -40,8 +42,12 @@ class ResetManager(Manager[Reset]):
         if self._loops is not None:
             self._refuse_open(self._loops)
 
-    def __call__(self, key: jax.Array, level: jax.Array, commands: Mapping[str, jax.Array]) -> Pose:
-        """Poses with a leading axis of N.
+    def __call__(
+        self, key: jax.Array, level: jax.Array, commands: Mapping[str, jax.Array]
+    ) -> tuple[Pose, dict[str, jax.Array]]:
+        """Poses with a leading axis of N, and which resets left one that is not finite.
+
+        Where one did, the pose is the home pose, so that there is something to go on from.
 
         Args:
             key: random key.
@@ -51,14 +57,18 @@ class ResetManager(Manager[Reset]):
         home = jax.tree.map(
             lambda x: jnp.broadcast_to(x, (self.num_envs, *x.shape)), (self._qpos, self._qvel)
         )
-        pose = Pose(*home, commands=dict(commands))
+        pose, bad = Pose(*home, commands=dict(commands)), {}
         for name, term in self.terms.items():
             moved = jax.vmap(term, in_axes=(0, 0, None))(pose, self.keys(key, name), level)
             pose = pose.replace(qpos=moved.qpos, qvel=moved.qvel)
+            bad[f"resets.{name}"] = beyond((pose.qpos, pose.qvel), self.num_envs, HUGE)
+        unsound = beyond((pose.qpos, pose.qvel), self.num_envs, HUGE)
+        pose = select_envs(unsound, Pose(*home, commands=pose.commands), pose)
+        bad = {name: mask & unsound for name, mask in bad.items()}  # a later one may have mended it
         if self._loops is None:
-            return pose
+            return pose, bad
         qpos, qvel, _ = jax.vmap(self._loops.close)(pose.qpos, pose.qvel)
-        return pose.replace(qpos=qpos, qvel=qvel)
+        return pose.replace(qpos=qpos, qvel=qvel), bad
 
     def _refuse_open(self, loops: ClosedLoops) -> None:
         """Tries every joint reset by itself, from the home pose."""

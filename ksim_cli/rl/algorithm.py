@@ -17,6 +17,7 @@ from flax import struct
 
 from ksim_cli.models.policy import ActionSample, Observations, Policy, Variables
 from ksim_cli.rl.episodes import EpisodeTracker, episode_tracker, update_episode_statistics
+from ksim_cli.rl.incident import Incident, first_incident
 from ksim_cli.rl.rollout import (
     Experience,
     Player,
@@ -26,15 +27,7 @@ from ksim_cli.rl.rollout import (
     record_nothing,
     zero_policy,
 )
-from ksim_cli.types import (
-    QUARANTINE_CAUSES,
-    Env,
-    EpisodeStatistics,
-    Scores,
-    StepResult,
-    per_env,
-    shared,
-)
+from ksim_cli.types import Env, EpisodeStatistics, StepResult, per_env, shared
 
 Metrics = dict[str, jax.Array]
 """Scalars by the name they are logged under; NaN where there was nothing to measure."""
@@ -232,26 +225,6 @@ class Algorithm:
         raise NotImplementedError
 
 
-class Incident(struct.PyTreeNode):
-    """The first environment of a rollout that was quarantined.
-
-    Attributes:
-        cause: int32 bits of `QUARANTINE_CAUSES`; 0: there was none, and the rest means nothing.
-        step: control step of the rollout.
-        env: environment.
-        obs: group -> what the networks saw before the step.
-        action: the action.
-        view: fields after the step.
-    """
-
-    cause: jax.Array
-    step: jax.Array
-    env: jax.Array
-    obs: dict[str, jax.Array]
-    action: jax.Array
-    view: Any
-
-
 def make_player(algorithm: Algorithm, context: Context, **changes: Any) -> Player:
     """The player of a run; `changes` are fields of `Player`."""
     player = Player(
@@ -331,8 +304,9 @@ def learn(
     scores, results = experience.scores, experience.results
     tracker, episodes = update_episode_statistics(state.tracker, scores.total, results)
     update = context.update or algorithm.update
-    learning = Learning(state.learner, state.own)
-    learning, update_metrics = update(context, learning, experience, key)
+    before = Learning(state.learner, state.own)
+    learning, update_metrics = update(context, before, experience, key)
+    learning, update_metrics = _sound_or_skipped(before, learning, experience, update_metrics)
     state = state.replace(
         # Last, so that the update saw the very statistics that the actions were taken with.
         learner=_seen(context, learning.learner, experience),
@@ -340,8 +314,30 @@ def learn(
         env=context.env.end_rollout(state.env, results, episodes),
         tracker=tracker,
     )
-    metrics = rollout_metrics(scores, results, episodes) | update_metrics
+    metrics = rollout_metrics(experience, episodes) | update_metrics
     return state, metrics, first_incident(experience)
+
+
+def _sound_or_skipped(
+    before: Learning, after: Learning, experience: Experience, metrics: Metrics
+) -> tuple[Learning, Metrics]:
+    """An update, or none where it is not finite or there was nothing to learn from.
+
+    So no algorithm can leave a number behind that ends learning for good.
+    """
+
+    def broken(old: jax.Array, new: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(new.dtype, jnp.inexact):
+            return jnp.zeros((), bool)
+        return (jnp.isfinite(old) & ~jnp.isfinite(new)).any()  # some begin with an infinity
+
+    if jax.eval_shape(lambda: before) != jax.eval_shape(lambda: after):
+        return after, metrics  # a mistake that is told when the iteration is compiled
+    each = jax.tree.leaves(jax.tree.map(broken, before, after))
+    skips = jnp.stack([*each, ~experience.valid.any()]).any()
+    kept = jax.tree.map(lambda old, new: jnp.where(skips, old, new), before, after)
+    counted = metrics.get("skipped_updates", jnp.zeros(()))
+    return kept, {**metrics, "skipped_updates": jnp.where(skips, 1.0, counted)}
 
 
 def _seen(context: Context, learner: Any, experience: Experience) -> Any:
@@ -352,8 +348,9 @@ def _seen(context: Context, learner: Any, experience: Experience) -> Any:
     return learner.replace(variables=variables)
 
 
-def rollout_metrics(scores: Scores, results: StepResult, episodes: EpisodeStatistics) -> Metrics:
+def rollout_metrics(experience: Experience, episodes: EpisodeStatistics) -> Metrics:
     """Scalars that describe a rollout."""
+    scores, results = experience.scores, experience.results
     metrics = {
         "reward": scores.total.mean(),
         "episodes": episodes.episodes,
@@ -362,10 +359,11 @@ def rollout_metrics(scores: Scores, results: StepResult, episodes: EpisodeStatis
         "failure_rate": episodes.failure_rate,
         "level": results.steps.level.mean(),
         "quarantined": (results.quarantined > 0).sum(),
+        "quarantine_rate": (results.quarantined > 0).mean(),
         "overflow": results.overflow.sum(),
     }
-    for name, bit in QUARANTINE_CAUSES.items():
-        metrics[f"quarantined/{name}"] = ((results.quarantined & bit) > 0).sum()
+    for i, name in enumerate(experience.suspects):
+        metrics[f"quarantined/{name}"] = (results.quarantined == i + 1).sum()
     for name, values in scores.components.items():
         metrics[f"reward/{name}"] = values.mean()
     for name, values in scores.command_errors.items():
@@ -373,23 +371,3 @@ def rollout_metrics(scores: Scores, results: StepResult, episodes: EpisodeStatis
     for name, fired in results.causes.items():
         metrics[f"termination/{name}"] = (fired & results.done).sum() / results.done.sum()
     return metrics
-
-
-def first_incident(experience: Experience) -> Incident:
-    """What is known of the first environment that was quarantined in a rollout."""
-    results = experience.results
-    bad_tn = results.quarantined > 0
-    step = jnp.argmax(bad_tn.any(axis=1))
-    env = jnp.argmax(bad_tn[step])
-    chosen_n = jnp.arange(bad_tn.shape[1]) == env
-
-    def entry(x: jax.Array) -> jax.Array:
-        # An index into environments that lie on several devices would gather all of them.
-        now = x[step]
-        mask = chosen_n.reshape(-1, *[1] * (now.ndim - 1))
-        return jnp.where(mask, now, 0).sum(axis=0, dtype=now.dtype)
-
-    cause, obs, action, view = jax.tree.map(
-        entry, (results.quarantined, experience.obs, experience.action, results.steps.view)
-    )
-    return Incident(cause=cause, step=step, env=env, obs=obs, action=action, view=view)

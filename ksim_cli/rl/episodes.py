@@ -80,6 +80,7 @@ def scaled_rewards(
     return_n: jax.Array,
     rewards_tn: jax.Array,
     done_tn: jax.Array,
+    valid_tn: jax.Array,
     gamma: float,
 ) -> tuple[RunningStatistics, jax.Array, jax.Array]:
     """Divide rewards by the running standard deviation of the discounted return.
@@ -91,6 +92,7 @@ def scaled_rewards(
         return_n: `[N]` discounted return of the episodes under way.
         rewards_tn: `[T, N]`.
         done_tn: `[T, N]` bool, an episode ended at the step.
+        valid_tn: `[T, N]` bool, the step counts in the statistics.
         gamma: discount.
 
     Returns:
@@ -105,5 +107,5 @@ def scaled_rewards(
         return jnp.where(done_n, 0.0, now_n), now_n
 
     return_n, returns_tn = jax.lax.scan(step, return_n, (rewards_tn, done_tn))
-    statistics = statistics.update(returns_tn, jnp.ones(returns_tn.shape, bool))
+    statistics = statistics.update(returns_tn, valid_tn)
     return statistics, return_n, rewards_tn * statistics.inverse_std

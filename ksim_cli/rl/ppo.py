@@ -223,10 +223,10 @@ class PPO(PPOConfig, Algorithm):
 
     def _scaled(self, learning: Learning, experience: Experience) -> tuple[Learning, jax.Array]:
         """The statistics of returns after a rollout, and its rewards `[T, N]` as learned from."""
-        rewards_tn, done_tn = experience.scores.total, experience.results.done
-        learner, return_n = learning
+        rewards_tn, learner = experience.scores.total, learning.learner
+        steps = (rewards_tn, experience.results.done, experience.valid)
         returns, return_n, scaled_tn = scaled_rewards(
-            learner.returns, return_n, rewards_tn, done_tn, self.gamma
+            learner.returns, learning.own, *steps, self.gamma
         )
         learning = Learning(learner.replace(returns=returns), return_n)
         return learning, scaled_tn if self.normalize_returns else rewards_tn

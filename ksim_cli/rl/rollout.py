@@ -13,7 +13,14 @@ import jax.numpy as jnp
 from flax import struct
 
 from ksim_cli.models.policy import ActionSample, Observations, Policy, PPOVariables, Variables
-from ksim_cli.types import QUARANTINE_CAUSES, Env, Scores, StepResult
+from ksim_cli.quarantine import (
+    ACTION_LIMIT,
+    beyond,
+    first_at_fault,
+    reward_suspects,
+    zeroed,
+)
+from ksim_cli.types import Env, Scores, StepResult
 
 
 class PolicyState(struct.PyTreeNode):
@@ -59,6 +66,7 @@ class Experience(struct.PyTreeNode):
         last_obs: group -> `[N, O]` observations after the last step and its resets.
         last_carry: the model's carry `[N, ...]` then.
         raw_action: what densities are evaluated at, where that is not the action; else None.
+        suspects: what the numbers in `results.quarantined` mean: i + 1 is the i-th.
     """
 
     obs: dict[str, jax.Array]
@@ -71,6 +79,7 @@ class Experience(struct.PyTreeNode):
     last_obs: dict[str, jax.Array]
     last_carry: Any
     raw_action: jax.Array | None = None
+    suspects: tuple[str, ...] = struct.field(pytree_node=False, default=())
 
     @property
     def valid(self) -> jax.Array:
@@ -151,7 +160,12 @@ def play(
             sample = policy.mode(variables, obs, carry)
         else:
             sample = policy.sample(variables, obs, carry, key)
-        after, result = player.env.step(env_state, sample.action)
+        unsound = beyond(sample, player.env.num_envs)
+        unsound |= beyond(sample.action, player.env.num_envs, ACTION_LIMIT)
+        # The environment takes what is not finite for what it is; no gradient shall meet it.
+        told = jnp.where(unsound[:, None], jnp.nan, sample.action)
+        sample = zeroed(unsound, sample)
+        after, result = player.env.step(env_state, told)
         record = player.record(variables, obs, carry, sample, result)
         kept = result.replace(
             steps=result.steps.replace(aux=sample.aux),
@@ -182,14 +196,19 @@ def play(
 def _scored(
     player: Player, state: PolicyState, carry: Any, experience: Experience
 ) -> tuple[Experience, Any]:
-    """Score steps; a reward that is not finite counts as zero, and its step as quarantined."""
-    results = experience.results
+    """Score steps; one whose reward is not finite is quarantined, and what is earns nothing."""
+    results, env = experience.results, player.env
     learned = player.learned_rewards(state.reward_variables, experience)
-    carry, scores = player.env.rewards(carry, results, learned)
-    sound = jnp.isfinite(scores.total)
-    bad = results.quarantined + jnp.where(sound, 0, QUARANTINE_CAUSES["reward"])
-    clean = jax.tree.map(lambda x: jnp.where(bad == 0, x, 0.0), scores)
-    return experience.replace(results=results.replace(quarantined=bad), scores=clean), carry
+    carry, scores = env.rewards(carry, results, learned)
+    suspects = (*env.suspects, *reward_suspects(scores.components))
+    rewards = {f"rewards.{name}": values for name, values in scores.components.items()}
+    rewards["rewards"] = scores.total
+    # NaN compares false.
+    bad = {name: ~(jnp.abs(values) <= env.reward_limit) for name, values in rewards.items()}
+    at_fault = first_at_fault(suspects, bad, results.quarantined)
+    clean = jax.tree.map(lambda x: jnp.where(at_fault == 0, x, 0.0), scores)
+    results = results.replace(quarantined=at_fault)
+    return experience.replace(results=results, scores=clean, suspects=suspects), carry
 
 
 def replay(

@@ -1,5 +1,6 @@
-"""Warnings of what goes wrong in an iteration without ending the run, and one dump of it."""
+"""Warnings of what goes wrong in an iteration without ending the run, and dumps of it."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,16 +10,32 @@ import numpy as np
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv
 from ksim_cli.io.console import Console
+from ksim_cli.io.dumps import Dump, write_dump
 from ksim_cli.io.runs import RunFolder
-from ksim_cli.rl.algorithm import Incident
+from ksim_cli.rl.incident import Incident
 from ksim_cli.run import hosts
-from ksim_cli.run.observed import constant_observations, unsound_observations
+from ksim_cli.run.observed import constant_observations
 from ksim_cli.run.sanity import SHORT_EPISODE
 from ksim_cli.run.seeds import each_seed
-from ksim_cli.types import QUARANTINE_CAUSES
 
 PATIENCE = 3
 """Iterations in a row whose episodes all end at once, before that is said."""
+
+GIVES_UP = 10
+"""Iterations in a row without an update that could be applied, before training ends."""
+
+_SHARES = (0.01, 0.1, 0.5)
+"""Shares of quarantined steps: as each is passed, that is said once."""
+
+
+def advice(at_fault: str) -> str:
+    """The end of a message: what to do about a suspect of the quarantine."""
+    kind, _, name = at_fault.partition(".")
+    if name:
+        return f". Mend the term, or leave it out: {at_fault}=null"
+    if kind == "action":
+        return ". The policy itself gives it: lower optimizer.learning_rate"
+    return ". Shorten dt, or lower the gains and limits"
 
 
 class Diagnostics:
@@ -31,6 +48,7 @@ class Diagnostics:
         env: the environments that are trained in.
         obs: group -> what they observe before the first iteration, leading axis N, or S of several
             seeds and N.
+        quarantined: what was at fault -> environment steps so far; counted on.
     """
 
     def __init__(
@@ -40,17 +58,20 @@ class Diagnostics:
         config: RunConfig,
         env: TaskEnv,
         obs: Mapping[str, jax.Array],
+        quarantined: Counter[str],
     ) -> None:
-        self._dump = run.path / "quarantine.npz"
+        self._run = run
         self._console = console
+        self._iterations_each = config.epochs_per_log_step
         self._num_seeds = config.num_seeds
         self._buffer_sizes = env.engine.buffer_sizes
         self._layout = env.observation_layout
         self._first_obs: Mapping[str, np.ndarray] | None = _on_host(obs)
-        for what, todo in unsound_observations(self._first_obs, self._layout):
-            console.warn(f"{what}: {todo}")
         self._has_overflowed = False
-        self._short = 0
+        self._short = self._without_update = 0
+        self._shares = list(_SHARES)
+        self._dumped: dict[str, str] = {}  # in order: the last one stands last
+        self._quarantined = quarantined
 
     def report(
         self,
@@ -59,7 +80,7 @@ class Diagnostics:
         incident: Incident,
         obs: Mapping[str, jax.Array],
     ) -> None:
-        """Warn of what went wrong; the first non-finite environment is dumped.
+        """Warn of what went wrong; the first environment of each fault is dumped.
 
         Args:
             iteration: its number.
@@ -68,7 +89,7 @@ class Diagnostics:
             obs: what is observed after it.
         """
         self._watch_observations(row, obs)
-        if row.get("skipped_updates"):  # of a task or algorithm that counts them
+        if row["skipped_updates"]:
             self._console.warn(
                 f"iteration {iteration}: {row['skipped_updates']:.0%} of the updates were not"
                 " finite and were not applied"
@@ -82,8 +103,44 @@ class Diagnostics:
                 f" {' '.join(larger)}"
             )
         self._watch_length(iteration, row)
-        if row["quarantined"] and hosts.is_leader() and not self._dump.exists():
-            self._dump_first(iteration, incident)
+        if row["quarantined"]:
+            self._watch_quarantine(iteration, row, incident)
+        self._count_updates(row)
+
+    def why_give_up(self) -> str | None:
+        """Why training is to end; None: it goes on."""
+        if self._without_update < GIVES_UP:
+            return None
+        path = [*self._dumped.values()][-1] if self._dumped else None
+        todo = (
+            f"Last dump: {path}; ksim view dump={path} shows it"
+            if path
+            else "No environment was at fault: lower optimizer.learning_rate, or look at the loss"
+        )
+        return f"no update of the last {GIVES_UP} iterations could be applied. {todo}"
+
+    def _count_updates(self, row: Mapping[str, Any]) -> None:
+        if row["skipped_updates"] == 1.0:
+            self._without_update += self._iterations_each
+        else:
+            self._without_update = 0
+
+    def _watch_quarantine(self, iteration: int, row: Mapping[str, Any], incident: Incident) -> None:
+        """Count what was at fault; dump the first of each, and say where it gets serious."""
+        start = "quarantined/"
+        self._quarantined.update(
+            {name[len(start) :]: n for name, n in row.items() if name.startswith(start) and n}
+        )
+        for each in each_seed(jax.device_get(incident), self._num_seeds):
+            if each.cause and each.suspects[each.cause - 1] not in self._dumped:
+                self._dump(iteration, each)
+        passed = [share for share in self._shares if row["quarantine_rate"] >= share]
+        if passed:
+            self._shares = self._shares[len(passed) :]
+            self._console.warn(
+                f"iteration {iteration}: {row['quarantine_rate']:.0%} of its environment steps were"
+                " quarantined, and nothing is learned from them"
+            )
 
     def _watch_observations(self, row: Mapping[str, Any], obs: Mapping[str, jax.Array]) -> None:
         """Warn, once, of observations that have not changed since training began."""
@@ -119,18 +176,30 @@ class Diagnostics:
             " shows it"
         )
 
-    def _dump_first(self, iteration: int, incident: Incident) -> None:
-        incidents = each_seed(jax.device_get(incident), self._num_seeds)
-        incident = next(one for one in incidents if one.cause)
-        causes = [name for name, bit in QUARANTINE_CAUSES.items() if int(incident.cause) & bit]
-        arrays = {f"obs_{k}": v for k, v in incident.obs.items()}
-        arrays |= {f"view_{k}": v for k, v in incident.view.fields().items()}
-        arrays |= {"action": incident.action, "step": incident.step, "env": incident.env}
-        np.savez(self._dump, allow_pickle=False, **arrays)
+    def _dump(self, iteration: int, incident: Incident) -> None:
+        """Write what is known of an incident, and say so."""
+        at_fault = incident.suspects[incident.cause - 1]
+        arrays: dict[str, Any] = {
+            "action": incident.action,
+            "step": incident.step,
+            "env": incident.env,
+        }
+        arrays["iteration"] = iteration
+        for kind, values in (
+            ("obs", incident.obs),
+            ("view", incident.view.fields()),
+            ("command", incident.commands),
+            ("reward", incident.rewards),
+        ):
+            arrays |= {f"{kind}/{name}": value for name, value in values.items()}
+        path = self._run.dumps / f"{at_fault}.npz"
+        self._dumped[at_fault] = str(path)
+        if hosts.is_leader():
+            write_dump(self._run.dumps, Dump(at_fault, arrays))
         self._console.warn(
-            f"iteration {iteration}: environment {int(incident.env)} was not finite"
-            f" ({', '.join(causes)}) and was reset; it is not learned from. Dumped once:"
-            f" {self._dump}"
+            f"iteration {iteration}: {at_fault} was not finite, or too large, in environment"
+            f" {int(incident.env)}, which was reset; what is so is not learned from"
+            f"{advice(at_fault)}. ksim view dump={path} shows the steps before"
         )
 
 

@@ -1,7 +1,6 @@
 """Deterministic evaluation episodes, in environments of their own."""
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
@@ -17,6 +16,7 @@ from ksim_cli.io.runs import RUNS
 from ksim_cli.rl.algorithm import make_player
 from ksim_cli.rl.rollout import Player, Playing, PolicyState, play, record_nothing
 from ksim_cli.run.build import TrainingParts, load_policy, make_task_model
+from ksim_cli.run.diagnostics import advice
 from ksim_cli.task_model import TaskModel
 
 MAX_ENVS = 1024
@@ -31,15 +31,20 @@ class Evaluation:
         returns: undiscounted return of each.
         lengths: control steps of each.
         failed: whether each ended in failure.
-        quarantined: whether each ended because it was not finite.
+        quarantined: name -> whether each ended because that was not finite.
         command_errors: command name -> mean error over the steps of each, in the command's unit.
     """
 
     returns: np.ndarray
     lengths: np.ndarray
     failed: np.ndarray
-    quarantined: np.ndarray
+    quarantined: dict[str, np.ndarray]
     command_errors: dict[str, np.ndarray]
+
+    def quarantined_by(self) -> dict[str, float]:
+        """What was not finite -> share of the episodes that ended for it, the largest first."""
+        shares = {name: float(ended.mean()) for name, ended in self.quarantined.items()}
+        return {name: shares[name] for name in sorted(shares, key=lambda each: -shares[each])}
 
     def summary(self) -> dict[str, float]:
         """Means over the episodes, by the names of `eval.json`."""
@@ -48,7 +53,7 @@ class Evaluation:
             "episode_return_std": float(self.returns.std()),
             "episode_length_mean": float(self.lengths.mean()),
             "failure_rate": float(self.failed.mean()),
-            "quarantine_rate": float(self.quarantined.mean()),
+            "quarantine_rate": sum(self.quarantined_by().values()),
             **{
                 f"command_error/{name}": float(np.average(errors, weights=self.lengths))
                 for name, errors in self.command_errors.items()
@@ -64,6 +69,7 @@ class _Totals(struct.PyTreeNode):
     failed: jax.Array
     quarantined: jax.Array
     command_errors: dict[str, jax.Array]
+    suspects: tuple[str, ...] = struct.field(pytree_node=False, default=())
 
 
 class _Episodes(struct.PyTreeNode):
@@ -102,11 +108,13 @@ class Evaluator:
         played = [self._play(state, jax.random.fold_in(root, i)) for i in range(rounds)]
         whole = jax.tree.map(lambda *x: np.concatenate(x)[: self._num_episodes], *played)
         errors = {name: x / whole.length for name, x in whole.command_errors.items()}
-        quarantined = whole.quarantined > 0
+        causes = {name: whole.quarantined == i + 1 for i, name in enumerate(whole.suspects)}
+        quarantined = {name: ended for name, ended in causes.items() if ended.any()}
         return Evaluation(whole.episode_return, whole.length, whole.failed > 0, quarantined, errors)
 
     def _episodes(self, state: PolicyState, key: jax.Array) -> _Totals:
         player, n = self._player, self._player.env.num_envs
+        suspects: list[str] = []  # known once the loop is traced
         key_env, key_actions = jax.random.split(key)
 
         def unfinished(now: _Episodes) -> jax.Array:
@@ -115,6 +123,7 @@ class Evaluator:
         def step(now: _Episodes) -> _Episodes:
             key = jax.random.fold_in(key_actions, now.step)
             playing, experience = play(player, state, now.playing, key, 1)
+            suspects[:] = experience.suspects
             result, scores, reset = jax.tree.map(
                 lambda x: x[0], (experience.results, experience.scores, experience.was_reset)
             )
@@ -123,13 +132,14 @@ class Evaluator:
                 episode_return=scores.total,
                 length=jnp.ones(n, jnp.int32),
                 failed=failed.astype(jnp.int32),
-                quarantined=(result.quarantined > 0).astype(jnp.int32),
+                quarantined=result.quarantined,
                 command_errors=dict(scores.command_errors),
             )
             return _Episodes(
                 step=now.step + 1,
                 playing=playing,
-                alive=now.alive & ~reset,
+                # A bad reward is known only now: the environment itself would go on.
+                alive=now.alive & ~(reset | (result.quarantined > 0)),
                 totals=jax.tree.map(
                     lambda total, x: total + jnp.where(now.alive, x, 0), now.totals, added
                 ),
@@ -143,15 +153,18 @@ class Evaluator:
             alive=jnp.ones(n, bool),
             totals=_Totals(zeros, counts, counts, counts, errors),
         )
-        return jax.lax.while_loop(unfinished, step, start).totals
+        totals = jax.lax.while_loop(unfinished, step, start).totals
+        return totals.replace(suspects=tuple(suspects))
 
 
-def warn_of_quarantine(console: Console, summary: Mapping[str, float]) -> None:
+def warn_of_quarantine(console: Console, evaluation: Evaluation) -> None:
     """Warn of episodes that ended because something in them was not finite."""
-    if share := summary["quarantine_rate"]:
+    if shares := evaluation.quarantined_by():
+        causes = ", ".join(f"{name} ({share:.0%})" for name, share in shares.items())
         console.warn(
-            f"{share:.0%} of the evaluation episodes ended because they were not finite: their"
-            " returns say little. Shorten dt, or lower the gains and limits"
+            f"{sum(shares.values()):.0%} of the evaluation episodes ended because something was"
+            f" not finite, or too large: {causes}. Their returns say little"
+            f"{advice(next(iter(shares)))}"
         )
 
 
@@ -178,11 +191,12 @@ def evaluate(config: RunConfig) -> None:
     with console.status(f"playing {config.num_episodes} episodes"):
         evaluation = evaluator(loaded.state, config.seed)
     summary = evaluation.summary()
-    warn_of_quarantine(console, summary)
+    warn_of_quarantine(console, evaluation)
     facts = {
         **loaded.facts(config),
         "num_episodes": config.num_episodes,
         **summary,
+        "quarantined_by": evaluation.quarantined_by(),
         "episode_returns": evaluation.returns.tolist(),
         "episode_lengths": evaluation.lengths.tolist(),
     }

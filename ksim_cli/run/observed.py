@@ -29,23 +29,6 @@ def constant_observations(before: Observed, after: Observed, layout: Layout) -> 
     ]
 
 
-def unsound_observations(obs: Observed, layout: Layout) -> list[Finding]:
-    """Observations that are not finite at a reset.
-
-    Args:
-        obs: group -> `[N, O]`.
-        layout: see `constant_observations`.
-    """
-    bad = {name: None for name, part in _parts(obs, layout) if not np.isfinite(part).all()}
-    return [
-        Finding(
-            f"observations.{name} is not finite at a reset",
-            f"observations.{name}=null, or mend the term",
-        )
-        for name in bad
-    ]
-
-
 def _parts(obs: Observed, layout: Layout) -> Iterator[tuple[str, np.ndarray]]:
     """Name and `[N, D]` of each observation in each group."""
     for group, sizes in layout.items():

@@ -3,15 +3,17 @@
 import contextlib
 import json
 import traceback
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 
 from ksim_cli.clock import Clock
 from ksim_cli.config.saved import config_text
 from ksim_cli.config.schema import RunConfig
-from ksim_cli.errors import UserError
+from ksim_cli.errors import RunFailedError, UserError
 from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.console import Console, open_console, silent_console
 from ksim_cli.io.files import replace_text, write_json
@@ -26,12 +28,15 @@ from ksim_cli.run.describe import describe
 from ksim_cli.run.diagnostics import Diagnostics
 from ksim_cli.run.evaluate import Evaluator, make_evaluator, warn_of_quarantine
 from ksim_cli.run.memory import available, oom_as_user_error
-from ksim_cli.run.metrics_logger import EVALUATED, MetricsLogger, mean_over_seeds, scalars
+from ksim_cli.run.metrics_logger import EVALUATED, MetricsLogger, Row, mean_over_seeds, scalars
 from ksim_cli.run.schedule import Rate, Timer
 from ksim_cli.run.seeds import HOST, POLICY, TRAINING, each_seed, read_policy_state
 from ksim_cli.run.signals import Interrupted, StopSignals
 
-SHOWN = ("episode_return", "episode_length", "reward")
+GAVE_UP = 6
+"""Exit status of a run that gave up."""
+
+SHOWN = ("episode_return", "episode_length", "reward", "quarantine_rate")
 """Scalars that the progress display shows, before the algorithm's own."""
 
 
@@ -115,6 +120,7 @@ class TrainingRun:
         self.metrics_logger = MetricsLogger(run, config, console.warn)
         self.iteration = 0
         self.env_steps = 0
+        self.quarantined: Counter[str] = Counter()
         self.facts: dict[str, Any] = {"first_step_seconds": None, "env_steps_per_second": None}
 
     def execute(self) -> float:
@@ -168,6 +174,7 @@ class TrainingRun:
             return None
         info = self.store.info(step)
         self.iteration, self.env_steps = info["iteration"], info["env_steps"]
+        self.quarantined.update(info["quarantined"])
         return step
 
     def _start(self, parts: TrainingParts, compiled: Compiled, saved: int | None) -> TrainState:
@@ -200,7 +207,8 @@ class TrainingRun:
         steps_each = fused * parts.context.num_steps * config.num_envs
         total = total_steps(config, parts)
         rate = Rate(self.env_steps)
-        diagnostics = Diagnostics(self.run, self.console, config, parts.env, state.env.obs)
+        seen = (parts.env, state.env.obs, self.quarantined)
+        diagnostics = Diagnostics(self.run, self.console, config, *seen)
         with (
             self.metrics_logger if self.writes else contextlib.nullcontext(),
             self.console.progress(
@@ -235,18 +243,25 @@ class TrainingRun:
                 }
                 if config.log_train_metrics and self.writes:
                     self.metrics_logger.append(head, rows)
-                progress.update(self.env_steps, head | mean_over_seeds(rows))
+                progress.update(self.env_steps, head | _shown(rows))
                 # The leader's clock and signals decide, after all that takes time.
                 saves, stops = hosts.broadcast(
                     save.due(before, self.iteration), self.signals.received or 0
                 )
-                if stops or (saves and not self._finished()):
+                why = diagnostics.why_give_up()
+                if stops or why or (saves and not self._finished()):
                     self._save(parts, state)
-                if stops:
-                    self.store.wait()
-                    raise Interrupted(stops)
+                if stops or why:
+                    self._leave(stops, why)
         self._save(parts, state)
         return state
+
+    def _leave(self, signal: int, why: str | None) -> NoReturn:
+        """End amid training, once what was saved is on disk."""
+        self.store.wait()
+        if signal:
+            raise Interrupted(signal)
+        raise RunFailedError(f"training gave up at iteration {self.iteration}: {why}", GAVE_UP)
 
     def _first_step(self) -> None:
         if self.facts["first_step_seconds"] is not None:
@@ -265,15 +280,19 @@ class TrainingRun:
         config = self.config
         policies = each_seed(jax.device_get(hosts.gather(policy)), config.num_seeds)
         with self.console.status(text):
-            played = [evaluator(each, config.seed + i).summary() for i, each in enumerate(policies)]
-        for summary in played:
-            warn_of_quarantine(self.console, summary)
-        return played
+            played = [evaluator(each, config.seed + i) for i, each in enumerate(policies)]
+        for evaluation in played:
+            warn_of_quarantine(self.console, evaluation)
+        return [evaluation.summary() for evaluation in played]
 
     def _save(self, parts: TrainingParts, state: TrainState) -> None:
         state = hosts.gather(state)
         if self.writes:
-            info = {"iteration": self.iteration, "env_steps": self.env_steps}
+            info = {
+                "iteration": self.iteration,
+                "env_steps": self.env_steps,
+                "quarantined": self.quarantined,
+            }
             self.store.save(self.iteration, _stored(state, parts.env.engine), info)
 
     def _finish(self, parts: TrainingParts, evaluator: Evaluator, policy: PolicyState) -> float:
@@ -283,6 +302,11 @@ class TrainingRun:
         each = self._play(evaluator, policy, text)
         self.store.wait()
         played = {name: sum(one[name] for one in each) / len(each) for name in each[0]}
+        all_steps = self.env_steps * config.num_seeds
+        quarantined = {name: n / all_steps for name, n in self.quarantined.most_common()}
+        if quarantined:
+            shares = ", ".join(f"{name} ({share:.2%})" for name, share in quarantined.items())
+            self.console.warn(f"quarantined, of all environment steps: {shares}")
         mean, std, length = (played[name] for name in EVALUATED)
         self.facts |= {
             **parts.facts,
@@ -292,6 +316,9 @@ class TrainingRun:
             "eval_return_std": std,
             "eval_episode_length": length,
             "eval_episodes": config.num_episodes,
+            "eval_quarantine_rate": played["quarantine_rate"],
+            "quarantine_rate": sum(quarantined.values()),
+            "quarantined_by": quarantined,
             "eval_command_errors": {
                 name.partition("/")[2]: value
                 for name, value in played.items()
@@ -307,6 +334,12 @@ class TrainingRun:
             f" {self.facts['wall_seconds']:.1f} s in all. Summary: {self.run.summary}"
         )
         return mean
+
+
+def _shown(rows: Sequence[Row]) -> Row:
+    """Scalars of an iteration for the progress display, without what is mostly nothing."""
+    row = mean_over_seeds(rows)
+    return {name: value for name, value in row.items() if value or name != "quarantine_rate"}
 
 
 def _stored(state: TrainState, engine: Engine) -> dict[str, Any]:

@@ -1,18 +1,24 @@
-"""`ksim view`: showing a policy, as a video."""
+"""`ksim view`: showing a policy, or the steps before a quarantine, as a video."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import numpy as np
 
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv
+from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console, open_console
+from ksim_cli.io.dumps import read_dump
 from ksim_cli.io.runs import RUNS
 from ksim_cli.io.video import Recorder, write_frames, write_video
 from ksim_cli.rl.rollout import play
 from ksim_cli.run.build import LoadedPolicy, load_policy, make_task_model
 from ksim_cli.task_model import TaskModel
+
+_ROWS = 8
+"""Steps before a quarantine that are shown in the table."""
 
 
 def view(config: RunConfig) -> None:
@@ -23,6 +29,8 @@ def view(config: RunConfig) -> None:
     """
     console = open_console(None)
     task_model = make_task_model(config)
+    if config.dump is not None:
+        return _view_dump(config, Path(config.dump), task_model, console)
     env = task_model.make_env(1)
     loaded = load_policy(config, task_model, env, config.viewer_argmax_action, console)
     # Before anything is compiled: where nothing can be rendered, say so at once.
@@ -32,13 +40,48 @@ def view(config: RunConfig) -> None:
     frames = [recorder.frame(qpos, qvel) for qpos, qvel in states]
     folder = RUNS if loaded.run is None else loaded.run.path / "videos"
     name = config.policy if loaded.step is None else f"{loaded.step:08d}"
-    path = folder / f"{config.task.name}-{name}.{'mp4' if config.viewer_save_video else 'gif'}"
+    _write(config, folder / f"{config.task.name}-{name}", frames, console)
+
+
+def _write(config: RunConfig, stem: Path, frames: list[np.ndarray], console: Console) -> None:
+    """Writes the video, and the frames where they are asked for."""
+    path = stem.with_name(f"{stem.name}.{'mp4' if config.viewer_save_video else 'gif'}")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_video(path, frames, config.render_fps)
     console.print(f"written: {path}, {len(frames) / config.render_fps:.1f} s")
     if config.viewer_save_renders:
         write_frames(path.with_suffix(""), frames)
         console.print(f"frames: {path.with_suffix('')}")
+
+
+def _view_dump(config: RunConfig, path: Path, task_model: TaskModel, console: Console) -> None:
+    """Shows the steps before a quarantine: the last of them in a table, all in a video."""
+    dump, model = read_dump(path), task_model.model
+    if dump.arrays["view/qpos"].shape[1:] != (model.nq,):
+        raise UserError(
+            f"dump={path}: its model has {dump.arrays['view/qpos'].shape[-1]} positions, that of"
+            f" task {config.task.name} {model.nq}. Type checkpoint= of the run it is of"
+        )
+    recorder = Recorder(model, config)
+    qpos, qvel, action = (dump.steps(name) for name in ("view/qpos", "view/qvel", "action"))
+    rewards = [name for name in dump.arrays if name.startswith("reward/")]
+    columns = [np.abs(x).max(axis=1, initial=0) for x in (qpos, qvel, action)]
+    columns += [dump.steps(name) for name in rewards]
+    table = [
+        [i, *(float(column[i]) for column in columns)]
+        for i in range(max(0, dump.step - _ROWS + 1), dump.step + 1)
+    ]
+    console.table(
+        f"{dump.at_fault} was at fault at step {dump.step} of iteration"
+        f" {dump.arrays['iteration']}, environment {dump.arrays['env']}",
+        ["step", "largest |qpos|", "largest |qvel|", "largest |action|", *rewards],
+        table,
+    )
+    # What cannot be drawn is left out: the step at fault may be such.
+    drawn = [i for i in range(len(qpos)) if np.isfinite(qpos[i]).all()]
+    frames = [recorder.frame(qpos[i], np.nan_to_num(qvel[i])) for i in drawn]
+    if frames:
+        _write(config, path.with_suffix(""), frames, console)
 
 
 def _states(

@@ -90,7 +90,7 @@ def four_bar():
 def drawn(model, num_envs, **sections):
     terms = {name: RESETS.build(s, f"resets.{name}").bind(model) for name, s in sections.items()}
     manager = ResetManager(terms, model, num_envs)
-    return jax.jit(lambda key: manager(key, jnp.ones(()), {}))(jax.random.key(0))
+    return jax.jit(lambda key: manager(key, jnp.ones(()), {})[0])(jax.random.key(0))
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,11 @@ def test_effects_add_up_and_carries_are_handed_on():
     manager = EventManager({"x": Push(axis=0), "y": Push(axis=1), "again": Push(axis=1)}, 3)
     carry = manager.init(KEY)
     for i in (1.0, 2.0):
-        effect, carry = manager(steps_of(3), carry, KEY)
+        effect, carry, bad = manager(steps_of(3), carry, KEY)
         assert effect.velocity.tolist() == [[i, 2 * i]] * 3
+        assert {name: mask.tolist() for name, mask in bad.items()} == {
+            f"events.{name}": [False] * 3 for name in ("x", "y", "again")
+        }
     assert effect.force is None
     assert carry["x"].tolist() == [2.0] * 3
 
@@ -39,7 +42,7 @@ def test_effects_add_up_and_carries_are_handed_on():
 def test_forces_of_those_that_have_them_add_up():
     manager = EventManager({"push": Push(), "a": Pull(newton=2.0), "b": Pull(newton=3.0)}, 2)
     steps = steps_of(2, level=jnp.array([1.0, 0.5]))
-    effect, _ = manager(steps, manager.init(KEY), KEY)
+    effect, _, _ = manager(steps, manager.init(KEY), KEY)
     assert effect.force.shape == (2, 2, 6)
     assert effect.force[:, 1, 0].tolist() == [5.0, 2.5]
     assert float(jnp.abs(effect.force).sum()) == 7.5
@@ -47,8 +50,8 @@ def test_forces_of_those_that_have_them_add_up():
 
 def test_every_environment_and_event_draws_for_itself():
     manager = EventManager({"a": Toss()}, 4)
-    (one, _), (two, _) = (manager(steps_of(4), {"a": ()}, KEY) for _ in range(2))
+    (one, _, _), (two, _, _) = (manager(steps_of(4), {"a": ()}, KEY) for _ in range(2))
     np.testing.assert_array_equal(one.velocity, two.velocity)
     assert len(np.unique(one.velocity)) == 8
-    both, _ = EventManager({"a": Toss(), "b": Toss()}, 4)(steps_of(4), {"a": (), "b": ()}, KEY)
+    both, _, _ = EventManager({"a": Toss(), "b": Toss()}, 4)(steps_of(4), {"a": (), "b": ()}, KEY)
     assert (both.velocity != 2 * one.velocity).all()

@@ -33,27 +33,27 @@ def manager(num_envs=3, xml=POINT, **terms):
 
 
 def test_without_resets_it_is_the_home_pose_at_rest():
-    pose = manager(xml=LEGGED)(KEY, LEVEL, {})
+    pose = manager(xml=LEGGED)(KEY, LEVEL, {})[0]
     assert pose.qpos.tolist() == [[0, 0, 0.5, 1, 0, 0, 0, 0, 0, 0, 0]] * 3
     assert pose.qvel.shape == (3, 10) and not pose.qvel.any()
 
 
 def test_resets_compose_in_order_at_a_level():
     two = {"one": PlaceAt(at=(3.0, -2.0)), "two": LevelPlace()}
-    assert manager(**two)(KEY, LEVEL, {}).qpos.tolist() == [[0.25, -2.0]] * 3
+    assert manager(**two)(KEY, LEVEL, {})[0].qpos.tolist() == [[0.25, -2.0]] * 3
     swapped = {"two": two["two"], "one": two["one"]}
-    assert manager(**swapped)(KEY, LEVEL, {}).qpos.tolist() == [[3.0, -2.0]] * 3
+    assert manager(**swapped)(KEY, LEVEL, {})[0].qpos.tolist() == [[3.0, -2.0]] * 3
 
 
 def test_resets_read_commands_and_cannot_change_them():
     goal = jnp.arange(6.0).reshape(3, 2)
-    pose = manager(one=ByCommand(), two=ByCommand())(KEY, LEVEL, {"goal": goal})
+    pose = manager(one=ByCommand(), two=ByCommand())(KEY, LEVEL, {"goal": goal})[0]
     np.testing.assert_array_equal(pose.qpos, 2 * goal)
     np.testing.assert_array_equal(pose.commands["goal"], goal)
 
 
 def test_every_environment_draws_for_itself_whatever_stands_beside_the_reset():
-    alone = manager(scatter=Scatter())(KEY, LEVEL, {}).qvel
+    alone = manager(scatter=Scatter())(KEY, LEVEL, {})[0].qvel
     assert len(np.unique(alone)) == 6
-    beside = manager(place=PlaceAt(), scatter=Scatter())(KEY, LEVEL, {}).qvel
+    beside = manager(place=PlaceAt(), scatter=Scatter())(KEY, LEVEL, {})[0].qvel
     np.testing.assert_array_equal(alone, beside)

@@ -54,7 +54,7 @@ class Bad(Probe):
         bad = result.done & (jnp.arange(self.num_envs) > 0)
         return state, result.replace(
             terminated=result.terminated & ~bad,
-            quarantined=jnp.where(bad, 3, 0).astype(jnp.int32),
+            quarantined=jnp.where(bad, 1, 0).astype(jnp.int32),
         )
 
 
@@ -195,7 +195,8 @@ def test_the_metrics_of_a_rollout_by_hand():
     np.testing.assert_allclose(metrics["reward"], (3 * 8 - 2 * 3) / 12, rtol=1e-6)
     np.testing.assert_allclose(metrics["reward/probe"], metrics["reward"], rtol=1e-6)
     assert metrics["quarantined"] == metrics["quarantined/physics"] == 2
-    assert metrics["quarantined/view"] == 2 and metrics["quarantined/reward"] == 0
+    assert metrics["quarantined/view"] == metrics["quarantined/rewards.probe"] == 0
+    np.testing.assert_allclose(metrics["quarantine_rate"], 2 / 12)
     assert metrics["episodes"] == 3 and metrics["failure_rate"] == 0.0
     assert metrics["episode_length"] == 3.0 and metrics["overflow"] == 0
     np.testing.assert_allclose(metrics["episode_return"], (6 + 3 + 3) / 3, rtol=1e-6)
@@ -206,14 +207,45 @@ def test_the_metrics_of_a_rollout_by_hand():
         assert np.isnan(metrics[name]), name
 
 
-def test_the_incident_is_the_first_in_time_and_then_the_first_environment():
-    env = Bad(counts, 3, shows="step", num_envs=N)
-    ((_, _, _, incident),) = iterate(Still(), make_context(env, policy=known(action=0.5)))
-    assert (int(incident.cause), int(incident.step), int(incident.env)) == (3, 1, 1)
-    assert incident.obs["actor"].tolist() == [2.0] and incident.obs["critic"].tolist() == [2.0]
-    assert incident.action.tolist() == [0.5] and incident.view == 3.0
-    ((_, _, _, none),) = iterate(Still(), make_context(Probe(counts, 3, num_envs=N)))
-    assert none.cause == 0
+@pytest.mark.parametrize("leaf", ["params", "own"])
+def test_an_update_that_is_not_finite_is_not_applied_and_is_counted(leaf):
+    """Whatever the algorithm; and what it holds that was infinite before may stay so."""
+
+    class Breaks(Still):
+        def init(self, context, variables, key):
+            learning = super().init(context, variables, key)
+            endless = {"best": jnp.inf * jnp.ones(()), "count": jnp.zeros((), jnp.int32)}
+            return learning._replace(learner=learning.learner.replace(opt_state=endless))
+
+        def update(self, context, learning, experience, key):
+            learner, own = learning
+            count = learner.opt_state["count"] + 1
+            value = jnp.where(count == 2, jnp.nan, 1.0)
+            if leaf == "own":
+                own = own + value
+            else:
+                params = jax.tree.map(lambda x: x + value, learner.variables.params)
+                learner = learner.replace(variables=learner.variables.replace(params=params))
+            learner = learner.replace(opt_state={**learner.opt_state, "count": count})
+            return Learning(learner, own), {}
+
+    states = iterate(Breaks(), make_context(Probe(counts, 3, num_envs=N)), 2)
+    assert [float(metrics["skipped_updates"]) for _, _, metrics, _ in states] == [0.0, 1.0]
+    (_, first, _, _), (_, second, _, _) = states
+    assert int(first.learner.opt_state["count"]) == int(second.learner.opt_state["count"]) == 1
+    assert first.learner.variables.params == second.learner.variables.params
+    np.testing.assert_array_equal(first.own, second.own)
+
+
+def test_an_iteration_with_nothing_sound_in_it_changes_nothing():
+    class Spoilt(Probe):
+        def step(self, state, action):
+            state, result = super().step(state, action)
+            return state, result.replace(quarantined=jnp.ones(self.num_envs, jnp.int32))
+
+    ((before, after, metrics, _),) = iterate(Still(), make_context(Spoilt(counts, 3, num_envs=N)))
+    assert metrics["skipped_updates"] == metrics["quarantine_rate"] == 1.0
+    np.testing.assert_array_equal(before.own, after.own)
 
 
 class Styled(Still):

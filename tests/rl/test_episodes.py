@@ -69,7 +69,12 @@ def test_rewards_keep_their_size_until_there_are_two_returns_to_compare():
     scaled = []
     for reward in (0.5, 0.5, 2.0):
         statistics, return_n, scaled_tn = scaled_rewards(
-            statistics, return_n, jnp.array([[reward]]), jnp.array([[False]]), 1.0
+            statistics,
+            return_n,
+            jnp.array([[reward]]),
+            jnp.array([[False]]),
+            jnp.array([[True]]),
+            1.0,
         )
         scaled.append(float(scaled_tn[0, 0]))
     # Returns 0.5, 1 and 3: deviations - , 0.25 and of all three.
@@ -89,7 +94,7 @@ def test_the_scale_against_float64():
             seen.append(discounted.copy())
             discounted = np.where(end, 0.0, discounted)
         statistics, return_n, scaled = update(
-            statistics, return_n, jnp.asarray(rewards, jnp.float32), jnp.asarray(done)
+            statistics, return_n, jnp.asarray(rewards, jnp.float32), done, np.ones_like(done)
         )
     std = np.concatenate(seen).std()
     np.testing.assert_allclose(scaled, rewards / std, rtol=1e-4)

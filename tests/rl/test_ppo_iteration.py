@@ -34,7 +34,7 @@ class Bad(Probe):
         return state, result.replace(
             steps=result.steps.replace(view=reward),
             terminated=result.terminated & ~bad,
-            quarantined=jnp.where(bad, 3, 0).astype(jnp.int32),
+            quarantined=jnp.where(bad, 1, 0).astype(jnp.int32),
         )
 
 
@@ -108,13 +108,15 @@ def test_a_quarantined_step_is_worth_its_value_whatever_it_holds(garbage):
     assert batch.valid.tolist() == [[True] * 3, [True, False, True], [True] * 3, [True] * 3]
     # The neighbours are as ever.
     assert batch.advantage[:, 0].tolist() == [-0.5, -4.0, 1.625, 0.5]
-    assert metrics["quarantined"] == metrics["quarantined/physics"] == metrics["quarantined/view"]
+    assert metrics["quarantined"] == metrics["quarantined/physics"]
     assert metrics["quarantined"] == 1 and metrics["quarantined/action"] == 0
     # One of the twelve steps is quarantined and is paid nothing.
     np.testing.assert_allclose(metrics["reward"], 11 / 12, rtol=1e-6)
     assert (int(incident.step), int(incident.env)) == (1, 1)
-    assert int(incident.cause) & 3 == 3
-    assert incident.obs["actor"].tolist() == [2.0] and incident.action.tolist() == [0.0]
+    assert incident.suspects[incident.cause - 1] == "physics"
+    # All its steps of the rollout.
+    assert incident.obs["actor"].tolist() == [[1.0], [2.0], [0.0], [1.0]]
+    assert incident.action.tolist() == [[0.0]] * 4
 
 
 def test_a_reward_that_is_not_finite_quarantines_its_step_amid_an_episode():
@@ -130,8 +132,8 @@ def test_a_reward_that_is_not_finite_quarantines_its_step_amid_an_episode():
     assert metrics["batch"].advantage[:, 0].tolist() == [0.0, -4.0, 1.5, 0.0]
     assert metrics["batch"].target[:, 0].tolist() == [3.0, 1.0, 2.5, 3.0]
     assert metrics["batch"].valid[:, 0].tolist() == [False, True, True, False]
-    assert metrics["quarantined/reward"] == 2 * N and metrics["reward"] == 0.5
-    assert int(incident.cause) == 16
+    assert metrics["quarantined/rewards.probe"] == 2 * N and metrics["reward"] == 0.5
+    assert incident.suspects[incident.cause - 1] == "rewards.probe"
 
 
 def test_statistics_see_what_was_acted_on_once_and_nothing_that_was_quarantined():

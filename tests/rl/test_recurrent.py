@@ -162,7 +162,7 @@ def test_a_reward_that_is_not_finite_does_not_end_the_replayed_episode():
 
     env = Probe(spoilt, 5, truncates=True, shows="first", num_envs=6)
     _, _, metrics = train(env, PPO(num_passes=1), 4, batch_size=6)
-    assert (metrics["quarantined/reward"] > 0).all()
+    assert (metrics["quarantined/rewards.probe"] > 0).all()
     np.testing.assert_allclose(metrics["kl"], 0.0, atol=1e-6)
 
 

@@ -149,7 +149,7 @@ def test_learned_rewards_count_like_the_environments_own():
     assert scores.total[:, 0].tolist() == [1.0, 12.0, 23.0, 1.0]
 
 
-@pytest.mark.parametrize("garbage", [jnp.nan, jnp.inf, -jnp.inf])
+@pytest.mark.parametrize("garbage", [jnp.nan, jnp.inf, -jnp.inf, 1e30])
 def test_a_reward_that_is_not_finite_is_no_reward_and_its_episode_goes_on(garbage):
     def learned(_, experience):
         late = experience.results.steps.time == 2.0
@@ -160,7 +160,8 @@ def test_a_reward_that_is_not_finite_is_no_reward_and_its_episode_goes_on(garbag
     _, experience = run(Player(env, known(counts=True), learned_rewards=learned), 4)
     assert experience.valid[:, 0].all()
     assert experience.valid[:, 1].tolist() == [True, False, True, True]
-    assert experience.results.quarantined[:, 1].tolist() == [0, 16, 0, 0]
+    assert experience.results.quarantined[:, 1].tolist() == [0, 5, 0, 0]
+    assert experience.suspects[4] == "rewards.style"
     assert experience.was_reset[:, 1].tolist() == [False, False, True, False]
     assert experience.scores.total[:, 0].tolist() == [1.5, 2.5, 3.5, 1.5]
     assert experience.scores.total[:, 1].tolist() == [1.5, 0.0, 3.5, 1.5]

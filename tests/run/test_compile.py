@@ -3,14 +3,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ksim_cli.rl.algorithm import Incident
+from ksim_cli.rl.incident import Incident
 from ksim_cli.run.compile import assert_fixed_point, iterate, without_weak_types
 
 
 def test_fused_iterations_average_floats_sum_counts_and_keep_the_first_incident():
     def step(state):
         cause = jnp.where(state == 2, 4, 0)
-        incident = Incident(cause=cause, step=state, env=state, obs={}, action=state * 1.0, view=())
+        known = {"obs": {}, "action": state * 1.0, "view": (), "commands": {}, "rewards": {}}
+        incident = Incident(cause=cause, step=state, env=state, **known)
         metrics = {"loss": state * 1.0, "count": state, "rare": jnp.where(state == 1, 5.0, jnp.nan)}
         return state + 1, metrics, incident
 

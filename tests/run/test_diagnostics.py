@@ -1,6 +1,7 @@
 """Warnings of an iteration: each says what to do, and says it once where once is enough."""
 
 import dataclasses
+from collections import Counter
 from types import SimpleNamespace
 
 import jax
@@ -8,13 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ksim_cli.io.dumps import read_dump
 from ksim_cli.io.runs import RunFolder
 from ksim_cli.physics.engine import View
-from ksim_cli.rl.algorithm import Incident
+from ksim_cli.rl.incident import Incident
 from ksim_cli.run.diagnostics import Diagnostics
 from tests.helpers import tiny_cartpole
 
-SOUND = {"overflow": 0, "quarantined": 0, "skipped_updates": 0.0}
+SOUND = {"overflow": 0, "quarantined": 0, "quarantine_rate": 0.0, "skipped_updates": 0.0}
 
 
 def incident(cause, env=3):
@@ -22,9 +24,12 @@ def incident(cause, env=3):
         cause=jnp.int32(cause),
         step=jnp.int32(2),
         env=jnp.int32(env),
-        obs={"actor": jnp.arange(2.0)},
-        action=jnp.array([0.5]),
-        view=View({"qpos": jnp.array([1.0, jnp.nan])}),
+        obs={"actor": jnp.arange(8.0).reshape(4, 2)},
+        action=jnp.full((4, 1), 0.5),
+        view=View({"qpos": jnp.full((4, 2), jnp.nan), "qvel": jnp.zeros((4, 2))}),
+        commands={"speed": jnp.zeros(4)},
+        rewards={"up": jnp.ones(4)},
+        suspects=("physics", "observations.imu"),
     )
 
 
@@ -38,7 +43,8 @@ ENV = SimpleNamespace(
 def watching(folder, warnings, obs=OBS):
     config = dataclasses.replace(tiny_cartpole(), num_seeds=1)
     console = SimpleNamespace(warn=warnings.append)
-    return Diagnostics(RunFolder(folder), console, config, ENV, jax.tree.map(jnp.array, obs))
+    obs = jax.tree.map(jnp.array, obs)
+    return Diagnostics(RunFolder(folder), console, config, ENV, obs, Counter())
 
 
 @pytest.fixture
@@ -71,14 +77,11 @@ def test_observations_are_looked_at_when_training_starts(tmp_path):
         "observations.still is always the same, in all environments."
         " Leave it out: observations.still=null"
     ]
-    warnings.clear()
-    watching(tmp_path, warnings, {"actor": np.array([[1.0, 0.0, np.nan]])})
-    assert ["observations.moves is not finite at a reset" in text for text in warnings] == [True]
 
 
 def test_nothing_is_said_of_a_sound_iteration(diagnosed, tmp_path):
     assert diagnosed() == ""
-    assert not (tmp_path / "quarantine.npz").exists()
+    assert not (tmp_path / "dumps").exists()
 
 
 def test_updates_that_were_not_applied_are_said_each_time(diagnosed):
@@ -87,25 +90,52 @@ def test_updates_that_were_not_applied_are_said_each_time(diagnosed):
         assert f"iteration {iteration}: 25% of the updates were not finite" in said
 
 
-def test_an_algorithm_need_not_count_them(diagnosed):
-    assert diagnosed(without=("skipped_updates",)) == ""
-
-
 def test_room_that_was_too_small_is_said_once_with_twice_of_it(diagnosed):
     said = diagnosed(overflow=5)
     assert "in 5 environment steps" in said and "engine.naconmax=20 engine.njmax=14" in said
     assert diagnosed(overflow=9) == ""
 
 
-def test_the_first_environment_that_was_not_finite_is_named_and_dumped_once(diagnosed, tmp_path):
-    said = diagnosed(7, incident(2 + 8), quarantined=1)
-    assert "iteration 7: environment 3 was not finite (view, observation)" in said
-    with np.load(tmp_path / "quarantine.npz", allow_pickle=False) as dump:
-        assert dump["obs_actor"].tolist() == [0.0, 1.0] and dump["action"].tolist() == [0.5]
-        assert np.isnan(dump["view_qpos"][1]) and (dump["step"], dump["env"]) == (2, 3)
-    assert diagnosed(8, incident(1, env=9), quarantined=1) == ""
-    with np.load(tmp_path / "quarantine.npz", allow_pickle=False) as dump:
-        assert dump["env"] == 3
+def test_the_first_environment_of_each_fault_is_named_and_dumped_once(diagnosed, tmp_path):
+    said = diagnosed(7, incident(2), quarantined=1, **{"quarantined/observations.imu": 1})
+    assert "iteration 7: observations.imu was not finite, or too large, in environment 3" in said
+    assert "leave it out: observations.imu=null" in said
+    path = tmp_path / "dumps" / "observations.imu.npz"
+    assert f"ksim view dump={path}" in said
+    dump = read_dump(path)
+    assert (dump.at_fault, dump.step, dump.arrays["env"], dump.arrays["iteration"]) == (
+        *("observations.imu", 2, 3, 7),
+    )
+    assert dump.steps("obs/actor").tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert dump.steps("reward/up").tolist() == [1, 1, 1]
+    assert np.isnan(dump.steps("view/qpos")).all() and dump.steps("action").shape == (3, 1)
+    assert diagnosed(8, incident(2, env=9), quarantined=1) == ""
+    assert read_dump(path).arrays["env"] == 3
+    assert "physics was not finite" in diagnosed(9, incident(1), quarantined=1)
+    assert (tmp_path / "dumps" / "physics.npz").is_file()
+
+
+def test_it_is_said_when_more_and_more_is_quarantined(diagnosed):
+    said = [
+        diagnosed(i, incident(1), quarantined=1, quarantine_rate=rate).count("of its environment")
+        for i, rate in enumerate([0.005, 0.02, 0.05, 0.12, 0.2, 0.9, 0.95])
+    ]
+    assert said == [0, 1, 0, 1, 0, 1, 0]
+
+
+def test_training_is_given_up_after_ten_iterations_without_an_update(tmp_path):
+    diagnostics = watching(tmp_path, [])
+    obs = jax.tree.map(jnp.array, OBS)
+    for i in range(9):
+        diagnostics.report(i, {**SOUND, "skipped_updates": 1.0}, incident(0), obs)
+    assert diagnostics.why_give_up() is None
+    diagnostics.report(10, {**SOUND, "skipped_updates": 0.9}, incident(0), obs)
+    for i in range(10):
+        assert diagnostics.why_give_up() is None
+        diagnostics.report(i, {**SOUND, "skipped_updates": 1.0}, incident(0), obs)
+    assert "lower optimizer.learning_rate" in diagnostics.why_give_up()
+    diagnostics.report(11, {**SOUND, "quarantined": 1, "skipped_updates": 1.0}, incident(1), obs)
+    assert f"Last dump: {tmp_path / 'dumps' / 'physics.npz'}" in diagnostics.why_give_up()
 
 
 SHORT = {"episode_length": 1.2, "termination/low": 0.9, "termination/tilted": 0.1}

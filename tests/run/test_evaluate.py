@@ -81,18 +81,23 @@ def test_the_first_episode_of_each_environment_counts_at_the_level_of_the_policy
     first, both = 101 + 10 * level, 203 + 20 * level
     assert played.returns.tolist() == [both, first, both]
     assert played.failed.tolist() == [True, True, False]
-    assert played.quarantined.tolist() == [False, True, False]
+    assert {name: x.tolist() for name, x in played.quarantined.items()} == {
+        "physics": [False, True, False]
+    }
 
 
-def test_the_summary_by_hand():
-    summary = Evaluation(
+def evaluation(**quarantined):
+    return Evaluation(
         returns=np.array([1.0, 3.0]),
         lengths=np.array([10, 20]),
         failed=np.array([True, False]),
-        quarantined=np.array([True, False]),
+        quarantined=quarantined,
         command_errors={"speed": np.array([0.4, 0.1])},
-    ).summary()
-    assert summary == {
+    )
+
+
+def test_the_summary_by_hand():
+    assert evaluation(physics=np.array([True, False])).summary() == {
         "episode_return_mean": 2.0,
         "episode_return_std": 1.0,
         "episode_length_mean": 15.0,
@@ -106,7 +111,10 @@ def test_the_summary_by_hand():
 def test_episodes_that_were_not_finite_are_warned_of():
     warnings = []
     console = SimpleNamespace(warn=warnings.append)
-    evaluate.warn_of_quarantine(console, {"quarantine_rate": 0.0})
+    evaluate.warn_of_quarantine(console, evaluation())
     assert not warnings
-    evaluate.warn_of_quarantine(console, {"quarantine_rate": 0.25})
-    assert "25% of the evaluation episodes" in warnings[0] and "Shorten dt" in warnings[0]
+    bad = {"physics": np.array([True, False]), "rewards.up": np.array([False, True])}
+    evaluate.warn_of_quarantine(console, evaluation(**bad))
+    (said,) = warnings
+    assert "100% of the evaluation episodes" in said and "Shorten dt" in said
+    assert "physics (50%), rewards.up (50%)" in said

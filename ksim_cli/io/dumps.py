@@ -1,0 +1,72 @@
+"""Dumps of environments that were quarantined: `dumps/<what was at fault>.npz` in a run's folder.
+
+Arrays by name: `step`, `env`, `iteration`, and of each control step of the rollout `action`,
+`obs/<group>` before it, `view/<field>` after it, `command/<name>`, `reward/<name>`.
+"""
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ksim_cli.errors import UserError, listing
+
+_NEEDED = ("step", "env", "iteration", "action", "view/qpos", "view/qvel")
+_MAX_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class Dump:
+    """What is known of one environment around the step at which it was quarantined.
+
+    Attributes:
+        at_fault: key of what was not finite, e.g. `observations.imu`.
+        arrays: see the module.
+    """
+
+    at_fault: str
+    arrays: Mapping[str, Any]
+
+    @property
+    def step(self) -> int:
+        """The control step of the rollout at which it was quarantined, the last that is known."""
+        return int(self.arrays["step"])
+
+    def steps(self, name: str) -> np.ndarray:
+        """`[step + 1, ...]` an array up to that step."""
+        return self.arrays[name][: self.step + 1]
+
+
+def write_dump(folder: Path, dump: Dump) -> Path:
+    """Writes a dump into the folder, which is made, and gives its path."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{dump.at_fault}.npz"
+    np.savez_compressed(path, allow_pickle=False, **dump.arrays)
+    return path
+
+
+def read_dump(path: Path) -> Dump:
+    """Reads a dump; nothing in it is run.
+
+    Raises:
+        UserError: it is missing or no dump, or its arrays do not belong together.
+    """
+    if not path.is_file():
+        raise UserError(f"dump={path}: no such file. A run's are in its folder dumps/")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if (size := sum(each.file_size for each in archive.infolist())) > _MAX_BYTES:
+                raise ValueError(f"its arrays take {size} bytes")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        if missing := [name for name in _NEEDED if name not in arrays]:
+            raise ValueError(f"it lacks {listing(missing)}")
+        per_step = [array for name, array in arrays.items() if name not in _NEEDED[:3]]
+        if not 0 <= int(arrays["step"]) < min(len(array) for array in per_step):
+            raise ValueError(f"it has no step {arrays['step']}")
+    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"dump={path}: cannot be read: {error}") from error
+    return Dump(path.stem, arrays)

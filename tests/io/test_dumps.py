@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from ksim_cli.errors import UserError
+from ksim_cli.io.dumps import Dump, read_dump, write_dump
+
+
+def arrays(**changed):
+    steps = {"action": np.zeros((4, 1)), "view/qpos": np.arange(8.0).reshape(4, 2)}
+    steps["view/qvel"] = np.full((4, 2), np.nan)
+    return {**steps, "step": 2, "env": 3, "iteration": 7, **changed}
+
+
+def test_what_was_written_is_read(tmp_path):
+    path = write_dump(tmp_path / "dumps", Dump("rewards.up", arrays()))
+    assert path == tmp_path / "dumps" / "rewards.up.npz"
+    dump = read_dump(path)
+    assert (dump.at_fault, dump.step, dump.arrays["env"]) == ("rewards.up", 2, 3)
+    assert dump.steps("view/qpos").tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert np.isnan(dump.steps("view/qvel")).all()
+
+
+def without_qpos():
+    return {name: array for name, array in arrays().items() if name != "view/qpos"}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (without_qpos(), "it lacks view/qpos"),
+        (arrays(step=4), "it has no step 4"),
+        (arrays(step=-1), "it has no step -1"),
+        (arrays(action=np.zeros((2, 1))), "it has no step 2"),
+        (arrays(step=np.zeros(3)), "cannot be read"),
+        (arrays(action=np.array([print] * 4)), "cannot be read"),  # would be unpickled
+        (b"PK and nothing", "cannot be read"),
+        (b"", "cannot be read"),
+    ],
+)
+def test_what_is_no_dump_is_refused(tmp_path, content, message):
+    path = tmp_path / "physics.npz"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.savez(path, **content)
+    with pytest.raises(UserError, match=message):
+        read_dump(path)
+    with pytest.raises(UserError, match="no such file"):
+        read_dump(tmp_path)
