@@ -5,6 +5,7 @@ only when the configuration has passed its checks.
 """
 
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -18,6 +19,10 @@ from ksim_cli.config.report import JobFailedError
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import RunFailedError, UserError
 from ksim_cli.io.runs import RUNS, find_checkpoint, find_run
+from ksim_cli.own_code import explain_own
+
+TRACEBACK = "KSIM_TRACEBACK"
+"""Environment variable that shows errors of one's own code with all of their frames."""
 
 _OF_A_RUN = (
     "beside resume= or checkpoint=: a run has its task, its folder and its seeds already."
@@ -140,9 +145,13 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
     except (UserError, RunFailedError) as error:
         print(f"ksim {command}: {error}", file=sys.stderr)
         status = error.status if isinstance(error, RunFailedError) else 2
-    except Exception:
-        traceback.print_exc()
-        status = 1
+    except Exception as error:
+        message = None if os.environ.get(TRACEBACK) else explain_own(error)
+        status = 1 if message is None else 2
+        if message is None:
+            traceback.print_exc()
+        else:
+            print(f"ksim {command}: {message}\n  {TRACEBACK}=1 shows all of it", file=sys.stderr)
     if is_sweep():
         raise JobFailedError(status)
     raise SystemExit(status)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from ksim_cli.config.components import EngineConfig
+from ksim_cli.errors import error_context
 from ksim_cli.mdp.action_manager import ActionManager, Timing
 from ksim_cli.mdp.command_manager import CommandManager
 from ksim_cli.mdp.event_manager import EventManager
@@ -22,6 +23,7 @@ from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.mdp.observation_manager import ObservationManager
 from ksim_cli.mdp.reset_manager import ResetManager
 from ksim_cli.mdp.reward_manager import RewardManager
+from ksim_cli.mdp.term import checked
 from ksim_cli.mdp.termination_manager import TerminationManager
 from ksim_cli.physics.engine import Engine, View
 from ksim_cli.physics.free_base import base_candidates, free_joint_of
@@ -213,7 +215,10 @@ class TaskEnv:
             results: what its steps left, `[T, N]`.
             statistics: means over the episodes that ended in it.
         """
-        level, carry = self.mdp.curriculum(state.level, statistics, state.shared.curriculum)
+        curriculum, carry = self.mdp.curriculum, state.shared.curriculum
+        with error_context("curriculum"):
+            given = curriculum(state.level, statistics, carry)
+            level, carry = checked(curriculum, given, carry)
         by_reward = rewarded_badly(results, len(self.suspects))
         at_fault = jnp.where(state.at_fault > 0, state.at_fault, by_reward)
         return state.replace(shared=SharedState(level, carry), at_fault=at_fault)

@@ -4,6 +4,9 @@ import difflib
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
+NOTE = "in "
+"""Begins the note on an error that a component raised; its config path follows."""
+
 
 class UserError(Exception):
     """A mistake in what the user typed or wrote: one message, exit status 2, no traceback.
@@ -27,11 +30,14 @@ class RunFailedError(Exception):
 
 @contextmanager
 def error_context(where: str) -> Generator[None]:
-    """Put the config path of a component before what it complains about."""
+    """Put the config path of a component before what it complains about; note it on a crash."""
     try:
         yield
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
+    except Exception as error:
+        error.add_note(f"{NOTE}{where}")
+        raise
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

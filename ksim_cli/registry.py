@@ -15,6 +15,7 @@ from typing import Any, Generic, Literal, TypeVar, Union, cast
 
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.option import refusal
+from ksim_cli.own_code import place_of
 
 T = TypeVar("T")
 Class = TypeVar("Class", bound=type)
@@ -41,15 +42,15 @@ class Registry(Generic[T]):
         """Class decorator that registers a class under `name`.
 
         Raises:
-            ValueError: another class has that name already.
+            UserError: another class has that name already.
         """
 
         def decorate(cls: Class) -> Class:
             other = self._entries.get(name)
             if isinstance(other, type) and _origin(other) != _origin(cls):
-                raise ValueError(
-                    f"{self.kind} '{name}' is registered twice:"
-                    f" by {'.'.join(_origin(other))} and by {'.'.join(_origin(cls))}"
+                raise UserError(
+                    f"{self.kind} '{name}' is registered twice: by {'.'.join(_origin(other))} and"
+                    f" by {'.'.join(_origin(cls))}{place_of(cls)}. Give one another name"
                 )
             self._entries[name] = cast("type[T]", cls)
             return cls

@@ -75,8 +75,7 @@ class Task:
         beside the task's class and in `tasks/` and `tasks/<name of the task>/`, the user's first;
         then beside those that its class and its YAML extend.
         """
-        files = _model_files(self)
-        return load_spec(next((file for file in files if file.is_file()), files[0]))
+        return load_spec(model_file(self))
 
     def get_mujoco_model_metadata(self, spec: mujoco.MjSpec) -> dict[str, JointMetadata]:
         """joint name -> gains, limits, friction, armature. Default: the config's `joints`.
@@ -251,6 +250,12 @@ def by_name(given: Any, getter: str) -> dict[str, Any]:
         count = sum(type(other) is type(term) for other in named.values())
         named[f"{name}_{count + 1}" if count else name] = term
     return named
+
+
+def model_file(task: Task) -> Path:
+    """The file that `Task.get_mujoco_model` reads by default; it may not be there."""
+    files = _model_files(task)
+    return next((file for file in files if file.is_file()), files[0])
 
 
 def _model_files(task: Task) -> list[Path]:

@@ -18,7 +18,18 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "ksim_cli"
 
 LAYERS = (
-    ("", "errors", "paths", "option", "registry", "types", "quarantine", "clock", "rng"),
+    (
+        "",
+        "errors",
+        "paths",
+        "own_code",
+        "option",
+        "registry",
+        "types",
+        "quarantine",
+        "clock",
+        "rng",
+    ),
     ("config",),
     ("physics",),
     ("mdp",),

@@ -71,7 +71,7 @@ def test_a_wrong_section_is_refused_with_its_path(things, section, message):
 
 
 def test_a_name_is_registered_once(things):
-    with pytest.raises(ValueError, match="'thing' is registered twice"):
+    with pytest.raises(UserError, match="'thing' is registered twice"):
         things.register("thing")(int)
     things.register("thing")(Thing)  # the same class again is no clash
     assert things.names() == ["thing"]

@@ -32,6 +32,7 @@ class RunFolder:
         summary: what the run came to, written at its end.
         log: what the console showed, as plain text.
         dumps: folder of what was quarantined.
+        code: folder of the user's own code, as it was when training began.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,6 +43,7 @@ class RunFolder:
         self.summary = path / "summary.json"
         self.log = path / "train.log"
         self.dumps = path / "dumps"
+        self.code = path / "code"
 
     def seed_folder(self, seed: int) -> Path:
         """What belongs to one of several seeds that were trained together."""

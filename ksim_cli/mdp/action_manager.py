@@ -16,11 +16,13 @@ import mujoco
 import numpy as np
 
 from ksim_cli.config.components import EngineConfig
+from ksim_cli.errors import UserError, error_context
 from ksim_cli.mdp.action_filters import ActionFilter
 from ksim_cli.mdp.actuators import Actuator
 from ksim_cli.mdp.manager import env_keys
 from ksim_cli.mdp.maths import pick, uniform_between
-from ksim_cli.mdp.term import Carry, JointState, Latch
+from ksim_cli.mdp.term import Carry, JointState, Latch, checked
+from ksim_cli.own_code import place_of
 from ksim_cli.physics.names import joint_addresses, scalar_joints
 from ksim_cli.physics.robot import home_control
 from ksim_cli.rng import named_key
@@ -181,7 +183,15 @@ class ActionManager:
                 level=level,
                 offset=pick(offset, term.qpos_addresses),
             )
-            torque, new[name] = term(part, joints, carry["actuators"][name])
+            before = carry["actuators"][name]
+            with error_context(f"actuators.{name}"):
+                torque, new[name] = checked(term, term(part, joints, before), before)
+                if jnp.shape(torque) != (len(term.ctrl_addresses),):
+                    raise UserError(
+                        f"its call gave torques of shape {jnp.shape(torque)}"
+                        f"{place_of(type(term))}, not [{len(term.ctrl_addresses)}], one for each"
+                        " joint"
+                    )
             torques.append(torque)
         return pick(jnp.concatenate(torques), self._order), {**carry, "actuators": new}
 

@@ -12,7 +12,8 @@ import mujoco
 from ksim_cli.errors import UserError, error_context
 from ksim_cli.mdp.manager import blank_step
 from ksim_cli.mdp.mdp import Mdp
-from ksim_cli.mdp.term import Command, Pose
+from ksim_cli.mdp.term import Command, Disturbance, Pose, checked
+from ksim_cli.own_code import place_of
 from ksim_cli.physics.engine import View, fields_read
 from ksim_cli.types import Step
 
@@ -76,11 +77,11 @@ def inspect_terms(
         early = {name: value for name, value in values.items() if not reads_view[name]}
         step = step.replace(commands=values)
         pose = Pose(qpos=jnp.zeros(model.nq), qvel=jnp.zeros(model.nv), commands=early)
-        _call("terminations", mdp.terminations, lambda t: t(step, t.init(key)))
-        _call("events", mdp.events, lambda t: t(step, t.init(key), key))
-        _call("resets", mdp.resets, lambda t: t(pose, key, step.level))
+        _call("terminations", mdp.terminations, lambda t: _scalar(t, _value(t, step)))
+        _call("events", mdp.events, lambda t: _instance(t, Disturbance, _value(t, step, key)))
+        _call("resets", mdp.resets, lambda t: _instance(t, Pose, t(pose, key, step.level)))
         observations = _call(
-            "observations", mdp.observations, lambda t: _vector(t(step, t.init(key), key)[0])
+            "observations", mdp.observations, lambda t: _vector(t, _value(t, step, key))
         )
         sizes.update(observations)
 
@@ -95,9 +96,10 @@ def inspect_terms(
     def score(view: View) -> None:
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (commands, extra))
         step = _step(model, mdp, view).replace(commands=zeros[0], aux=zeros[1], zero_offset=None)
-        _call("rewards", mdp.rewards, lambda t: _scalar(t(step, t.init(key))[0]))
+        _call("rewards", mdp.rewards, lambda t: _scalar(t, _value(t, step)))
         for name, term in mdp.commands.items():
-            term.error(step, step.commands[name])
+            with error_context(f"commands.{name}"):
+                term.error(step, step.commands[name])
 
     reward_fields = fields_read(model, score)
     return replace(layout, fields=fields | reward_fields, reward_fields=reward_fields)
@@ -128,7 +130,7 @@ class _CommandTrace(UserDict[str, Any]):
             view = _RecordingView(self._step.view)
             step, seed = self._step.replace(view=view, commands=self), jax.random.key(0)
             with error_context(f"commands.{key}"):
-                value = term(step, term.init(seed), seed)[0]
+                value = jnp.asarray(_value(term, step, seed))
             self.evaluated[self._path.pop()] = value
             if view.read:
                 self.viewers.add(key)
@@ -167,12 +169,27 @@ def _call(kind: str, terms: Mapping[str, T], call: Callable[[T], Any]) -> dict[s
     return given
 
 
-def _vector(value: jax.Array) -> int:
+def _value(term: Any, *arguments: Any) -> Any:
+    """What the call of a term with a carry gives beside the carry."""
+    carry = term.init(jax.random.key(0))
+    step, *rest = arguments
+    return checked(term, term(step, carry, *rest), carry)[0]
+
+
+def _instance(term: Any, wanted: type, value: Any) -> None:
+    if not isinstance(value, wanted):
+        raise UserError(
+            f"its call gave a {type(value).__name__}{place_of(type(term))}, not a {wanted.__name__}"
+        )
+
+
+def _vector(term: Any, value: Any) -> int:
     if jnp.ndim(value) != 1:
-        raise UserError(f"not a vector but of shape {jnp.shape(value)}")
+        place = place_of(type(term))
+        raise UserError(f"not a vector but of shape {jnp.shape(value)}{place}")
     return jnp.size(value)
 
 
-def _scalar(value: jax.Array) -> None:
+def _scalar(term: Any, value: Any) -> None:
     if jnp.ndim(value):
-        raise UserError(f"not a scalar but {jnp.shape(value)}")
+        raise UserError(f"not a scalar but {jnp.shape(value)}{place_of(type(term))}")

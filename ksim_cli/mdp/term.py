@@ -16,8 +16,10 @@ import mujoco
 import numpy as np
 from flax import struct
 
+from ksim_cli.errors import UserError
 from ksim_cli.mdp.level_schedules import Scale
 from ksim_cli.mdp.noise import Noises
+from ksim_cli.own_code import place_of
 from ksim_cli.types import EpisodeStatistics, Marker, Step
 
 Carry = Any
@@ -76,6 +78,36 @@ class Term:
         """The carry at the start of an episode."""
         del key
         return ()
+
+
+def checked(term: Term, given: Any, carry: Carry) -> tuple[Any, Carry]:
+    """What a term's call gave, once it is a value and a carry like the one it was given.
+
+    Args:
+        term: the term.
+        given: what its call returned.
+        carry: the carry it was called with.
+
+    Raises:
+        UserError: it gave something else.
+    """
+    place = place_of(type(term))
+    if not isinstance(given, tuple) or len(given) != 2:
+        what = "an array" if isinstance(given, jax.Array) else f"a {type(given).__name__}"
+        what = f"{len(given)} values" if isinstance(given, tuple) else what
+        raise UserError(f"its call returned {what}{place}. It is to return value, carry")
+    before, after = (_described(each) for each in (carry, given[1]))
+    if before != after:
+        raise UserError(
+            f"its carry changed from {before} to {after}{place}. What `init` gives and what the"
+            " call returns must be alike"
+        )
+    return given
+
+
+def _described(carry: Carry) -> str:
+    """Structure, shapes and types of a carry."""
+    return str(jax.tree.map(lambda x: f"{jnp.result_type(x)}{list(jnp.shape(x))}", carry))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.io.console import Console, open_console, silent_console
 from ksim_cli.io.files import replace_text, write_json
 from ksim_cli.io.runs import RUNS, RunFolder, find_run
+from ksim_cli.own_code import explain_own
 from ksim_cli.physics.engine import Engine
 from ksim_cli.rl.algorithm import TrainState
 from ksim_cli.rl.rollout import PolicyState
@@ -29,6 +30,7 @@ from ksim_cli.run.diagnostics import Diagnostics
 from ksim_cli.run.evaluate import Evaluator, make_evaluator, warn_of_quarantine
 from ksim_cli.run.memory import available, oom_as_user_error
 from ksim_cli.run.metrics_logger import EVALUATED, MetricsLogger, Row, mean_over_seeds, scalars
+from ksim_cli.run.own_files import keep_own_files, warn_of_changes
 from ksim_cli.run.schedule import Rate, Timer
 from ksim_cli.run.seeds import HOST, POLICY, TRAINING, each_seed, read_policy_state
 from ksim_cli.run.signals import Interrupted, StopSignals
@@ -64,15 +66,18 @@ def train(config: RunConfig) -> float:
         held.enter_context(console)
         try:
             return TrainingRun(config, run, console, clock, signals).execute()
-        except UserError:
-            if fresh and hosts.is_leader() and not run.config.exists():
-                run.discard()  # nothing has begun
-            raise
         except Interrupted as stop:
             console.print(f"stopped by {stop.signal}; continue with ksim train resume={run.path}")
             raise
-        except Exception:
-            console.log(traceback.format_exc())
+        except RunFailedError as error:
+            console.log(str(error))
+            raise
+        except Exception as error:
+            told = isinstance(error, UserError) or explain_own(error) is not None
+            if told and fresh and hosts.is_leader() and not run.config.exists():
+                run.discard()  # nothing has begun
+            elif not isinstance(error, UserError):
+                console.log(traceback.format_exc())
             raise
 
 
@@ -186,12 +191,15 @@ class TrainingRun:
                 self.console.print("no checkpoint yet: starting afresh")
             if self.writes:
                 replace_text(self.run.config, config_text(self.config))
+                keep_own_files(self.run, parts.task_model.task)
             return compiled.init(self.config.seed)
         engine = parts.env.engine
         tree, _ = self.store.restore(saved, _stored(compiled.abstract, engine))
         engine.load_host_state(tree[HOST])
         if self.writes:  # only now: what does not fit the checkpoint shall not be kept
             replace_text(self.run.config, config_text(self.config))
+            if warn_of_changes(self.run, parts.task_model.task, self.console):
+                keep_own_files(self.run, parts.task_model.task)
         self.console.print(f"resumed at iteration {self.iteration} ({self.env_steps:,} env steps)")
         return tree[TRAINING].with_policy(tree[POLICY])
 

@@ -9,7 +9,15 @@ from ksim_cli.errors import UserError
 from ksim_cli.load_task import load_task
 from ksim_cli.mdp.commands.sampled import commanded
 from ksim_cli.mdp.inspect_terms import inspect_terms
-from ksim_cli.mdp.term import Command, Event, Observation, Reset, Reward, Termination
+from ksim_cli.mdp.term import (
+    Command,
+    Disturbance,
+    Event,
+    Observation,
+    Reset,
+    Reward,
+    Termination,
+)
 from ksim_cli.task_model import TaskModel
 from tests.helpers import tiny_cartpole
 
@@ -51,7 +59,7 @@ def test_only_what_terms_read_is_viewed(cartpole):
 @pytest.mark.parametrize(
     ("kind", "base", "value"),
     [
-        ("events", Event, lambda x: jnp.zeros(2) * x),
+        ("events", Event, lambda x: Disturbance(velocity=jnp.zeros(2) * x)),
         ("terminations", Termination, lambda x: x > 5.0),
         ("rewards", Reward, lambda x: x),
     ],

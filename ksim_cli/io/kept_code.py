@@ -1,0 +1,96 @@
+"""The user's own code, kept with a run: `code/` in its folder, and what has changed since.
+
+A run's rewards, observations and model are what the project's files say. Without those of the day
+it was trained, nobody can tell why it evaluates otherwise a month later.
+"""
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ksim_cli.io.files import write_json
+
+HASHES = "sha256.json"
+"""File of `code/`: path in the project -> SHA-256 of that file when training began."""
+
+_COPIED = {".py", ".xml", ".mjcf", ".urdf", ".yaml"}
+_MOST_BYTES = 2**20
+"""Larger files, and files of other kinds (meshes), are known by their hash only."""
+
+
+def own_files(
+    root: Path | None, tasks: Iterable[str], modules: Iterable[str], model: Path | None
+) -> dict[str, Path]:
+    """Files of a user's own that a run is made of, by their path in his project, or in full.
+
+    Args:
+        root: his project; None: there is none.
+        tasks: whose folders in it count.
+        modules: files of imported modules; those in the project count.
+        model: the model file, wherever it lies; None: none is given.
+    """
+    found: dict[str, Path] = {}
+    if root is not None:
+        paths = {Path(file).resolve() for file in modules}
+        for task in tasks:
+            paths |= {path.resolve() for path in (root / "tasks" / task).rglob("*")}
+        inside = (path for path in paths if path.is_file() and path.is_relative_to(root))
+        kept = (path for path in inside if path.suffix != ".pyc")
+        found = {path.relative_to(root).as_posix(): path for path in kept}
+    if model is not None and model.is_file():
+        path = model.resolve()
+        if path not in found.values():
+            found[path.as_posix()] = path
+    return dict(sorted(found.items()))
+
+
+def keep_code(folder: Path, files: Mapping[str, Path]) -> None:
+    """Copies files and their hashes to a folder; one that is there makes room.
+
+    Args:
+        folder: `code/` of a run.
+        files: see `own_files`.
+    """
+    if folder.exists():
+        number = 1
+        while (before := folder.with_name(f"{folder.name}-{number}")).exists():
+            number += 1
+        folder.rename(before)
+    folder.mkdir(parents=True)
+    for name, path in files.items():
+        copied = path.suffix in _COPIED and path.stat().st_size <= _MOST_BYTES
+        if copied and not Path(name).is_absolute():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / name)
+    write_json(folder / HASHES, {name: _hash(path) for name, path in files.items()})
+
+
+def changed_code(folder: Path, files: Mapping[str, Path]) -> list[str]:
+    """What differs from the code that was kept: `tasks/mine.py changed`, `… is gone`, `… is new`.
+
+    Nothing where none was kept.
+
+    Args:
+        folder: `code/` of a run.
+        files: see `own_files`.
+    """
+    before: dict[str, str] = {}
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        before = dict(json.loads((folder / HASHES).read_text("utf-8")))
+    if not before:
+        return []
+    changed = [f"{name} is gone" for name in before if name not in files]
+    for name, path in files.items():
+        if name not in before:
+            changed.append(f"{name} is new")
+        elif _hash(path) != before[name]:
+            changed.append(f"{name} changed")
+    return sorted(changed)
+
+
+def _hash(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

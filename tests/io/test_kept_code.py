@@ -1,0 +1,76 @@
+import json
+
+import pytest
+
+from ksim_cli.io.kept_code import HASHES, changed_code, keep_code, own_files
+
+
+@pytest.fixture
+def project(tmp_path):
+    root = (tmp_path / "project").resolve()
+    for name, text in {
+        "tasks/__init__.py": "one",
+        "tasks/mine/__init__.py": "two",
+        "tasks/mine/robot.xml": "<mujoco/>",
+        "tasks/mine/mesh.stl": "solid",
+        "tasks/mine/__pycache__/x.pyc": "",
+        "tasks/theirs/__init__.py": "not ours",
+        "helpers.py": "three",
+    }.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def files(root, model=None):
+    modules = [str(root / "tasks" / "__init__.py"), str(root / "helpers.py"), json.__file__]
+    return own_files(root, ["mine", "nowhere"], modules, model)
+
+
+def test_what_a_task_is_made_of(project, tmp_path):
+    own = {"helpers.py", "tasks/__init__.py"}
+    own |= {f"tasks/mine/{name}" for name in ("__init__.py", "robot.xml", "mesh.stl")}
+    assert set(files(project)) == own
+    assert set(files(project, project / "tasks" / "mine" / "robot.xml")) == own
+    elsewhere = tmp_path / "robot.urdf"
+    assert set(files(project, elsewhere)) == own, "it is not there"
+    elsewhere.write_text("<robot/>")
+    assert set(files(project, elsewhere)) == {*own, elsewhere.resolve().as_posix()}
+    assert set(own_files(None, [], [], elsewhere)) == {elsewhere.resolve().as_posix()}
+
+
+def test_what_changed_is_named_and_the_old_is_kept(project, tmp_path):
+    code, model = tmp_path / "run" / "code", tmp_path / "robot.urdf"
+    model.write_text("<robot/>")
+    keep_code(code, files(project, model))
+    assert (code / "tasks/mine/__init__.py").read_text() == "two"
+    assert not (code / "tasks/mine/mesh.stl").exists(), "known by its hash only"
+    assert changed_code(code, files(project, model)) == []
+    (project / "tasks/mine/__init__.py").write_text("2")
+    (project / "tasks/mine/mesh.stl").write_text("another")
+    (project / "tasks/mine/robot.xml").unlink()
+    (project / "tasks/mine/more.py").write_text("")
+    model.write_text("<robot></robot>")
+    changed = [
+        f"{model.resolve().as_posix()} changed",
+        "tasks/mine/__init__.py changed",
+        "tasks/mine/mesh.stl changed",
+        "tasks/mine/more.py is new",
+        "tasks/mine/robot.xml is gone",
+    ]
+    assert changed_code(code, files(project, model)) == changed
+    assert all(each.endswith("is gone") for each in changed_code(code, {}))
+    keep_code(code, files(project, model))
+    assert changed_code(code, files(project, model)) == []
+    old = code.with_name("code-1")
+    assert (old / "tasks/mine/__init__.py").read_text() == "two"
+    keep_code(code, files(project, model))
+    assert code.with_name("code-2").is_dir()
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", "[1]", "{", "null"])
+def test_where_nothing_was_kept_nothing_changed(project, tmp_path, text):
+    if text is not None:
+        (tmp_path / HASHES).write_text(text)
+    assert changed_code(tmp_path, files(project)) == []
