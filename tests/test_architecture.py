@@ -76,6 +76,7 @@ OUTSIDE = {
 STANDARD_LIBRARY_ONLY = (
     "cli",
     "paths",
+    "own_code",
     "errors",
     "option",
     "registry",
