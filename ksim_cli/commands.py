@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from ksim_cli import registry
-from ksim_cli.config.compose import Start, is_sweep, launch, to_run_config
+from ksim_cli.config.compose import Start, is_sweep, launch, make_sweep_folders, to_run_config
 from ksim_cli.config.overrides import CommandLine
 from ksim_cli.config.report import JobFailedError
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
-from ksim_cli.io.runs import RUNS, find_checkpoint, find_run
+from ksim_cli.io.runs import RUNS, RunFolder, find_checkpoint, find_run
+
+make_sweep_folders(lambda root: str(RunFolder.create(Path(root), "sweeps").path))
 
 _OF_A_RUN = (
     "beside resume= or checkpoint=: a run has its task, its folder and its seeds already."
