@@ -12,11 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from ksim_cli import registry
-from ksim_cli.config.compose import Start, is_sweep, launch, make_sweep_folders, to_run_config
+from ksim_cli.config.compose import (
+    Start,
+    is_sweep,
+    launch,
+    make_sweep_folders,
+    to_run_config,
+    typed_now,
+)
 from ksim_cli.config.overrides import CommandLine
 from ksim_cli.config.report import JobFailedError
+from ksim_cli.config.resuming import refuse_changes
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
+from ksim_cli.io.checkpoint_files import committed_steps
 from ksim_cli.io.runs import RUNS, RunFolder, find_checkpoint, find_run
 
 make_sweep_folders(lambda root: str(RunFolder.create(Path(root), "sweeps").path))
@@ -94,7 +103,7 @@ def _train(config: RunConfig) -> float | None:
         return _collect(config)
     from ksim_cli.run.train import train
 
-    return train(config)
+    return train(config, typed_now())
 
 
 def _view(config: RunConfig) -> None:
@@ -135,6 +144,8 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
     logging.getLogger("hydra").setLevel(logging.INFO)
     try:
         config = to_run_config(composed)
+        if config.resume is not None:
+            _refuse_changes(config, config.resume)
         from ksim_cli.run.backend import prepare
 
         prepare(config)
@@ -148,6 +159,13 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
     if is_sweep():
         raise JobFailedError(status)
     raise SystemExit(status)
+
+
+def _refuse_changes(config: RunConfig, resume: str) -> None:
+    """Refuses to change what a run keeps; one without a checkpoint starts afresh, with anything."""
+    run = find_run(resume, RUNS)
+    if committed_steps(run.checkpoints):
+        refuse_changes(config, run.config)
 
 
 def _begin_training(line: CommandLine) -> Start:

@@ -20,7 +20,7 @@ def work(monkeypatch):
     for name in ("_view", "_collect", "_evaluate"):
         monkeypatch.setattr(commands, name, lambda config, name=name: seen.append((name, config)))
     monkeypatch.setattr(
-        "ksim_cli.run.train.train", lambda config: seen.append(("_train", config)) or 1.0
+        "ksim_cli.run.train.train", lambda config, typed: seen.append(("_train", config)) or 1.0
     )
     return seen
 

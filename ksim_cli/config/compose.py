@@ -142,7 +142,7 @@ def to_run_config(composed: DictConfig) -> RunConfig:
         own = _of_the_option(group, getattr(config, group), hydra_config)
         changes[group] = complete(own, group)
     name = hydra_config.runtime.choices.get("task")
-    typed = typed_keys(hydra_config.overrides.task)
+    typed = typed_now()
     changes["task"] = resolve_task(config.task, name, "task.type" in typed)
     if config.run_dir is None and is_sweep():
         changes["run_dir"] = hydra_config.runtime.output_dir
@@ -189,6 +189,11 @@ def _of_the_option(group: str, section: Any, hydra_config: Any) -> Any:
             file=sys.stderr,
         )
     return {key: value for key, value in section.items() if key in given}
+
+
+def typed_now() -> frozenset[str]:
+    """Keys that were typed; called inside the job."""
+    return typed_keys(HydraConfig.get().overrides.task)
 
 
 def is_sweep() -> bool:
