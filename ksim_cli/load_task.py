@@ -56,6 +56,8 @@ def _import(name: str) -> Path | None:
     if own is not None and (own / "tasks").is_dir():
         _user_package(own / "tasks")
         if (file := task_file(own, name)) is not None:
+            if f"tasks.{name}" not in sys.modules and task_file(builtin_root(), name) is not None:
+                print(f"ksim: task {name}: {file} is imported, not the built-in", file=sys.stderr)
             importlib.import_module(f"tasks.{name}")
             return file
     if (file := task_file(builtin_root(), name)) is not None:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "ksim_cli"
 
 LAYERS = (
-    ("", "errors", "paths", "option", "registry", "types", "clock", "rng"),
+    ("", "errors", "paths", "option", "registry", "synonyms", "types", "clock", "rng"),
     ("config",),
     ("physics",),
     ("mdp",),
@@ -68,6 +68,7 @@ STANDARD_LIBRARY_ONLY = (
     "errors",
     "option",
     "registry",
+    "synonyms",
     "config.schema",
     "config.components",
     "config.options",

@@ -147,15 +147,6 @@ class CheckpointStore:
         """
         return self._read(step, f"{prefix}/", target)[0]
 
-    def refuse_misfit(self, step: int, target: Any) -> None:
-        """Refuse a tree that `restore` could not read, without reading any array.
-
-        Raises:
-            CheckpointReadError: the step is missing or damaged, or a leaf differs in shape or type.
-        """
-        with self._reading(step) as path:
-            self._fitting(step, files.read_manifest(path), "", target)
-
     def sweep(self) -> None:
         """Remove what killed saves left. For the process that may save; its first save does it."""
         files.remove_others(self.folder, self.steps())
@@ -208,27 +199,36 @@ class CheckpointStore:
         """A tree like `target` of the leaves whose paths begin so, and the facts of `step`."""
         with self._reading(step) as path:
             manifest = files.read_manifest(path)
-            stored = self._fitting(step, manifest, start, target)
+            where = f"checkpoint {step} in {self.folder}"
+            stored = _fitting(where, manifest, start, target)
             arrays = files.read_arrays(path, manifest, stored.values())
         found = {name: arrays[old] for name, old in stored.items()}
         leaves = {name: manifest.tree[old] for name, old in stored.items()}
         return pytrees.unflatten(target, found, leaves), manifest.info
 
-    def _fitting(
-        self, step: int, manifest: files.Manifest, start: str, target: Any
-    ) -> dict[str, str]:
-        """Name of a leaf of `target` -> its path in the saved tree, of those that begin so."""
-        where = f"checkpoint {step} in {self.folder}"
-        stored = {
-            name[len(start) :] or pytrees.ROOT: name
-            for name in manifest.tree
-            if f"{name}/".startswith(start)
-        }
-        if start and not stored:
-            tops = listing({name.split("/")[0] for name in manifest.tree})
-            raise CheckpointReadError(f"{where} holds no {start[:-1]!r}. It holds: {tops}.")
-        leaves = {name: manifest.tree[old] for name, old in stored.items()}
-        if lines := pytrees.mismatches(target, leaves):
-            head = f"{where} does not fit what this command has built from the configuration:"
-            raise CheckpointReadError("\n  ".join([head, *lines]))
-        return stored
+
+def refuse_misfit(store: CheckpointStore, step: int, target: Any) -> None:
+    """Refuse a tree that `restore` could not read, without reading any array.
+
+    Raises:
+        CheckpointReadError: the step is missing or damaged, or a leaf differs in shape or type.
+    """
+    with store._reading(step) as path:
+        _fitting(f"checkpoint {step} in {store.folder}", files.read_manifest(path), "", target)
+
+
+def _fitting(where: str, manifest: files.Manifest, start: str, target: Any) -> dict[str, str]:
+    """Name of a leaf of `target` -> its path in the saved tree, of those that begin so."""
+    stored = {
+        name[len(start) :] or pytrees.ROOT: name
+        for name in manifest.tree
+        if f"{name}/".startswith(start)
+    }
+    if start and not stored:
+        tops = listing({name.split("/")[0] for name in manifest.tree})
+        raise CheckpointReadError(f"{where} holds no {start[:-1]!r}. It holds: {tops}.")
+    leaves = {name: manifest.tree[old] for name, old in stored.items()}
+    if lines := pytrees.mismatches(target, leaves):
+        head = f"{where} does not fit what this command has built from the configuration:"
+        raise CheckpointReadError("\n  ".join([head, *lines]))
+    return stored

@@ -15,7 +15,7 @@ from ksim_cli.config.resuming import changes, told_change
 from ksim_cli.config.saved import config_text
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
-from ksim_cli.io.checkpoints import CheckpointReadError, CheckpointStore
+from ksim_cli.io.checkpoints import CheckpointReadError, CheckpointStore, refuse_misfit
 from ksim_cli.io.console import Console, open_console, silent_console
 from ksim_cli.io.files import replace_text, write_json
 from ksim_cli.io.runs import RUNS, RunFolder, find_run
@@ -199,7 +199,7 @@ class TrainingRun:
         if saved is None:
             return
         try:
-            self.store.refuse_misfit(saved, _stored(abstract, engine))
+            refuse_misfit(self.store, saved, _stored(abstract, engine))
         except CheckpointReadError as error:
             changed = changes(self.config, self.run.config)
             told = [told_change(key, *changed[key]) for key in changed if key not in LIMITS]

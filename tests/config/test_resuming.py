@@ -92,6 +92,7 @@ def resumed(project, monkeypatch):
     (run / "checkpoints" / "00000002").mkdir(parents=True)
     (run / "config.yaml").write_text(config_text(run_config("task=cartpole")))
     monkeypatch.setattr(commands, "committed_steps", lambda folder: [2])
+    monkeypatch.setattr(commands, "refuse_missing_packages", lambda logger: None)
     seen = []
     monkeypatch.setattr("ksim_cli.run.train.train", lambda *both: seen.append(both) or 1.0)
     return seen
