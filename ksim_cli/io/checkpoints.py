@@ -210,11 +210,16 @@ class CheckpointStore:
 def refuse_misfit(store: CheckpointStore, step: int, target: Any) -> None:
     """Refuse a tree that `restore` could not read, without reading any array.
 
+    Args:
+        store: the run's checkpoints.
+        step: one of them that is good.
+        target: as in `restore`.
+
     Raises:
-        CheckpointReadError: the step is missing or damaged, or a leaf differs in shape or type.
+        CheckpointReadError: a leaf differs in shape or type.
     """
-    with store._reading(step) as path:
-        _fitting(f"checkpoint {step} in {store.folder}", files.read_manifest(path), "", target)
+    manifest = files.read_manifest(files.step_folders(store.folder)[step])
+    _fitting(f"checkpoint {step} in {store.folder}", manifest, "", target)
 
 
 def _fitting(where: str, manifest: files.Manifest, start: str, target: Any) -> dict[str, str]:
