@@ -44,7 +44,7 @@ def test_a_broken_package_is_an_error_each_time(project):
     (project / "tasks").mkdir()
     (project / "tasks" / "__init__.py").write_text("raise RuntimeError('broken')\n")
     for _ in range(2):
-        with pytest.raises(RuntimeError, match="broken"):
+        with pytest.raises(UserError, match=r"__init__.py:1: RuntimeError: broken"):
             load_task("cartpole")
 
 
@@ -70,3 +70,22 @@ def test_a_file_that_stands_before_a_built_in_task_is_named_once(project, capsys
     assert capsys.readouterr().err == said
     load_task("cartpole")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\ndef (", r"mine.py:2: SyntaxError: invalid syntax"),
+        (
+            "import nothing_there",
+            r"mine.py:1: ModuleNotFoundError: No module named 'nothing_there'",
+        ),
+        ("from . import helper", r"helper.py:2: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_cannot_be_imported_is_told_by_its_place(project, text, message):
+    (project / "tasks").mkdir()
+    (project / "tasks" / "mine.py").write_text(text)
+    (project / "tasks" / "helper.py").write_text("\n1 / 0\n")
+    with pytest.raises(UserError, match=message):
+        load_task("mine")

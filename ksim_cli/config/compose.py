@@ -28,7 +28,13 @@ from ksim_cli.config.extending import resolve_task
 from ksim_cli.config.overrides import CommandLine, parse
 from ksim_cli.config.saved import read_config
 from ksim_cli.config.schema import COMPONENT_SECTIONS, TERM_SECTIONS, RunConfig
-from ksim_cli.config.settle import kept_entries, typed_keys, with_batch_size, with_paths
+from ksim_cli.config.settle import (
+    kept_entries,
+    refuse_files,
+    typed_keys,
+    with_batch_size,
+    with_paths,
+)
 from ksim_cli.config.sources import check_files
 from ksim_cli.config.validate import complete, validate
 from ksim_cli.errors import UserError
@@ -147,6 +153,7 @@ def to_run_config(composed: DictConfig) -> RunConfig:
     if config.run_dir is None and is_sweep():
         changes["run_dir"] = hydra_config.runtime.output_dir
     config = with_paths(dataclasses.replace(config, **changes), folder, typed)
+    refuse_files(config)
     config = with_batch_size(config, typed)
     validate(config)
     return config

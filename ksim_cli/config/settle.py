@@ -80,6 +80,21 @@ def with_paths(config: RunConfig, folder: Path, typed: Collection[str]) -> RunCo
     return dataclasses.replace(config, **changes)
 
 
+def refuse_files(config: RunConfig) -> None:
+    """Refuses a file where a folder is to be made.
+
+    Raises:
+        UserError: it names the key and the file.
+    """
+    for key in _WRITTEN:
+        value = getattr(config, key)
+        for path in (Path(value), *Path(value).parents) if value is not None else ():
+            if path.exists() and not path.is_dir():
+                raise UserError(
+                    f"{key}={value}: {path} is a file, and a folder is to be made there"
+                )
+
+
 def with_batch_size(config: RunConfig, typed: Collection[str]) -> RunConfig:
     """The config whose batch size follows `num_envs` where nobody typed it.
 

@@ -18,7 +18,7 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 
 from ksim_cli.config.components import COMPONENTS
-from ksim_cli.config.schema import COMPONENT_SECTIONS
+from ksim_cli.config.schema import COMPONENT_SECTIONS, TERM_SECTIONS
 from ksim_cli.errors import UserError
 from ksim_cli.paths import builtin_root
 
@@ -61,7 +61,10 @@ class CheckedFiles(FileConfigSource):
             package = ConfigSource._get_header_dict(text[:512])["package"] or "_group_"
             group = config_path.rpartition("/")[0].replace("/", ".")
             content = OmegaConf.to_container(loaded.config, resolve=False)
-            refuse_code(content, package.replace("_group_", group).replace("_global_", ""), file)
+            package = package.replace("_group_", group).replace("_global_", "")
+            refuse_code(content, package, file)
+            if package == "" and isinstance(content, dict):
+                _refuse_lists(content, file)
         _open(loaded.config, config_path.partition("/")[0])
         return loaded
 
@@ -141,6 +144,17 @@ def refuse_code(content: Any, package: str, file: Path) -> None:
             raise UserError(
                 f"{where}: {path}: '{key}' could run code, and a file of configuration may not."
                 " Take it out; what is a plain parameter of Hydra can be typed"
+            )
+
+
+def _refuse_lists(content: dict[Any, Any], file: Path) -> None:
+    """Refuses a section that is anything but entries by name, which Hydra refuses without a key."""
+    for name in (*TERM_SECTIONS, *COMPONENT_SECTIONS):
+        value = content.get(name)
+        if value is not None and not isinstance(value, dict) and "${" not in str(value):
+            raise UserError(
+                f"{os.path.relpath(file)}: {name}: holds names and what they stand for, got"
+                f" {value}. Write {name}: {{NAME: ...}}"
             )
 
 
