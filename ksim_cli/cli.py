@@ -37,8 +37,12 @@ def _dispatch(arguments: list[str]) -> int:
     if command == "list":
         return _list(rest)
     if "-h" in rest or "--help" in rest:
-        print(texts.command_help(command))
-        return 0
+        if not any(each.partition("=")[0] in ("task", "experiment") for each in rest):
+            print(texts.command_help(command))
+            return 0
+        from ksim_cli.commands import show_help
+
+        return show_help(command, [each for each in rest if each not in ("-h", "--help")])
     from ksim_cli.commands import run_command
 
     return run_command(command, rest)

@@ -13,16 +13,30 @@ from pathlib import Path
 from typing import Any
 
 from ksim_cli import registry
-from ksim_cli.config.compose import Start, is_sweep, launch, to_run_config
+from ksim_cli.config.compose import (
+    Start,
+    is_sweep,
+    launch,
+    make_sweep_folders,
+    to_run_config,
+    typed_now,
+)
+from ksim_cli.config.help import command_help
 from ksim_cli.config.overrides import CommandLine
+from ksim_cli.config.own_terms import own_types
 from ksim_cli.config.report import JobFailedError
+from ksim_cli.config.resuming import refuse_changes
 from ksim_cli.config.schema import RunConfig
+from ksim_cli.config.validate import refuse_missing_packages
 from ksim_cli.errors import RunFailedError, UserError
-from ksim_cli.io.runs import RUNS, find_checkpoint, find_run
+from ksim_cli.io.checkpoint_files import committed_steps
+from ksim_cli.io.runs import RUNS, RunFolder, find_checkpoint, find_run, newest_with_checkpoint
 from ksim_cli.own_code import explain_own
 
 TRACEBACK = "KSIM_TRACEBACK"
 """Environment variable that shows errors of one's own code with all of their frames."""
+
+make_sweep_folders(lambda root: str(RunFolder.create(Path(root), "sweeps").path))
 
 _OF_A_RUN = (
     "beside resume= or checkpoint=: a run has its task, its folder and its seeds already."
@@ -59,8 +73,8 @@ def list_types(names: list[str]) -> str:
     """The registered types of some sections, with what each does and its parameters.
 
     Args:
-        names: sections; one that has no types is passed over. A task's own types are not among
-            them, since no task is imported.
+        names: sections; one that has no types is passed over. Of the user's own types the files
+            are read, and no task is imported.
     """
     from ksim_cli import mdp, models, rl
 
@@ -70,12 +84,27 @@ def list_types(names: list[str]) -> str:
     lines: list[str] = []
     for name in (name for name in names if name in registry.KINDS):
         kind = registry.KINDS[name]
-        lines.append(f"types of {name}:" if kind.names() else f"types of {name}: (none)")
+        own = own_types(name)
+        there = kind.names() or own
+        lines.append(f"types of {name}:" if there else f"types of {name}: (none)")
         for each in kind.names():
             cls = kind.get(each, name)
             lines.append(f"  {each:<32} {(cls.__doc__ or '').splitlines()[0]}")
             lines.append(f"      {registry.parameters(cls)}")
+        for each in own:
+            lines.append(f"  {each.name:<32} {each.description} ({each.file})")
+            lines.append(f"      {each.parameters}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def show_help(command: str, arguments: list[str]) -> int:
+    """`ksim <command> task=... --help`: the help with that task's values; returns the status."""
+
+    def show(composed: Any) -> None:
+        print(command_help(command, to_run_config(composed)))
+
+    kept = [each for each in arguments if each not in ("-m", "--multirun")]
+    return launch(command, kept, show, Start)
 
 
 def run_command(command: str, arguments: list[str]) -> int:
@@ -95,9 +124,10 @@ def _train(config: RunConfig) -> float | None:
         return _view(config)
     if config.collect_dataset:
         return _collect(config)
+    refuse_missing_packages(config.logger)
     from ksim_cli.run.train import train
 
-    return train(config)
+    return train(config, typed_now())
 
 
 def _view(config: RunConfig) -> None:
@@ -138,6 +168,8 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
     logging.getLogger("hydra").setLevel(logging.INFO)
     try:
         config = to_run_config(composed)
+        if config.resume is not None:
+            _refuse_changes(config, config.resume)
         from ksim_cli.run.backend import prepare
 
         prepare(config)
@@ -155,6 +187,13 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
     if is_sweep():
         raise JobFailedError(status)
     raise SystemExit(status)
+
+
+def _refuse_changes(config: RunConfig, resume: str) -> None:
+    """Refuses to change what a run keeps; one without a checkpoint starts afresh, with anything."""
+    run = find_run(resume, RUNS)
+    if committed_steps(run.checkpoints):
+        refuse_changes(config, run.config)
 
 
 def _begin_training(line: CommandLine) -> Start:
@@ -203,10 +242,24 @@ def _begin_acting(line: CommandLine) -> Start:
         spec = _newest_of(task)
         line = line.without("task")
     run, step = find_checkpoint(spec, RUNS)
+    if step is None:
+        run = _with_checkpoint(run, spec)
     if spec is None or step is None:
         # Written out, so that a run begun in the meantime is not taken for it.
         line = line.replace("checkpoint", str(run.path))
     return Start(line, run.config)
+
+
+def _with_checkpoint(run: RunFolder, spec: str | None) -> RunFolder:
+    """A run that was taken as the newest, or the newest before it that has something to act."""
+    folder = RUNS if spec in (None, "latest") else Path(str(spec)).expanduser()
+    if committed_steps(run.checkpoints) or not folder.is_dir() or folder.samefile(run.path):
+        return run
+    other = newest_with_checkpoint(folder)
+    if other is None:
+        return run
+    print(f"ksim: {run.path} has no checkpoint yet: taking {other.path}", file=sys.stderr)
+    return other
 
 
 def _newest_of(task: str) -> str:

@@ -47,7 +47,7 @@ def refusal(field: "dataclasses.Field[Any]", value: Any) -> str | None:
     """Complaint about the value of a key; None where it is allowed.
 
     Args:
-        field: the key's field; one that was not made by `option` allows everything.
+        field: the key's field; one that was not made by `option` allows all numbers.
         value: a value of the right type; of a list each element. Null is allowed wherever the type
             allows it.
     """
@@ -58,8 +58,10 @@ def refusal(field: "dataclasses.Field[Any]", value: Any) -> str | None:
     if choices and value is not None and value not in choices:
         return f"is not one of {', '.join(choices)}.{nearest(str(value), choices)}"
     limits = field.metadata.get("limits")
-    if limits is None or isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
+    if limits is None:
+        return "must be a number" if math.isnan(value) else None
     if not math.isfinite(value):
         return "must be finite"
     broken = [

@@ -24,6 +24,19 @@ GROUPS = (
 """Config groups, in the order they are composed: a task overrides those before it."""
 
 
+_folder: Path | None = None
+
+
+def stay_in(folder: Path | None) -> None:
+    """Takes a folder for the current one of the user, whatever the process's own is by now.
+
+    Args:
+        folder: where the command was typed; None: the current folder.
+    """
+    global _folder
+    _folder = folder
+
+
 def builtin_root() -> Path:
     """The built-in project root: the package in an installation, the repository in a checkout."""
     for root in (PACKAGE, PACKAGE.parent):
@@ -33,7 +46,7 @@ def builtin_root() -> Path:
 
 
 def project_root() -> Path | None:
-    """The user's own project root: `$KSIM_PROJECT` or the current folder.
+    """The user's own project root: `$KSIM_PROJECT` or the folder that the command was typed in.
 
     A folder is one if it has `configs/<group>/` for a group of ksim, or `tasks/`. None where it is
     not, or where it is the built-in root itself.
@@ -42,7 +55,7 @@ def project_root() -> Path | None:
         UserError: `$KSIM_PROJECT` names a folder that is none.
     """
     named = os.environ.get("KSIM_PROJECT")
-    root = Path(named or Path.cwd()).resolve()
+    root = Path(_folder or Path.cwd(), named or "").resolve()
     is_project = (root / "tasks").is_dir() or any(
         (root / "configs" / group).is_dir() for group in GROUPS
     )

@@ -16,6 +16,7 @@ from typing import Any, Generic, Literal, TypeVar, Union, cast
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.option import refusal
 from ksim_cli.own_code import place_of
+from ksim_cli.synonyms import suggestion
 
 T = TypeVar("T")
 Class = TypeVar("Class", bound=type)
@@ -73,7 +74,8 @@ class Registry(Generic[T]):
         """
         if not isinstance(name, str) or name not in self._entries:
             raise UserError(
-                f"{where}: no {self.kind} '{name}'.{nearest(str(name), self._entries)}"
+                f"{where}: no {self.kind} '{name}'."
+                f"{suggestion(self.kind, str(name), self._entries)}"
                 f"\n  available: {listing(self._entries)}"
             )
         entry = self._entries[name]
@@ -148,7 +150,7 @@ def make(cls: type[T], values: Mapping[str, Any], where: str) -> T:
             refused.append(str(error))
             continue
         if (why := refusal(settable[name], checked[name])) is not None:
-            refused.append(f"{prefix}{name}={_shown(checked[name])}: {why}")
+            refused.append(f"{prefix}{name}={value_text(checked[name])}: {why}")
     if refused:
         raise UserError("\n  ".join(refused))
     try:
@@ -243,7 +245,7 @@ def _same_shape(value: Any, hint: Any) -> bool:
 
 def _convert_tuple(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
     if not isinstance(value, list | tuple):
-        raise _wrong(value, f"a list, as in {where}=[{_shown(value)}]", where)
+        raise _wrong(value, f"a list, as in {where}=[{value_text(value)}]", where)
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return tuple(convert(v, arguments[0], f"{where}[{i}]") for i, v in enumerate(value))
     if len(arguments) != len(value):
@@ -256,10 +258,10 @@ def _convert_tuple(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
 
 def _wrong(value: Any, wanted: str, where: str) -> UserError:
     got = "null" if value is None else type(value).__name__
-    return UserError(f"{where}={_shown(value)}: expected {wanted}, got {got}")
+    return UserError(f"{where}={value_text(value)}: expected {wanted}, got {got}")
 
 
-def _shown(value: Any) -> str:
+def value_text(value: Any) -> str:
     """A value as it is typed."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
@@ -283,7 +285,7 @@ def _required(field: "dataclasses.Field[Any]") -> bool:
 def default_text(field: "dataclasses.Field[Any]") -> str:
     """The default of a field that has one, as it is typed."""
     made = field.default_factory
-    return _shown(field.default if made is dataclasses.MISSING else made()) or '""'
+    return value_text(field.default if made is dataclasses.MISSING else made()) or '""'
 
 
 def _signature(field: "dataclasses.Field[Any]") -> str:

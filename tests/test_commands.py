@@ -20,7 +20,7 @@ def work(monkeypatch):
     for name in ("_view", "_collect", "_evaluate"):
         monkeypatch.setattr(commands, name, lambda config, name=name: seen.append((name, config)))
     monkeypatch.setattr(
-        "ksim_cli.run.train.train", lambda config: seen.append(("_train", config)) or 1.0
+        "ksim_cli.run.train.train", lambda config, typed: seen.append(("_train", config)) or 1.0
     )
     return seen
 
@@ -52,6 +52,34 @@ def test_without_a_name_the_newest_run_acts_and_is_written_out(runs, work, comma
     assert name == job and config.seed == 6 and config.task.name == "cartpole"
     assert config.checkpoint == f"runs/cartpole/{NEW}"
     assert config.algo["gamma"] == 0.9 and config.engine.num_threads == 3
+
+
+@pytest.mark.parametrize("command", ["view", "eval", "collect"])
+@pytest.mark.parametrize("typed", [(), ("checkpoint=latest",), ("task=cartpole",)])
+def test_a_newest_run_without_a_checkpoint_is_passed_over_and_said(
+    runs, work, capsys, command, typed
+):
+    manifest = runs[5] / "checkpoints" / "00000002"
+    manifest.mkdir(parents=True)
+    (manifest / "manifest.json").write_text("{}")
+    assert ksim(command, *typed) == 0
+    assert work[0][1].checkpoint == f"runs/cartpole/{OLD}" and work[0][1].seed == 5
+    said = f"ksim: runs/cartpole/{NEW} has no checkpoint yet: taking runs/cartpole/{OLD}\n"
+    assert capsys.readouterr().err == said
+    for named in (NEW, f"runs/cartpole/{NEW}"):
+        assert ksim(command, f"checkpoint={named}") == 0
+        assert work.pop()[1].seed == 6, "a run that is named is the one that is meant"
+    assert capsys.readouterr().err == ""
+
+
+def test_a_logger_without_its_package_is_refused_before_anything_is_built(
+    project, work, monkeypatch, capsys
+):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for name in ("tensorboard", "wandb"):
+        assert ksim("train", "task=cartpole", f"logger.{name}=true") == 2
+        assert f"Type pip install 'ksim[{name}]'" in capsys.readouterr().err and not work
+    assert ksim("view", "task=cartpole", "policy=zero", "logger.wandb=true") == 0
 
 
 def test_a_task_names_its_newest_run(runs, work):

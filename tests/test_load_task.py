@@ -1,7 +1,10 @@
+from contextlib import nullcontext
+
 import pytest
 
 from ksim_cli.errors import UserError
 from ksim_cli.load_task import load_task
+from ksim_cli.registry import TASKS
 
 
 def test_tasks_are_loaded_by_name(project):
@@ -41,7 +44,7 @@ def test_a_broken_package_is_an_error_each_time(project):
     (project / "tasks").mkdir()
     (project / "tasks" / "__init__.py").write_text("raise RuntimeError('broken')\n")
     for _ in range(2):
-        with pytest.raises(RuntimeError, match="broken"):
+        with pytest.raises(UserError, match=r"__init__.py:1: RuntimeError: broken"):
             load_task("cartpole")
 
 
@@ -54,3 +57,35 @@ def test_another_tasks_package_does_not_get_in_the_way(project, monkeypatch):
         "from ksim_cli.registry import TASKS\n@TASKS.register('here')\nclass Here: pass\n"
     )
     assert load_task("here").__module__ == "tasks.here"
+
+
+def test_a_file_that_stands_before_a_built_in_task_is_named_once(project, capsys):
+    (project / "tasks").mkdir()
+    own = project / "tasks" / "quadruped.py"
+    own.write_text("")  # what registers it is built in, and loaded already or not
+    for _ in range(2):
+        with pytest.raises(UserError) if "quadruped" not in TASKS.names() else nullcontext():
+            load_task("quadruped")
+    said = f"ksim: task quadruped: {own} is imported, not the built-in\n"
+    assert capsys.readouterr().err == said
+    load_task("cartpole")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\ndef (", r"mine.py:2: SyntaxError: invalid syntax"),
+        (
+            "import nothing_there",
+            r"mine.py:1: ModuleNotFoundError: No module named 'nothing_there'",
+        ),
+        ("from . import helper", r"helper.py:2: ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_cannot_be_imported_is_told_by_its_place(project, text, message):
+    (project / "tasks").mkdir()
+    (project / "tasks" / "mine.py").write_text(text)
+    (project / "tasks" / "helper.py").write_text("\n1 / 0\n")
+    with pytest.raises(UserError, match=message):
+        load_task("mine")

@@ -22,7 +22,7 @@ class TaskConfig:
     extends: list[str] = option([], "tasks its YAML extends, nearest first; filled in by ksim")
     type: str = option("", "registered task class; empty: the one named like the option, or `task`")
     model: str = option(
-        "", "MJCF or URDF file, relative to the task's folder; empty: the task's choice"
+        "", "MJCF or URDF file, beside the task or where it is typed; empty: the task's own", "path"
     )
     home: str = option("", "keyframe that episodes start from; empty: home, or the only one")
     base: str = option(

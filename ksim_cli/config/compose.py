@@ -27,10 +27,18 @@ from ksim_cli.config.components import COMPONENTS
 from ksim_cli.config.extending import resolve_task
 from ksim_cli.config.overrides import CommandLine, parse
 from ksim_cli.config.saved import read_config
-from ksim_cli.config.schema import COMPONENT_SECTIONS, RunConfig
+from ksim_cli.config.schema import COMPONENT_SECTIONS, TERM_SECTIONS, RunConfig
+from ksim_cli.config.settle import (
+    kept_entries,
+    refuse_files,
+    typed_keys,
+    with_batch_size,
+    with_paths,
+)
+from ksim_cli.config.sources import check_files
 from ksim_cli.config.validate import complete, validate
 from ksim_cli.errors import UserError
-from ksim_cli.paths import GROUPS, builtin_root, project_root
+from ksim_cli.paths import GROUPS, builtin_root, project_root, stay_in
 from ksim_cli.registry import make
 
 _VERSION_BASE = "1.3"
@@ -61,6 +69,15 @@ class ProjectConfigs(SearchPathPlugin):
             search_path.prepend("project", f"file://{root / 'configs'}", anchor="main")
 
 
+def make_sweep_folders(make: Callable[[str], str]) -> None:
+    """Says what `${new_sweep:<root>}` means: a new folder, made once for all jobs of a sweep.
+
+    Args:
+        make: a folder of all runs -> a folder in it that no other sweep has.
+    """
+    OmegaConf.register_new_resolver("new_sweep", make, use_cache=True, replace=True)
+
+
 def launch(
     command: str,
     arguments: list[str],
@@ -81,6 +98,7 @@ def launch(
     wants_full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra re-raises, and the message is ours
     argv = sys.argv
+    stay_in(None)
     logging.getLogger("hydra").setLevel(logging.NOTSET)  # an earlier job may have changed it
     try:
         start = begin(parse(command, arguments))
@@ -90,6 +108,7 @@ def launch(
         if start.saved is not None:
             _store_saved(start.saved, start.line)
         Plugins.instance().register(ProjectConfigs)
+        check_files()
         sys.argv = [f"ksim {command}", *start.line.flags, *start.line.overrides]
         hydra.main(
             version_base=_VERSION_BASE,
@@ -119,17 +138,23 @@ def to_run_config(composed: DictConfig) -> RunConfig:
         UserError: a value is missing, unknown or impossible.
     """
     hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.cwd)  # hydra.job.chdir may have left it
+    stay_in(None if folder == Path.cwd() else folder)
     config = _plain(composed)
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {
+        name: kept_entries(getattr(config, name), name) for name in TERM_SECTIONS
+    }
     for group in COMPONENT_SECTIONS:
         own = _of_the_option(group, getattr(config, group), hydra_config)
         changes[group] = complete(own, group)
     name = hydra_config.runtime.choices.get("task")
-    typed = [override.partition("=")[0].lstrip("+") for override in hydra_config.overrides.task]
+    typed = typed_now()
     changes["task"] = resolve_task(config.task, name, "task.type" in typed)
     if config.run_dir is None and is_sweep():
         changes["run_dir"] = hydra_config.runtime.output_dir
-    config = dataclasses.replace(config, **changes)
+    config = with_paths(dataclasses.replace(config, **changes), folder, typed)
+    refuse_files(config)
+    config = with_batch_size(config, typed)
     validate(config)
     return config
 
@@ -173,6 +198,11 @@ def _of_the_option(group: str, section: Any, hydra_config: Any) -> Any:
     return {key: value for key, value in section.items() if key in given}
 
 
+def typed_now() -> frozenset[str]:
+    """Keys that were typed; called inside the job."""
+    return typed_keys(HydraConfig.get().overrides.task)
+
+
 def is_sweep() -> bool:
     """True for a job of a sweep; called inside the job."""
     return HydraConfig.get().mode == RunMode.MULTIRUN
@@ -181,7 +211,7 @@ def is_sweep() -> bool:
 def _register_schemas() -> None:
     """Stores the schema of the run and of every component that has one."""
     store = ConfigStore.instance()
-    store.store(name="run_schema", node=_structured(RunConfig))
+    store.store(name="run_schema", node=_open(_structured(RunConfig)))
     for group, components in COMPONENTS.items():
         for name, schema in components.items():
             store.store(group=f"{_SCHEMAS}/{group}", name=name, node=_structured(schema))
@@ -196,6 +226,14 @@ def _structured(schema: type) -> DictConfig:
     for each in (node, *node.values()):
         if OmegaConf.is_config(each):
             OmegaConf.set_readonly(each, None)
+    return node
+
+
+def _open(node: DictConfig) -> DictConfig:
+    """A node in whose sections any field may be typed, of a term or of a user's own component."""
+    for name in (*TERM_SECTIONS, *COMPONENT_SECTIONS):
+        if OmegaConf.is_dict(node.get(name)):
+            OmegaConf.set_struct(node[name], False)
     return node
 
 
@@ -214,4 +252,4 @@ def _store_saved(path: Path, line: CommandLine) -> None:
         OmegaConf.merge(_structured(RunConfig), values)
     except OmegaConfBaseException as error:
         raise UserError(f"{path}: {report.explain(error)}") from error
-    ConfigStore.instance().store(name="_saved", node=values)
+    ConfigStore.instance().store(name="_saved", node=_open(OmegaConf.create(values)))

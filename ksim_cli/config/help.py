@@ -3,14 +3,14 @@
 import dataclasses
 import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ksim_cli.config.components import COMPONENTS
+from ksim_cli.config.components import COMPONENTS, schema_of
 from ksim_cli.config.options import Option, list_options
-from ksim_cli.config.schema import SECTIONS, ComponentKeys
+from ksim_cli.config.schema import SECTIONS, ComponentKeys, RunConfig
 from ksim_cli.paths import GROUPS
-from ksim_cli.registry import KINDS, default_text
+from ksim_cli.registry import KINDS, default_text, value_text
 
 COMMANDS = {
     "train": "train a policy",
@@ -60,8 +60,13 @@ def main_help() -> str:
     )
 
 
-def command_help(command: str) -> str:
-    """`ksim <command> --help`."""
+def command_help(command: str, config: RunConfig | None = None) -> str:
+    """`ksim <command> --help`.
+
+    Args:
+        command: its name.
+        config: whose values are shown, of the task that was typed; None: the defaults.
+    """
     lines = [f"ksim {command}: {COMMANDS[command]}", ""]
     lines += [f"usage: ksim {command} [group=option ...] [key=value ...]", ""]
     lines += [f"  {example}" for example in _EXAMPLES[command]]
@@ -71,10 +76,13 @@ def command_help(command: str) -> str:
         lines += _wrapped(f"  {group + '=':<14}", names)
     prefixes: dict[Any, str] = {keys: "" for keys in SECTIONS if keys is not ComponentKeys}
     for group, components in COMPONENTS.items():
-        prefixes |= dict.fromkeys(components.values(), f"{group}.")
+        chosen = None if config is None else schema_of(group, getattr(config, group))
+        shown = components.values() if config is None else [chosen] if chosen else []
+        prefixes |= dict.fromkeys(shown, f"{group}.")
     for schema, prefix in prefixes.items():
         title = (schema.__doc__ or "").splitlines()[0].rstrip(".")
-        lines += ["", f"{title}:", *_keys(schema, prefix)]
+        section = getattr(config, prefix[:-1]) if config and prefix else config
+        lines += ["", f"{title}:", *_keys(schema, prefix, section)]
     return "\n".join([*lines, "", "flags:", _FLAGS])
 
 
@@ -97,12 +105,17 @@ def _option(option: Option, width: int) -> str:
     return f"  {option.name:<{width}}  {option.source}  {note}{option.description}".rstrip()
 
 
-def _keys(schema: type, prefix: str = "") -> Iterator[str]:
+def _keys(schema: type, prefix: str = "", section: Any = None) -> Iterator[str]:
+    """Key, value, meaning, choices and unit of each field; the default without a section."""
     for field in dataclasses.fields(schema):
         unit = f" [{field.metadata['unit']}]" if field.metadata.get("unit") else ""
         choices = field.metadata.get("choices") or ()
         among = f": {', '.join(choices)}" if len(choices) > 1 else ""
-        head = f"  {prefix + field.name}={default_text(field)}"
+        value = default_text(field)
+        if section is not None:
+            given = section if isinstance(section, Mapping) else vars(section)
+            value = value_text(given[field.name]) if field.name in given else value
+        head = f"  {prefix + field.name}={value}"
         yield from _wrapped(f"{head:<38} ", f"{field.metadata.get('help', '')}{among}{unit}")
 
 

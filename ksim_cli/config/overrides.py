@@ -1,7 +1,6 @@
 """Parsing of the command line, before Hydra sees it."""
 
 import dataclasses
-import re
 import sys
 from collections import deque
 from dataclasses import dataclass
@@ -9,7 +8,17 @@ from typing import Any
 
 from ksim_cli.config.aliases import ALIASES, MEANINGS, RUN_MODES
 from ksim_cli.config.options import list_options
-from ksim_cli.config.schema import COMPONENT_SECTIONS, TERM_SECTIONS, RunConfig
+from ksim_cli.config.schema import COMPONENT_SECTIONS, PATHS, TERM_SECTIONS, RunConfig
+from ksim_cli.config.sources import refuse_code_typed
+from ksim_cli.config.typed import (
+    REMOVED,
+    nested_value,
+    path_value,
+    quoted,
+    refuse_too_large,
+    split_key,
+    unquoted,
+)
 from ksim_cli.errors import UserError, nearest
 from ksim_cli.paths import GROUPS
 
@@ -41,16 +50,13 @@ class CommandLine:
         for override in self.overrides:
             name, _, value = override.partition("=")
             if name.lstrip("+") == key:
-                value = value.strip("'\"")
-                return None if value == "null" else value
+                return None if value == "null" else unquoted(value)
         return None
 
     def replace(self, key: str, value: str) -> "CommandLine":
         """The same with a key set to a text, whatever characters that holds."""
-        # A backslash stands for itself, but not before a quote.
-        quoted = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + (m[2] and "\\'"), value)
         kept = self.without(key).overrides
-        return dataclasses.replace(self, overrides=[*kept, f"{key}='{quoted}'"])
+        return dataclasses.replace(self, overrides=[*kept, f"{key}={quoted(value)}"])
 
     def without(self, *keys: str) -> "CommandLine":
         """The same without some overrides."""
@@ -60,24 +66,29 @@ class CommandLine:
     @property
     def multirun(self) -> bool:
         """True for a sweep."""
-        return "-m" in self.flags or "--multirun" in self.flags
+        return _is_multirun(self.flags)
 
 
 def parse(command: str, arguments: list[str]) -> CommandLine:
     """Splits flags from overrides and checks the names of the keys.
 
     Raises:
-        UserError: an unknown flag or key, something that is no `key=value`, a key given twice.
+        UserError: an unknown flag or key, something that is no `key=value`, a key given twice,
+            what would run code, or more than can be read.
     """
-    flags, overrides = [], []
+    flags, typed = [], []
     rest = deque(arguments)
     while rest:
         argument = rest.popleft()
         if argument.startswith("-"):
             flags.extend(_flag(argument, rest))
         else:
-            overrides.extend(_override(command, argument))
-    _refuse_twice(overrides)
+            typed.append(argument)
+    refuse_too_large(typed)
+    given = [each for argument in typed for each in _named(command, argument)]
+    _refuse_twice(given)
+    multirun = _is_multirun(flags)
+    overrides = [_written(each, multirun) for each in given]
     line = CommandLine(flags=flags, overrides=overrides)
     if line.multirun and any(f in ("-c", "--cfg") or f.startswith("--cfg=") for f in flags):
         raise UserError("--cfg shows one job's config: leave out --multirun")
@@ -123,7 +134,8 @@ def _flag(argument: str, rest: deque[str]) -> list[str]:
     raise UserError(f"no option '{name}'.{nearest(name, known)} Keys are given as key=value")
 
 
-def _override(command: str, argument: str) -> list[str]:
+def _named(command: str, argument: str) -> list[str]:
+    """An argument with today's name of its key, once that is known to exist."""
     name, equals, value = argument.partition("=")
     removes = name.startswith("~")
     key = name.lstrip("+~").partition("@")[0]
@@ -148,19 +160,41 @@ def _override(command: str, argument: str) -> list[str]:
         return [_removal(argument, key)]
     if key in GROUPS and value in ("", "null"):
         return _no_option(key, value)
-    section, dot, _ = key.partition(".")
-    if section.partition("/")[0] == "hydra" or "@" in name:
+    refuse_code_typed(key, value)
+    if key == "hydra.run.dir":
+        raise UserError(f"{argument}: the folder of a run is run_dir. Type run_dir={value}")
+    if key.partition(".")[0].partition("/")[0] == "hydra" or "@" in name:
         return [f"{name}={value}"]
-    if section in (*TERM_SECTIONS, *COMPONENT_SECTIONS):
-        if value == "{}":
-            raise UserError(
-                f"{key}={{}}: changes nothing, for Hydra merges it into what is there."
-                f" ~{section}.NAME removes one entry"
-            )
-        return [f"++{key}={value}" if dot else f"{key}={value}"]
+    if value == "{}" and key.partition(".")[0] in (*TERM_SECTIONS, *COMPONENT_SECTIONS):
+        raise UserError(
+            f"{key}={{}}: changes nothing, for Hydra merges it into what is there."
+            f" ~{key.partition('.')[0]}.NAME removes one entry"
+        )
     if key in ("task.name", "task.extends"):
         raise UserError(f"{key}={value}: is filled in by ksim. Type task=OPTION instead")
     return [f"{key}={value}"]  # +seed=3 means seed=3: the key is there
+
+
+def _written(override: str, multirun: bool) -> str:
+    """An override as Hydra reads it: paths quoted, patterns inside of mappings."""
+    name, _, value = override.partition("=")
+    if name in PATHS or name in ("hydra.sweep.dir", "hydra.launcher.submitit_folder"):
+        return f"{name}={path_value(value, multirun)}"
+    key = name.removeprefix("~")
+    section, dot, entry = key.partition(".")
+    if not dot or section not in TERM_SECTIONS:
+        return override
+    removes = key != name or value == "null"
+    head, names = split_key(key)
+    if names and removes and names == entry.split("."):
+        return f"{head}={nested_value(key, [*names, REMOVED], 'true', multirun)}"
+    if names and key != name:
+        raise UserError(
+            f"{override}: a pattern can be removed as an entry only, as in ~{section}.{names[0]}"
+        )
+    if names:
+        return f"{head}={nested_value(key, names, value, multirun)}"
+    return f"~{key}" if removes and "." not in entry else override
 
 
 def _run_mode(value: str) -> list[str]:
@@ -203,6 +237,10 @@ def _names() -> list[str]:
 
 def _say(text: str) -> None:
     print(f"ksim: {text}", file=sys.stderr)
+
+
+def _is_multirun(flags: list[str]) -> bool:
+    return "-m" in flags or "--multirun" in flags
 
 
 def _refuse_twice(overrides: list[str]) -> None:

@@ -188,6 +188,13 @@ def _hydra(text: str) -> str:
         may_be_list = key not in GROUPS and types.get(key, list) in (list, list[float])
         more = f"\n  one value that is a list: {key}=[{value}]" if may_be_list else ""
         return f"{typed}: several values. Add -m for one job each: -m {typed}{more}"
+    absent = re.search(r"Could not delete from config. '([^']+)' does not exist", text)
+    if absent:
+        section = absent[1].partition(".")[0]
+        return (
+            f"{absent[1]}: cannot be removed, there is no such entry."
+            f" --cfg job -p {section} shows those that there are"
+        )
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if "HYDRA_FULL_ERROR" not in line]
     return lines[0] + "".join(f"\n  {line}" for line in lines[1:4])

@@ -46,8 +46,8 @@ class RunKeys:
 
     seed: int = option(0, "root of every random number", ge=0, le=2**32 - 1)
     num_seeds: int = option(1, "seeds trained in one program (engine=mjx): seed, seed + 1, …", ge=1)
-    run_dir: str | None = option(None, "folder of this run; null: runs/<task>/<time>")
-    resume: str | None = option(None, "continue a run: its folder, or latest")
+    run_dir: str | None = option(None, "folder of this run; null: runs/<task>/<time>", "path")
+    resume: str | None = option(None, "continue a run: its folder, or latest", "path")
     num_iterations: int | None = option(
         None, "stop after this many iterations of the whole run", ge=1
     )
@@ -141,7 +141,7 @@ class ValidationKeys:
 class ViewerKeys:
     """Showing and evaluating a policy."""
 
-    checkpoint: str | None = option(None, "run folder, one of its checkpoints, or latest")
+    checkpoint: str | None = option(None, "run folder, one of its checkpoints, or latest", "path")
     checkpoint_seed: int | None = option(
         None, "whose policy acts, of a run with num_seeds; null: which evaluated best", ge=0
     )
@@ -194,7 +194,7 @@ class DatasetKeys:
 
     collect_dataset: bool = option(False, "`ksim train collect_dataset=true` is `ksim collect`")
     dataset_num_batches: int = option(1, "rollouts of all environments", ge=1)
-    dataset_save_path: str | None = option(None, "folder; null: <run>/datasets/<step>")
+    dataset_save_path: str | None = option(None, "folder; null: <run>/datasets/<step>", "path")
     dataset_groups: list[str] | None = option(
         None, "observation groups that are recorded; null: those the actor sees"
     )
@@ -219,3 +219,9 @@ class RunConfig(
 
 SECTIONS = RunConfig.__bases__
 """The parts of `RunConfig`, in the order help shows them."""
+
+PATHS = (
+    *(f.name for f in fields(RunConfig) if f.metadata.get("unit") == "path"),
+    *(f"task.{f.name}" for f in fields(TaskConfig) if f.metadata.get("unit") == "path"),
+)
+"""Keys that take a path: any text passes without quotes, and `~` is the home folder."""

@@ -1,11 +1,12 @@
 """Validation of a configuration beyond the types and limits of its keys, before JAX is imported."""
 
 import dataclasses
+import importlib.util
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ksim_cli.config.components import schema_of
+from ksim_cli.config.components import LoggerConfig, schema_of
 from ksim_cli.config.schema import COMPONENT_SECTIONS, RunConfig
 from ksim_cli.errors import UserError
 from ksim_cli.registry import make
@@ -123,6 +124,20 @@ def _components(config: RunConfig) -> Iterator[str]:
             f"optimizer.weight_decay={optimizer['weight_decay']:g}: adam has none."
             " Choose optimizer=adamw"
         )
+
+
+def refuse_missing_packages(logger: LoggerConfig) -> None:
+    """Refuses a logger whose package is not installed, before anything is built.
+
+    Raises:
+        UserError: it says what to install.
+    """
+    for name, package in (("tensorboard", "tensorboardX"), ("wandb", "wandb")):
+        if getattr(logger, name) and importlib.util.find_spec(package) is None:
+            raise UserError(
+                f"logger.{name}=true: needs {package}, which is not installed."
+                f" Type pip install 'ksim[{name}]', or leave out logger.{name}"
+            )
 
 
 def _nearest_divisors(number: int, wanted: int) -> list[int]:

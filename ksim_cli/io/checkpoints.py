@@ -197,21 +197,43 @@ class CheckpointStore:
 
     def _read(self, step: int, start: str, target: Any) -> tuple[Any, dict[str, Any]]:
         """A tree like `target` of the leaves whose paths begin so, and the facts of `step`."""
-        where = f"checkpoint {step} in {self.folder}"
         with self._reading(step) as path:
             manifest = files.read_manifest(path)
-            stored = {
-                name[len(start) :] or pytrees.ROOT: name
-                for name in manifest.tree
-                if f"{name}/".startswith(start)
-            }
-            if start and not stored:
-                tops = listing({name.split("/")[0] for name in manifest.tree})
-                raise CheckpointReadError(f"{where} holds no {start[:-1]!r}. It holds: {tops}.")
-            leaves = {name: manifest.tree[old] for name, old in stored.items()}
-            if lines := pytrees.mismatches(target, leaves):
-                head = f"{where} does not fit what this command has built from the configuration:"
-                raise CheckpointReadError("\n  ".join([head, *lines]))
+            where = f"checkpoint {step} in {self.folder}"
+            stored = _fitting(where, manifest, start, target)
             arrays = files.read_arrays(path, manifest, stored.values())
         found = {name: arrays[old] for name, old in stored.items()}
+        leaves = {name: manifest.tree[old] for name, old in stored.items()}
         return pytrees.unflatten(target, found, leaves), manifest.info
+
+
+def refuse_misfit(store: CheckpointStore, step: int, target: Any) -> None:
+    """Refuse a tree that `restore` could not read, without reading any array.
+
+    Args:
+        store: the run's checkpoints.
+        step: one of them that is good.
+        target: as in `restore`.
+
+    Raises:
+        CheckpointReadError: a leaf differs in shape or type.
+    """
+    manifest = files.read_manifest(files.step_folders(store.folder)[step])
+    _fitting(f"checkpoint {step} in {store.folder}", manifest, "", target)
+
+
+def _fitting(where: str, manifest: files.Manifest, start: str, target: Any) -> dict[str, str]:
+    """Name of a leaf of `target` -> its path in the saved tree, of those that begin so."""
+    stored = {
+        name[len(start) :] or pytrees.ROOT: name
+        for name in manifest.tree
+        if f"{name}/".startswith(start)
+    }
+    if start and not stored:
+        tops = listing({name.split("/")[0] for name in manifest.tree})
+        raise CheckpointReadError(f"{where} holds no {start[:-1]!r}. It holds: {tops}.")
+    leaves = {name: manifest.tree[old] for name, old in stored.items()}
+    if lines := pytrees.mismatches(target, leaves):
+        head = f"{where} does not fit what this command has built from the configuration:"
+        raise CheckpointReadError("\n  ".join([head, *lines]))
+    return stored

@@ -77,6 +77,8 @@ class RunFolder:
             except FileExistsError:
                 number += 1
                 path = parent / f"{stamp}-{number}"
+            except FileNotFoundError:  # another run began nothing and took its empty parent away
+                parent.mkdir(parents=True, exist_ok=True)
 
     def discard(self) -> None:
         """Removes the folder of a run that never began, and its parent if that is empty."""
@@ -124,6 +126,12 @@ def newest_run(root: Path) -> RunFolder:
             "or name one with checkpoint=<run folder>."
         )
     return RunFolder(max(runs, key=_started))
+
+
+def newest_with_checkpoint(root: Path) -> RunFolder | None:
+    """The run under `root` that was started last, of those with a checkpoint; None: no such run."""
+    runs = [run for run in _runs_below(root) if committed_steps(run / "checkpoints")]
+    return RunFolder(max(runs, key=_started)) if runs else None
 
 
 def find_run(spec: str, root: Path) -> RunFolder:

@@ -42,17 +42,24 @@ class Compiled:
     memory: Memory | None = None
 
 
-def compile_training(parts: TrainingParts, iterations: int, console: Console) -> Compiled:
+def compile_training(
+    parts: TrainingParts,
+    iterations: int,
+    console: Console,
+    check: Callable[[TrainState], None] = lambda abstract: None,
+) -> Compiled:
     """Compiles the training iteration.
 
     Args:
         parts: what is trained.
         iterations: iterations fused into one dispatch.
         console: says what goes on.
+        check: refuses shapes and types of the state, before anything is compiled.
     """
     start = time.monotonic()
     init, step, first = _programs(parts, iterations)
     abstract = jax.eval_shape(init, first(0))
+    check(abstract)
     layout = everywhere = None  # as XLA chooses
     if parts.mesh is not None:
         if parts.num_seeds > 1:  # each lies on one device

@@ -4,17 +4,19 @@ import contextlib
 import json
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import jax
 
 from ksim_cli.clock import Clock
+from ksim_cli.config.resuming import changes, told_change
 from ksim_cli.config.saved import config_text
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import RunFailedError, UserError
-from ksim_cli.io.checkpoints import CheckpointStore
+from ksim_cli.io.checkpoints import CheckpointReadError, CheckpointStore, refuse_misfit
 from ksim_cli.io.console import Console, open_console, silent_console
 from ksim_cli.io.files import replace_text, write_json
 from ksim_cli.io.runs import RUNS, RunFolder, find_run
@@ -31,6 +33,7 @@ from ksim_cli.run.evaluate import Evaluator, make_evaluator, warn_of_quarantine
 from ksim_cli.run.memory import available, oom_as_user_error
 from ksim_cli.run.metrics_logger import EVALUATED, MetricsLogger, Row, mean_over_seeds, scalars
 from ksim_cli.run.own_files import keep_own_files, warn_of_changes
+from ksim_cli.run.resume import with_typed
 from ksim_cli.run.schedule import Rate, Timer
 from ksim_cli.run.seeds import HOST, POLICY, TRAINING, each_seed, read_policy_state
 from ksim_cli.run.signals import Interrupted, StopSignals
@@ -42,8 +45,16 @@ SHOWN = ("episode_return", "episode_length", "reward", "quarantine_rate")
 """Scalars that the progress display shows, before the algorithm's own."""
 
 
-def train(config: RunConfig) -> float:
+LIMITS = ("num_iterations", "max_env_steps")
+"""Keys of what ends a run, counted in iterations and in control steps."""
+
+
+def train(config: RunConfig, typed: Collection[str] = ()) -> float:
     """`ksim train`: trains until the run's end, evaluates, and leaves a run folder.
+
+    Args:
+        config: the run's.
+        typed: keys that were typed; on `resume=` they replace what the saved state holds.
 
     Returns:
         The mean return of the final evaluation.
@@ -65,7 +76,7 @@ def train(config: RunConfig) -> float:
         console = open_console(run.log) if hosts.is_leader() else silent_console()
         held.enter_context(console)
         try:
-            return TrainingRun(config, run, console, clock, signals).execute()
+            return TrainingRun(config, run, console, clock, signals, typed).execute()
         except Interrupted as stop:
             console.print(f"stopped by {stop.signal}; continue with ksim train resume={run.path}")
             raise
@@ -105,6 +116,7 @@ class TrainingRun:
         console: says what goes on.
         clock: started with the command.
         signals: asked after each dispatch.
+        typed: keys that were typed.
     """
 
     def __init__(
@@ -114,12 +126,14 @@ class TrainingRun:
         console: Console,
         clock: Clock,
         signals: StopSignals,
+        typed: Collection[str] = (),
     ) -> None:
         self.config = config
         self.run = run
         self.console = console
         self.clock = clock
         self.signals = signals
+        self.typed = typed
         self.writes = hosts.is_leader()
         self.store = CheckpointStore(run.checkpoints)
         self.metrics_logger = MetricsLogger(run, config, console.warn)
@@ -141,7 +155,12 @@ class TrainingRun:
             return self._over(parts, saved)
         evaluator = make_evaluator(parts)
         with oom_as_user_error(self.config, parts.spread) as refuse_too_large:
-            compiled = compile_training(parts, self.config.epochs_per_log_step, self.console)
+            compiled = compile_training(
+                parts,
+                self.config.epochs_per_log_step,
+                self.console,
+                partial(self._refuse_misfit, parts.env.engine, saved),
+            )
             (limit,) = hosts.broadcast(available() or 0)
             refuse_too_large(compiled.memory, limit or None)
             self.facts["compile_seconds"] = compiled.seconds
@@ -154,8 +173,12 @@ class TrainingRun:
         self.console.print(
             f"nothing to do: the run ended at iteration {self.iteration}"
             f" ({self.env_steps:,} env steps), and its checkpoint is sound."
-            " Raise max_env_steps or num_iterations to train further"
+            f" Raise {' and '.join(self._reached())} to train further"
         )
+        changed = changes(self.config, self.run.config)
+        idle = [told_change(key, *changed[key]) for key in changed if key not in LIMITS]
+        if idle:
+            self.console.print(f"without effect, as there is nothing to do: {', '.join(idle)}")
         if self.run.summary.exists():
             return float(json.loads(self.run.summary.read_text())["eval_return_mean"])
         policy = read_policy_state(
@@ -182,6 +205,22 @@ class TrainingRun:
         self.quarantined.update(info["quarantined"])
         return step
 
+    def _refuse_misfit(self, engine: Engine, saved: int | None, abstract: TrainState) -> None:
+        """Refuses what does not fit the checkpoint, and says what was changed since."""
+        if saved is None:
+            return
+        try:
+            refuse_misfit(self.store, saved, _stored(abstract, engine))
+        except CheckpointReadError as error:
+            changed = changes(self.config, self.run.config)
+            told = [told_change(key, *changed[key]) for key in changed if key not in LIMITS]
+            if not told:
+                raise
+            raise UserError(
+                f"{', '.join(told)}: what shapes a run's state cannot be changed. Leave it out,"
+                f" or train a new run\n  {error}"
+            ) from error
+
     def _start(self, parts: TrainingParts, compiled: Compiled, saved: int | None) -> TrainState:
         """The state to go on from: a checkpoint's, or a fresh one."""
         if self.writes:
@@ -201,7 +240,8 @@ class TrainingRun:
             if warn_of_changes(self.run, parts.task_model.task, self.console):
                 keep_own_files(self.run, parts.task_model.task)
         self.console.print(f"resumed at iteration {self.iteration} ({self.env_steps:,} env steps)")
-        return tree[TRAINING].with_policy(tree[POLICY])
+        state = tree[TRAINING].with_policy(tree[POLICY])
+        return with_typed(state, self.config, self.typed, parts.task_model.mdp.curriculum)
 
     def _loop(
         self, parts: TrainingParts, compiled: Compiled, evaluator: Evaluator, state: TrainState
@@ -279,9 +319,13 @@ class TrainingRun:
             jax.profiler.save_device_memory_profile(str(self.run.path / "memory.prof"))
 
     def _finished(self) -> bool:
-        limits = (self.config.num_iterations, self.config.max_env_steps)
-        done = zip((self.iteration, self.env_steps), limits, strict=True)
-        return any(limit is not None and count >= limit for count, limit in done)
+        return bool(self._reached())
+
+    def _reached(self) -> list[str]:
+        """Limits of the run that it has come to."""
+        counts = zip(LIMITS, (self.iteration, self.env_steps), strict=True)
+        limits = [(name, count, getattr(self.config, name)) for name, count in counts]
+        return [f"{name}={most}" for name, count, most in limits if most and count >= most]
 
     def _play(self, evaluator: Evaluator, policy: PolicyState, text: str) -> list[dict[str, float]]:
         """The summary of an evaluation of each seed's policy."""

@@ -1,3 +1,4 @@
+from ksim_cli.cli import main
 from ksim_cli.config.help import COMMANDS, command_help, list_text, main_help
 
 
@@ -13,3 +14,15 @@ def test_the_list_may_be_narrowed(project):
     assert list_text(["engine"]).splitlines()[0] == "engine:"
     assert "task:" not in list_text(["engine"])
     assert "task:" in list_text([])
+
+
+def test_the_help_beside_a_task_shows_its_values(project, capsys):
+    assert main(["train", "task=humanoid", "model=gru", "num_envs=8", "-m", "--help"]) == 0
+    text = capsys.readouterr().out
+    for part in ("num_envs=8 ", "batch_size=8 ", "algo.gamma=0.98 ", "model.hidden_size=128 "):
+        assert part in text
+    assert "model.num_layers=1" in text and "model.num_hidden_layers" not in text
+    assert "optimizer.learning_rate=0.001 " in text
+    assert main(["train", "task=humanod", "--help"]) == 2
+    assert "Did you mean 'humanoid'" in capsys.readouterr().err
+    assert not (project / "runs").exists()

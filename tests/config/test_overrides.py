@@ -19,16 +19,16 @@ def test_flags_and_overrides_are_told_apart():
 
 def test_any_field_of_a_term_may_be_given():
     assert overrides("rewards.x.sigma=2", "~rewards.y.z", "+events.z.type=push") == [
-        "++rewards.x.sigma=2",
+        "rewards.x.sigma=2",
         "~rewards.y.z",
-        "++events.z.type=push",
+        "events.z.type=push",
     ]
-    assert overrides("rewards.x.weight=1,2", "-m")[0] == "++rewards.x.weight=1,2"
+    assert overrides("rewards.x.weight=1,2", "-m")[0] == "rewards.x.weight=1,2"
     assert overrides("engine.impl=jax") == ["engine.impl=jax"]
 
 
 def test_any_field_of_a_component_may_be_given_for_its_type_may_be_a_users_own():
-    assert overrides("algo.mine=2") == ["++algo.mine=2"]
+    assert overrides("algo.mine=2") == ["algo.mine=2"]
 
 
 def test_a_plus_before_a_key_that_exists_means_nothing():
@@ -36,7 +36,7 @@ def test_a_plus_before_a_key_that_exists_means_nothing():
 
 
 def test_hydras_own_keys_and_groups_pass():
-    typed = ["hydra.run.dir=x", "hydra/launcher=joblib", "task@_global_=cartpole"]
+    typed = ["hydra.sweep.subdir=x", "hydra/launcher=joblib", "task@_global_=cartpole"]
     assert overrides(*typed) == typed
 
 
