@@ -190,7 +190,9 @@ class Console:
             yield display, display.tasks[-1]
 
     def close(self) -> None:
-        """Close the log file."""
+        """Close the log file, and end what is live on a terminal: its cursor comes back."""
+        if self._bars is not None:
+            self._bars.stop()
         if self._log is not None:
             self._log.close()
             self._log = None

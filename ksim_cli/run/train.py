@@ -19,20 +19,23 @@ from ksim_cli.io.runs import RUNS, RunFolder, find_run
 from ksim_cli.physics.engine import Engine
 from ksim_cli.rl.algorithm import TrainState
 from ksim_cli.rl.rollout import PolicyState
-from ksim_cli.run import hosts
+from ksim_cli.run import hosts, signals
 from ksim_cli.run.build import TrainingParts, make_training_parts
 from ksim_cli.run.compile import Compiled, compile_training
 from ksim_cli.run.describe import describe
 from ksim_cli.run.diagnostics import Diagnostics
 from ksim_cli.run.evaluate import Evaluator, make_evaluator, warn_of_quarantine
 from ksim_cli.run.memory import available, oom_as_user_error
-from ksim_cli.run.metrics_logger import EVALUATED, MetricsLogger, mean_over_seeds, scalars
+from ksim_cli.run.metrics_logger import EVALUATED, MetricsLogger, Row, mean_over_seeds, scalars
 from ksim_cli.run.schedule import Rate, Timer
 from ksim_cli.run.seeds import HOST, POLICY, TRAINING, each_seed, read_policy_state
-from ksim_cli.run.signals import Interrupted, StopSignals
+from ksim_cli.run.signals import Interrupted, Signals
 
 SHOWN = ("episode_return", "episode_length", "reward")
 """Scalars that the progress display shows, before the algorithm's own."""
+
+_SAVING = "saving after this iteration, then leaving; once more leaves at once"
+_FINAL = "leaving once the checkpoint is written; who resumes gets the final evaluation"
 
 
 def train(config: RunConfig) -> float:
@@ -42,12 +45,13 @@ def train(config: RunConfig) -> float:
         The mean return of the final evaluation.
 
     Raises:
-        Interrupted: SIGINT or SIGTERM; the last finished iteration is saved.
+        Interrupted: a signal; the last finished iteration is saved.
     """
     clock = Clock()
     hosts.join()
     fresh = config.resume is None and config.run_dir is None
-    with contextlib.ExitStack() as held, StopSignals() as signals:
+    with contextlib.ExitStack() as held, signals.watching() as watch:
+        watch.shared = jax.process_count() > 1
 
         def claim_run_folder() -> str:
             run = _run_folder(config)
@@ -57,14 +61,15 @@ def train(config: RunConfig) -> float:
         run = RunFolder(Path(hosts.broadcast_text(claim_run_folder)))
         console = open_console(run.log) if hosts.is_leader() else silent_console()
         held.enter_context(console)
+        watch.speaker, watch.farewell = console, f"continue with ksim train resume={run.path}"
         try:
-            return TrainingRun(config, run, console, clock, signals).execute()
+            return TrainingRun(config, run, console, clock, watch).execute()
         except UserError:
             if fresh and hosts.is_leader() and not run.config.exists():
                 run.discard()  # nothing has begun
             raise
         except Interrupted as stop:
-            console.print(f"stopped by {stop.signal}; continue with ksim train resume={run.path}")
+            console.print(f"stopped by {stop.signal}; {watch.farewell}")
             raise
         except Exception:
             console.log(traceback.format_exc())
@@ -103,7 +108,7 @@ class TrainingRun:
         run: RunFolder,
         console: Console,
         clock: Clock,
-        signals: StopSignals,
+        signals: Signals,
     ) -> None:
         self.config = config
         self.run = run
@@ -115,6 +120,7 @@ class TrainingRun:
         self.metrics_logger = MetricsLogger(run, config, console.warn)
         self.iteration = 0
         self.env_steps = 0
+        self.unlogged: dict[str, Any] | None = None
         self.facts: dict[str, Any] = {"first_step_seconds": None, "env_steps_per_second": None}
 
     def execute(self) -> float:
@@ -129,7 +135,11 @@ class TrainingRun:
         if saved is not None and self._finished():
             return self._over(parts, saved)
         evaluator = make_evaluator(parts)
-        with oom_as_user_error(self.config, parts.spread) as refuse_too_large:
+        with (
+            self.metrics_logger if self.writes else contextlib.nullcontext(),
+            oom_as_user_error(self.config, parts.spread) as refuse_too_large,
+        ):
+            hosts.broadcast_text(self._open_loggers)
             compiled = compile_training(parts, self.config.epochs_per_log_step, self.console)
             (limit,) = hosts.broadcast(available() or 0)
             refuse_too_large(compiled.memory, limit or None)
@@ -168,7 +178,15 @@ class TrainingRun:
             return None
         info = self.store.info(step)
         self.iteration, self.env_steps = info["iteration"], info["env_steps"]
+        self.unlogged = info.get("unlogged")
         return step
+
+    def _open_loggers(self) -> str:
+        """Start the extra loggers: who asked for them shall not wait for a failure of theirs."""
+        if extra := self.metrics_logger.extra:
+            with self.console.waiting(f"starting the logger {' and '.join(extra)}"):
+                self.metrics_logger.open_loggers(self.iteration)
+        return ""
 
     def _start(self, parts: TrainingParts, compiled: Compiled, saved: int | None) -> TrainState:
         """The state to go on from: a checkpoint's, or a fresh one."""
@@ -201,15 +219,18 @@ class TrainingRun:
         total = total_steps(config, parts)
         rate = Rate(self.env_steps)
         diagnostics = Diagnostics(self.run, self.console, config, parts.env, state.env.obs)
+        shown = (*SHOWN, *parts.algorithm.shown)
         with (
-            self.metrics_logger if self.writes else contextlib.nullcontext(),
-            self.console.progress(
-                total, self.env_steps, (*SHOWN, *parts.algorithm.shown)
-            ) as progress,
+            self.signals.deferring(_SAVING),
+            self.console.progress(total, self.env_steps, shown) as progress,
         ):
             (stops,) = hosts.broadcast(self.signals.received or 0)
             if stops:  # while it was compiled
                 raise Interrupted(stops)
+            if self.unlogged is not None:
+                head, rows = self.unlogged["head"], self.unlogged["rows"]
+                self._evaluate(parts, evaluator, state, head, rows)
+                self._log(head, rows)
             while not self._finished():
                 state, metrics, incident = compiled.step(state)
                 rows = scalars(metrics, config.num_seeds)
@@ -217,14 +238,6 @@ class TrainingRun:
                 self.env_steps += steps_each
                 self._first_step()
                 diagnostics.report(self.iteration, mean_over_seeds(rows), incident, state.env.obs)
-                (evaluates,) = hosts.broadcast(valid.due(before, self.iteration))
-                if evaluates and not self._finished():
-                    with rate.paused():
-                        text = f"evaluating at iteration {self.iteration}"
-                        for row, each in zip(
-                            rows, self._play(evaluator, state.policy, text), strict=True
-                        ):
-                            row.update({f"eval_{name}": each[name] for name in EVALUATED})
                 per_second = rate.per_second(self.env_steps)
                 self.facts["env_steps_per_second"] = per_second
                 head = {
@@ -233,8 +246,11 @@ class TrainingRun:
                     "wall_seconds": self.clock.seconds(),
                     "env_steps_per_second": per_second,
                 }
-                if config.log_train_metrics and self.writes:
-                    self.metrics_logger.append(head, rows)
+                (evaluates,) = hosts.broadcast(valid.due(before, self.iteration))
+                if evaluates and not self._finished():
+                    with rate.paused():
+                        self._evaluate(parts, evaluator, state, head, rows)
+                self._log(head, rows)
                 progress.update(self.env_steps, head | mean_over_seeds(rows))
                 # The leader's clock and signals decide, after all that takes time.
                 saves, stops = hosts.broadcast(
@@ -245,8 +261,32 @@ class TrainingRun:
                 if stops:
                     self.store.wait()
                     raise Interrupted(stops)
-        self._save(parts, state)
+            self._save(parts, state)
         return state
+
+    def _evaluate(
+        self,
+        parts: TrainingParts,
+        evaluator: Evaluator,
+        state: TrainState,
+        head: dict[str, Any],
+        rows: list[Row],
+    ) -> None:
+        """Adds an evaluation to an iteration's rows; a signal leaves it to whoever resumes."""
+
+        def save() -> None:
+            self._save(parts, state, unlogged={"head": head, "rows": rows})
+            self.store.wait()
+
+        with self.signals.leaving("saving, then leaving; once more leaves at once", save):
+            each = self._play(evaluator, state.policy, f"evaluating at iteration {self.iteration}")
+        for row, played in zip(rows, each, strict=True):
+            row.update({f"eval_{name}": played[name] for name in EVALUATED})
+        head["wall_seconds"] = self.clock.seconds()
+
+    def _log(self, head: dict[str, Any], rows: list[Row]) -> None:
+        if self.config.log_train_metrics and self.writes:
+            self.metrics_logger.append(head, rows)
 
     def _first_step(self) -> None:
         if self.facts["first_step_seconds"] is not None:
@@ -270,18 +310,23 @@ class TrainingRun:
             warn_of_quarantine(self.console, summary)
         return played
 
-    def _save(self, parts: TrainingParts, state: TrainState) -> None:
+    def _save(self, parts: TrainingParts, state: TrainState, **more: Any) -> None:
         state = hosts.gather(state)
         if self.writes:
-            info = {"iteration": self.iteration, "env_steps": self.env_steps}
+            info = {"iteration": self.iteration, "env_steps": self.env_steps, **more}
             self.store.save(self.iteration, _stored(state, parts.env.engine), info)
 
     def _finish(self, parts: TrainingParts, evaluator: Evaluator, policy: PolicyState) -> float:
         """The final evaluation and the summary."""
+        with self.signals.leaving(_FINAL, self.store.wait):
+            text = f"playing {self.config.num_episodes} evaluation episodes"
+            each = self._play(evaluator, policy, text)
+            self.store.wait()
+            return self._summarise(parts, each)
+
+    def _summarise(self, parts: TrainingParts, each: list[dict[str, float]]) -> float:
+        """Writes what the run came to, of the evaluation of each seed; their mean return."""
         config = self.config
-        text = f"playing {config.num_episodes} evaluation episodes"
-        each = self._play(evaluator, policy, text)
-        self.store.wait()
         played = {name: sum(one[name] for one in each) / len(each) for name in each[0]}
         mean, std, length = (played[name] for name in EVALUATED)
         self.facts |= {
