@@ -18,9 +18,12 @@ def main() -> int:
         status = run()
     except SystemExit as left:
         status = left.code if isinstance(left.code, int) else 1
-    if any(thread.name.startswith("logger ") for thread in threading.enumerate()):
-        # A logger that hangs was given up; what it has left behind must not keep the process.
+    stopped = signals.current().received is not None and not signals.current().shared
+    if stopped or any(thread.name.startswith("logger ") for thread in threading.enumerate()):
+        # At once: while Python ends its handlers are gone, and a wrapper's double signal would
+        # change the status; and a logger that hangs, given up long ago, could keep the process.
         sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(status)
     return status
 

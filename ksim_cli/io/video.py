@@ -126,16 +126,21 @@ def write_video(path: Path, frames: Sequence[np.ndarray], fps: int) -> None:
 def _write_gif(path: Path, frames: Sequence[np.ndarray], fps: int) -> None:
     from PIL import Image
 
-    # GIF counts in hundredths of a second, and most viewers show nothing under two of them.
+    # Most viewers show nothing for under two hundredths of a second, in which GIF counts.
     every = max(1, -(-fps // 50))
     pictures = [
         Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE) for frame in frames[::every]
     ]
+    # The running time is rounded, not each duration: of 30 a second each would lose a tenth.
+    starts = [round(100 * i / fps) for i in range(0, len(frames), every)]
+    ends = [*starts[1:], round(100 * len(frames) / fps)]
+    durations = [10 * max(2, end - start) for start, end in zip(starts, ends, strict=True)]
     pictures[0].save(
         path,
+        format="gif",
         save_all=True,
         append_images=pictures[1:],
-        duration=round(1000 * every / fps),
+        duration=durations,
         loop=0,
         optimize=True,
     )

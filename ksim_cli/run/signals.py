@@ -75,7 +75,7 @@ class Signals:
     Attributes:
         received: the first signal, which the main thread is asked to stop for; None: none came.
         speaker: shows the answers; None: standard error.
-        farewell: what to do next, said before the process leaves.
+        farewell: gives what is said after the answer: `; continue with ...`.
         shared: other processes work on the same; only the main thread, with them, stops.
     """
 
@@ -87,7 +87,7 @@ class Signals:
         """
         self.received: int | None = None
         self.speaker: Speaker | None = None
-        self.farewell = ""
+        self.farewell: Callable[[], str] = str
         self.shared = False
         self._owner = owner
         self._plan = AT_ONCE if owner else SOON
@@ -211,12 +211,11 @@ class Signals:
             return self._say(f"{name}: {plan.text}")
         status = status_of(number)
         at_once = before is _nothing
-        farewell = f"; {self.farewell}" if self.farewell else ""
-        self._say(f"{name}: {plan.text}{farewell if at_once else ''}")
+        self._say(f"{name}: {plan.text}{self.farewell() if at_once else ''}")
         try:
             before()
             if not at_once:
-                self._say(f"stopped by {name}{farewell}")
+                self._say(f"stopped by {name}{self.farewell()}")
         except BaseException as error:
             status = error.code if isinstance(error, SystemExit) else 1
             self._say(f"{name}: {type(error).__name__}: {error}")
@@ -275,4 +274,4 @@ def watching() -> Generator[Signals]:
     finally:
         if signals is not _current:
             signals.uninstall()
-        signals.speaker, signals.farewell = None, ""
+        signals.speaker, signals.farewell = None, str

@@ -61,7 +61,7 @@ def train(config: RunConfig) -> float:
         run = RunFolder(Path(hosts.broadcast_text(claim_run_folder)))
         console = open_console(run.log) if hosts.is_leader() else silent_console()
         held.enter_context(console)
-        watch.speaker, watch.farewell = console, f"continue with ksim train resume={run.path}"
+        watch.speaker, watch.farewell = console, lambda: _farewell(run)
         try:
             return TrainingRun(config, run, console, clock, watch).execute()
         except UserError:
@@ -69,11 +69,15 @@ def train(config: RunConfig) -> float:
                 run.discard()  # nothing has begun
             raise
         except Interrupted as stop:
-            console.print(f"stopped by {stop.signal}; {watch.farewell}")
+            console.print(f"stopped by {stop.signal}{_farewell(run)}")
             raise
         except Exception:
             console.log(traceback.format_exc())
             raise
+
+
+def _farewell(run: RunFolder) -> str:
+    return f"; continue with ksim train resume={run.path}" if run.config.exists() else ""
 
 
 def _run_folder(config: RunConfig) -> RunFolder:
@@ -120,7 +124,7 @@ class TrainingRun:
         self.metrics_logger = MetricsLogger(run, config, console.warn)
         self.iteration = 0
         self.env_steps = 0
-        self.unlogged: dict[str, Any] | None = None
+        self.unlogged: list[list[tuple[str, Any]]] | None = None
         self.facts: dict[str, Any] = {"first_step_seconds": None, "env_steps_per_second": None}
 
     def execute(self) -> float:
@@ -228,7 +232,7 @@ class TrainingRun:
             if stops:  # while it was compiled
                 raise Interrupted(stops)
             if self.unlogged is not None:
-                head, rows = self.unlogged["head"], self.unlogged["rows"]
+                head, *rows = (dict(each) for each in self.unlogged)
                 self._evaluate(parts, evaluator, state, head, rows)
                 self._log(head, rows)
             while not self._finished():
@@ -275,7 +279,8 @@ class TrainingRun:
         """Adds an evaluation to an iteration's rows; a signal leaves it to whoever resumes."""
 
         def save() -> None:
-            self._save(parts, state, unlogged={"head": head, "rows": rows})
+            unlogged = [list(each.items()) for each in (head, *rows)]  # in their order
+            self._save(parts, state, unlogged=unlogged)
             self.store.wait()
 
         with self.signals.leaving("saving, then leaving; once more leaves at once", save):
