@@ -92,7 +92,9 @@ class EpisodeWriter:
         self._flush()
 
     def close(self) -> None:
-        """Writes the episodes under way, truncated where they are, and closes the files."""
+        """Writes the episodes under way, truncated where they are, and closes the files, once."""
+        if not self._file:
+            return
         for env, parts in enumerate(self._open):
             if parts:
                 parts[-1]["truncations"] = parts[-1]["truncations"].copy()
