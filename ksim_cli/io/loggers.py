@@ -21,6 +21,9 @@ _CALL_SECONDS = 60.0
 _END_SECONDS = 15.0
 """For all loggers to hand over what they hold, at the end of a run."""
 
+_FLUSH_SECONDS = 0.2
+"""Between two times that TensorBoard's events are handed to the system."""
+
 _MOST_ROWS = 10_000
 """Rows that wait for a logger, before it is given up."""
 
@@ -209,14 +212,16 @@ class _TensorBoard:
         module = importlib.import_module("tensorboardX")
         # TensorBoard forgets what earlier files have from this step on.
         self._writer = module.SummaryWriter(
-            logdir=str(started.folder / "tensorboard"), purge_step=started.iteration + 1
+            logdir=str(started.folder / "tensorboard"),
+            purge_step=started.iteration + 1,
+            flush_secs=_FLUSH_SECONDS,
+            filename_suffix=f".{started.iteration}",
         )
 
     def log(self, row: Mapping[str, Any]) -> None:
         for name, value in row.items():
             if isinstance(value, int | float) and name != "iteration":
                 self._writer.add_scalar(name, value, row["iteration"])
-        self._writer.flush()  # what a kill takes would be a gap after the run is resumed
 
     def close(self) -> None:
         self._writer.close()

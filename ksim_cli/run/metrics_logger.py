@@ -15,6 +15,9 @@ from ksim_cli.rl.algorithm import Metrics
 from ksim_cli.run.seeds import each_seed
 
 EVALUATED = ("episode_return_mean", "episode_return_std", "episode_length_mean")
+AGAIN = 200
+"""Iterations that a resumed run gives the extra loggers again: a kill took what they still held."""
+
 Row = dict[str, float | int | None]
 
 
@@ -80,16 +83,21 @@ class MetricsLogger:
         return asked if self._config.log_train_metrics else []
 
     def open_loggers(self, iteration: int) -> None:
-        """Start the extra loggers.
+        """Start the extra loggers, cut back to where the run goes on.
 
         Args:
-            iteration: the last one that they keep of what they have.
+            iteration: the last one of the run so far, 0 for a new one.
 
         Raises:
             UserError: one cannot start.
         """
         facts = dataclasses.asdict(self._config)
-        self._loggers = open_loggers(self.extra, self._run.path, facts, iteration, self._warn)
+        kept = self._main.read() if iteration and self.extra else []
+        again = [row for row in kept if iteration - AGAIN < row["iteration"] <= iteration]
+        first = again[0]["iteration"] - 1 if again else iteration
+        self._loggers = open_loggers(self.extra, self._run.path, facts, first, self._warn)
+        for row in again:
+            self._loggers.log(row)
 
     def __enter__(self) -> "MetricsLogger":
         for log in self._each:
