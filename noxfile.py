@@ -73,6 +73,15 @@ def compatibility(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Kills and signals at random moments; `nox -s faults -- --kills 20` sends fewer."""
+    install(session, "--editable", ".[dev]")
+    cache = ROOT / ".nox" / "jax-cache"
+    arguments = ["-m", "tests.faults", *session.posargs]
+    session.run("python", *arguments, env={"JAX_COMPILATION_CACHE_DIR": str(cache)})
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """Wheel and sdist: each is built, installed alone and tried from another folder."""
     install(session, "build", "hatchling")

@@ -1,12 +1,9 @@
 """Tasks by name: the module that registers one is found, imported, and its class built."""
 
-import contextlib
 import importlib
 import importlib.util
 import re
 import sys
-import traceback
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +35,7 @@ def load_task(name: str) -> Any:
     that built-in tasks shall know go there.
 
     Raises:
-        UserError: no such task, or its file does not register it or cannot be imported.
+        UserError: no such task, or its file does not register it.
     """
     file = _import(name)
     if file is not None and name not in TASKS.names():
@@ -61,31 +58,11 @@ def _import(name: str) -> Path | None:
         if (file := task_file(own, name)) is not None:
             if f"tasks.{name}" not in sys.modules and task_file(builtin_root(), name) is not None:
                 print(f"ksim: task {name}: {file} is imported, not the built-in", file=sys.stderr)
-            with _own_code(own / "tasks"):
-                importlib.import_module(f"tasks.{name}")
+            importlib.import_module(f"tasks.{name}")
             return file
     if (file := task_file(builtin_root(), name)) is not None:
         importlib.import_module(f"ksim_cli.tasks.{name}")
     return file
-
-
-@contextlib.contextmanager
-def _own_code(folder: Path) -> Generator[None]:
-    """Tells a mistake in the user's own files by its place in them."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [
-            f"{f.filename}:{f.lineno}" for f in frames if Path(f.filename).is_relative_to(folder)
-        ]
-        place = own[-1] if own else str(folder)
-        text = str(error)
-        if isinstance(error, SyntaxError) and error.filename is not None:
-            place, text = f"{error.filename}:{error.lineno}", error.msg
-        raise UserError(f"{place}: {type(error).__name__}: {text}") from error
 
 
 def _user_package(folder: Path) -> None:
@@ -103,8 +80,7 @@ def _user_package(folder: Path) -> None:
     sys.modules["tasks"] = package
     try:
         if init.is_file():
-            with _own_code(folder):
-                spec.loader.exec_module(package)
+            spec.loader.exec_module(package)
     except BaseException:
         del sys.modules["tasks"]  # half a package would hide the error from the next job
         raise

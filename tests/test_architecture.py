@@ -54,6 +54,7 @@ CLOSED = {
 """
 
 LATE = {
+    ("__main__", "cli"): "an import that is interrupted before signals are watched is a traceback",
     ("cli", "commands"): "a command's imports are paid when it runs; --help and list stay light",
     ("commands", "mdp"): "only `ksim list` of types needs them",
     ("commands", "models"): "only `ksim list` of types needs them",
@@ -75,6 +76,9 @@ OUTSIDE = {
 """Other people's modules that only some files may import."""
 
 STANDARD_LIBRARY_ONLY = (
+    "__main__",
+    "io.streams",
+    "run.signals",
     "cli",
     "paths",
     "own_code",

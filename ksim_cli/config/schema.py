@@ -195,6 +195,9 @@ class DatasetKeys:
     collect_dataset: bool = option(False, "`ksim train collect_dataset=true` is `ksim collect`")
     dataset_num_batches: int = option(1, "rollouts of all environments", ge=1)
     dataset_save_path: str | None = option(None, "folder; null: <run>/datasets/<step>", "path")
+    dataset_id: str | None = option(
+        None, "Minari's name of the dataset; null: <task>/<run>-v0, or its folder's in Minari's"
+    )
     dataset_groups: list[str] | None = option(
         None, "observation groups that are recorded; null: those the actor sees"
     )

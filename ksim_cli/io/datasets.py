@@ -5,6 +5,7 @@ Written without Minari; `minari.MinariDataset(<folder>/data)` reads the result.
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,43 @@ from ksim_cli.io.files import write_json
 MINARI_VERSION = "0.5.4"
 """Version of the layout; Minari refuses a dataset of one it does not know."""
 
+_ID = re.compile(r"(?:\w[\w/-]*[\w-]/)?[\w-]+-v\d+", re.ASCII)
+
 Episode = dict[str, np.ndarray]
+
+
+def choose_id(asked: str | None, path: Path, task: str, run: str) -> str:
+    """The name under which Minari knows a dataset.
+
+    Minari finds a dataset in its own folder by this name: it is then the path in that folder.
+
+    Args:
+        asked: the name that is wanted; None: one that fits.
+        path: the dataset's folder.
+        task: the task's name, and
+        run: what the dataset is of, for a dataset that lies elsewhere.
+
+    Raises:
+        UserError: not a name by Minari's rule, or another than the folder's.
+    """
+    root = os.environ.get("MINARI_DATASETS_PATH") or "~/.minari/datasets"
+    home, folder = Path(root).expanduser().resolve(), path.resolve()
+    inside = folder.relative_to(home).as_posix() if folder.is_relative_to(home) else None
+    space, name = (re.sub(r"[^A-Za-z0-9_-]+", "-", each).strip("-") for each in (task, run))
+    if len(space) < 2:  # too short for Minari
+        space = f"task-{space}".rstrip("-")
+    chosen = asked or inside or f"{space}/{name or 'run'}-v0"
+    if not _ID.fullmatch(chosen):
+        key = f"dataset_id={asked}" if asked else f"dataset_save_path={path}"
+        raise UserError(
+            f"{key}: Minari wants NAME-v0 or SPACE/NAME-v0, of letters, digits, '_' and '-'"
+        )
+    if inside is not None and inside != chosen:
+        raise UserError(
+            f"dataset_id={asked}: in Minari's folder it must be the dataset's path there,"
+            f" {inside}. Leave it out, or dataset_save_path={home / chosen}"
+        )
+    return chosen
 
 
 class EpisodeWriter:
@@ -31,6 +68,7 @@ class EpisodeWriter:
         path: the dataset's folder, made here; its data go to `<path>/data`.
         observation_size: elements of an observation.
         action_size: elements of an action.
+        dataset_id: Minari's name of the dataset, as from `choose_id`.
         info: facts for the metadata, under `ksim`.
 
     Raises:
@@ -38,7 +76,12 @@ class EpisodeWriter:
     """
 
     def __init__(
-        self, path: Path, observation_size: int, action_size: int, info: Mapping[str, Any]
+        self,
+        path: Path,
+        observation_size: int,
+        action_size: int,
+        dataset_id: str,
+        info: Mapping[str, Any],
     ) -> None:
         import h5py
 
@@ -48,9 +91,8 @@ class EpisodeWriter:
                 f"dataset_save_path={path}: holds a dataset already. Remove it or choose another"
             )
         self._folder.mkdir(parents=True, exist_ok=True)
-        name = re.sub(r"[^A-Za-z0-9-]+", "-", str(info.get("task", "episodes"))).strip("-")
         self._metadata: dict[str, Any] = {
-            "dataset_id": f"ksim/{name or 'episodes'}/episodes-v0",
+            "dataset_id": dataset_id,
             "minari_version": MINARI_VERSION,
             "data_format": "hdf5",
             "jpeg_encoding": False,
@@ -92,7 +134,9 @@ class EpisodeWriter:
         self._flush()
 
     def close(self) -> None:
-        """Writes the episodes under way, truncated where they are, and closes the files."""
+        """Writes the episodes under way, truncated where they are, and closes the files, once."""
+        if not self._file:
+            return
         for env, parts in enumerate(self._open):
             if parts:
                 parts[-1]["truncations"] = parts[-1]["truncations"].copy()

@@ -1,14 +1,12 @@
-"""metrics.jsonl, the run's own record of its scalars, and the extra loggers beside it."""
+"""metrics.jsonl, the run's own record of its scalars."""
 
-import importlib
 import json
-import secrets
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
-from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.errors import UserError
 from ksim_cli.io.files import plain, replace_text
 
 
@@ -84,144 +82,6 @@ class MetricsLog:
                 ) from error
             lines.append((line, row))
         return lines
-
-
-class Sink(Protocol):
-    """Somewhere else that rows go."""
-
-    def log(self, row: Mapping[str, Any]) -> None:
-        """Take one row of plain values."""
-        ...
-
-    def close(self) -> None:
-        """Hand over what is still held."""
-        ...
-
-
-class Loggers:
-    """The extra sinks of a run. One that fails is named once and left out; the run goes on."""
-
-    def __init__(self, sinks: Mapping[str, Sink], warn: Callable[[str], None]) -> None:
-        """Hold `sinks` by name; `warn` is called with one sentence when one is dropped."""
-        self._sinks = dict(sinks)
-        self._warn = warn
-
-    @property
-    def names(self) -> list[str]:
-        """Sinks that still take rows."""
-        return list(self._sinks)
-
-    def log(self, row: Mapping[str, Any]) -> None:
-        """Give `row` to every sink."""
-        values = plain(row)
-        for name in self.names:
-            try:
-                self._sinks[name].log(dict(values))
-            except Exception as error:  # a dead service must not end a training
-                self._drop(name, error)
-
-    def close(self) -> None:
-        """Close every sink."""
-        for name in self.names:
-            try:
-                self._sinks.pop(name).close()
-            except Exception as error:  # as above
-                self._drop(name, error)
-
-    def _drop(self, name: str, error: Exception) -> None:
-        """Say that `name` failed, and go on without it."""
-        self._sinks.pop(name, None)
-        self._warn(
-            f"logger {name} failed and is left out from now on ({type(error).__name__}: {error}). "
-            "The run goes on; metrics.jsonl has every row."
-        )
-
-
-def open_loggers(
-    names: Sequence[str],
-    folder: Path,
-    config: Mapping[str, Any],
-    warn: Callable[[str], None],
-) -> Loggers:
-    """Open the sinks called `names` (`tensorboard`, `wandb`).
-
-    Args:
-        names: the sinks wanted.
-        folder: the run's folder, which also names the run.
-        config: the resolved configuration as plain data; `logger.wandb_project` is read from it.
-        warn: told once about a sink that fails later.
-
-    Raises:
-        UserError: an unknown name, a package that is not installed, or a sink that cannot start.
-    """
-    for name in names:
-        if name not in _SINKS:
-            raise UserError(
-                f"logger: no logger {name!r}. Available: {listing(_SINKS)}.{nearest(name, _SINKS)}"
-            )
-    sinks: dict[str, Sink] = {}
-    for name in dict.fromkeys(names):
-        try:
-            sinks[name] = _SINKS[name](folder, config)
-        except ImportError as error:
-            raise UserError(
-                f"logger.{name}: its package is not installed ({error}). "
-                f"Install it with: pip install 'ksim[{name}]' or leave logger.{name} out."
-            ) from error
-        except Exception as error:
-            raise UserError(
-                f"logger.{name} cannot start: {error}. Leave logger.{name} out to train without it."
-            ) from error
-    return Loggers(sinks, warn)
-
-
-class _TensorBoard:
-    """Event files in the run's folder, read by `tensorboard --logdir`."""
-
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        del config
-        module = importlib.import_module("tensorboardX")
-        self._writer = module.SummaryWriter(logdir=str(folder / "tensorboard"))
-
-    def log(self, row: Mapping[str, Any]) -> None:
-        for name, value in row.items():
-            if isinstance(value, int | float) and name != "iteration":
-                self._writer.add_scalar(name, value, row["iteration"])
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-class _Wandb:
-    """One run at Weights & Biases, taken up again when the run is."""
-
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        module = importlib.import_module("wandb")
-        kept = folder / "wandb_id.txt"
-        if not kept.exists():
-            replace_text(kept, secrets.token_hex(8) + "\n")
-        section = config.get("logger") or {}
-        self._run = module.init(
-            project=section.get("wandb_project") or "ksim",
-            name=f"{folder.parent.name}/{folder.name}",
-            id=kept.read_text(encoding="utf-8").strip(),
-            resume="allow",
-            dir=str(folder),
-            config=plain(config),
-        )
-
-    def log(self, row: Mapping[str, Any]) -> None:
-        values = {name: value for name, value in row.items() if value is not None}
-        self._run.log(values, step=row["iteration"])
-
-    def close(self) -> None:
-        self._run.finish()
-
-
-_SINKS: Mapping[str, Callable[[Path, Mapping[str, Any]], Sink]] = {
-    "tensorboard": _TensorBoard,
-    "wandb": _Wandb,
-}
 
 
 def _iteration(row: Any) -> int:

@@ -1,7 +1,9 @@
 """Pictures and videos. Needs OpenGL; training never does."""
 
+import importlib
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,12 @@ import numpy as np
 from ksim_cli.config.schema import RenderKeys
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.io.gl import NO_GL
+
+_FINE = (4096, 4)
+"""Size of MuJoCo's shadow map and samples per pixel, where a model says nothing."""
+
+_COARSE = (1024, 0)
+"""The same where there is no graphics card: a picture takes a third of the time."""
 
 
 class Recorder:
@@ -37,6 +45,9 @@ class Recorder:
         model.vis.global_.offwidth = max(model.vis.global_.offwidth, keys.render_width)
         model.vis.global_.offheight = max(model.vis.global_.offheight, keys.render_height)
         try:
+            quality = model.vis.quality
+            if (quality.shadowsize, quality.offsamples) == _FINE and _renders_in_software():
+                quality.shadowsize, quality.offsamples = _COARSE
             self._renderer = mujoco.Renderer(model, keys.render_height, keys.render_width)
         except Exception as error:  # which error depends on the back end
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -57,6 +68,16 @@ class Recorder:
         mujoco.mj_forward(self._model, self._data)
         self._renderer.update_scene(self._data, self._camera, self._options)
         return self._renderer.render().copy()
+
+
+def _renders_in_software() -> bool:
+    context = mujoco.GLContext(8, 8)
+    context.make_current()
+    # Not at the top: which library it loads is decided by MuJoCo's choice of a context.
+    library = importlib.import_module("OpenGL.GL")
+    name = bytes(library.glGetString(library.GL_RENDERER) or b"").lower()
+    context.free()
+    return any(each in name for each in (b"llvmpipe", b"softpipe", b"swrast", b"software"))
 
 
 def _camera(model: mujoco.MjModel, keys: RenderKeys) -> Any:
@@ -85,60 +106,84 @@ def _camera(model: mujoco.MjModel, keys: RenderKeys) -> Any:
     return camera
 
 
-def write_video(path: Path, frames: Sequence[np.ndarray], fps: int) -> None:
-    """Writes a video.
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: int) -> int:
+    """Writes a video, whole or not at all.
 
     Args:
         path: ends in `.mp4` or `.gif`.
-        frames: pictures `[H, W, 3]` uint8 of one size.
+        frames: at least one picture `[H, W, 3]` uint8, all of one size; taken one by one.
         fps: frames per second; a GIF shows at most 50.
+
+    Returns:
+        How many frames there were.
 
     Raises:
         UserError: the encoder failed.
     """
-    if path.suffix == ".gif":
-        _write_gif(path, frames, fps)
-        return
+    write = _write_gif if path.suffix == ".gif" else _write_mp4
+    unfinished = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        count = write(unfinished, frames, fps)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return count
+
+
+def _write_mp4(path: Path, frames: Iterable[np.ndarray], fps: int) -> int:
     import imageio_ffmpeg
 
-    # H.264 in its common form wants even sizes.
-    height, width = (size - size % 2 for size in frames[0].shape[:2])
-    writer = imageio_ffmpeg.write_frames(
-        str(path),
-        (width, height),
-        fps=fps,
-        macro_block_size=2,
-        codec="libx264",
-        ffmpeg_log_level="error",
-    )
+    writer, count, height, width = None, 0, 0, 0
     try:
-        with warnings.catch_warnings():
-            # JAX warns of every fork; the encoder's process replaces itself at once.
-            warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
-            writer.send(None)
         for frame in frames:
+            if writer is None:
+                # H.264 in its common form wants even sizes.
+                height, width = (size - size % 2 for size in frame.shape[:2])
+                writer = imageio_ffmpeg.write_frames(
+                    str(path),
+                    (width, height),
+                    fps=fps,
+                    macro_block_size=2,
+                    codec="libx264",
+                    ffmpeg_log_level="error",
+                )
+                with warnings.catch_warnings():
+                    # JAX warns of every fork; the encoder's process replaces itself at once.
+                    warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+                    writer.send(None)
             writer.send(np.ascontiguousarray(frame[:height, :width]))
-        writer.close()
+            count += 1
     except OSError as error:
         raise UserError(f"{path}: the video encoder failed: {error}") from error
+    finally:
+        if writer is not None:
+            writer.close()
+    return count
 
 
-def _write_gif(path: Path, frames: Sequence[np.ndarray], fps: int) -> None:
+def _write_gif(path: Path, frames: Iterable[np.ndarray], fps: int) -> int:
     from PIL import Image
 
-    # GIF counts in hundredths of a second, and most viewers show nothing under two of them.
+    frames = list(frames)
+    # Most viewers show nothing for under two hundredths of a second, in which GIF counts.
     every = max(1, -(-fps // 50))
     pictures = [
         Image.fromarray(frame).quantize(128, dither=Image.Dither.NONE) for frame in frames[::every]
     ]
+    # The running time is rounded, not each duration: of 30 a second each would lose a tenth.
+    starts = [round(100 * i / fps) for i in range(0, len(frames), every)]
+    ends = [*starts[1:], round(100 * len(frames) / fps)]
+    durations = [10 * max(2, end - start) for start, end in zip(starts, ends, strict=True)]
     pictures[0].save(
         path,
+        format="gif",
         save_all=True,
         append_images=pictures[1:],
-        duration=round(1000 * every / fps),
+        duration=durations,
         loop=0,
         optimize=True,
     )
+    return len(frames)
 
 
 def write_frames(folder: Path, frames: Sequence[np.ndarray]) -> None:

@@ -12,9 +12,10 @@ from ksim_cli.config.schema import RunConfig
 from ksim_cli.env import TaskEnv
 from ksim_cli.errors import UserError, listing
 from ksim_cli.io.console import open_console
-from ksim_cli.io.datasets import EpisodeWriter
+from ksim_cli.io.datasets import EpisodeWriter, choose_id
 from ksim_cli.io.runs import RUNS
 from ksim_cli.rl.rollout import Experience, Playing, play
+from ksim_cli.run import signals
 from ksim_cli.run.build import LoadedPolicy, load_policy, make_task_model, rollout_steps
 
 
@@ -37,7 +38,11 @@ def collect(config: RunConfig) -> None:
     key_env, key_actions = jax.random.split(jax.random.key(config.seed))
     playing = jax.jit(player.start)(key_env, loaded.state.level)
     step = jax.jit(record, donate_argnums=0)
-    path = _path(config, loaded)
+    path, watch = _path(config, loaded), signals.current()
+    run = (
+        config.policy or "policy" if loaded.run is None else f"{loaded.run.path.name}-{loaded.step}"
+    )
+    dataset_id = choose_id(config.dataset_id, path, config.task.name, run)
     total = config.dataset_num_batches * config.num_envs * num_steps
     info = {
         **loaded.facts(config),
@@ -47,19 +52,24 @@ def collect(config: RunConfig) -> None:
     }
     observation_size = sum(env.observation_sizes[group] for group in groups)
     with (
-        EpisodeWriter(path, observation_size, env.action_size, info) as writer,
+        EpisodeWriter(path, observation_size, env.action_size, dataset_id, info) as writer,
         console.progress(total) as progress,
+        watch.deferring("closing the dataset, then leaving"),
     ):
         for batch in range(config.dataset_num_batches):
             key = jax.random.fold_in(key_actions, batch)
-            playing, experience = jax.block_until_ready(step(playing, key))
+            # Given up at once; what has been written is made whole.
+            with watch.leaving("closing the dataset, then leaving", writer.close):
+                playing, experience = jax.block_until_ready(step(playing, key))
             experience = jax.device_get(experience)
             final_obs = _joined(experience.results.final_obs, groups)
             writer.add_rollout(_rows(experience, groups), final_obs)
             done = (batch + 1) * config.num_envs * num_steps
             progress.update(done, {"episodes": writer.total_episodes})
+            watch.check()
     console.print(
-        f"written: {path}, {writer.total_steps:,} steps in {writer.total_episodes:,} episodes"
+        f"written: {path}, {writer.total_steps:,} steps in {writer.total_episodes:,} episodes;"
+        f" to Minari it is {dataset_id}"
     )
 
 

@@ -8,12 +8,16 @@ import jax
 
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.io.files import plain
-from ksim_cli.io.metrics import Loggers, MetricsLog, open_loggers
+from ksim_cli.io.loggers import Loggers, open_loggers
+from ksim_cli.io.metrics import MetricsLog
 from ksim_cli.io.runs import RunFolder
 from ksim_cli.rl.algorithm import Metrics
 from ksim_cli.run.seeds import each_seed
 
 EVALUATED = ("episode_return_mean", "episode_return_std", "episode_length_mean")
+AGAIN = 200
+"""Iterations that a resumed run gives the extra loggers again: a kill took what they still held."""
+
 Row = dict[str, float | int | None]
 
 
@@ -71,14 +75,33 @@ class MetricsLogger:
             log.append({**head, **row})
         self._loggers.log(mean)
 
-    def __enter__(self) -> "MetricsLogger":
+    @property
+    def extra(self) -> list[str]:
+        """Names of the extra loggers that the configuration asks for."""
         logger = self._config.logger
+        asked = [name for name in ("tensorboard", "wandb") if getattr(logger, name)]
+        return asked if self._config.log_train_metrics else []
+
+    def open_loggers(self, iteration: int) -> None:
+        """Start the extra loggers, cut back to where the run goes on.
+
+        Args:
+            iteration: the last one of the run so far, 0 for a new one.
+
+        Raises:
+            UserError: one cannot start.
+        """
+        facts = dataclasses.asdict(self._config)
+        kept = self._main.read() if iteration and self.extra else []
+        again = [row for row in kept if iteration - AGAIN < row["iteration"] <= iteration]
+        first = again[0]["iteration"] - 1 if again else iteration
+        self._loggers = open_loggers(self.extra, self._run.path, facts, first, self._warn)
+        for row in again:
+            self._loggers.log(row)
+
+    def __enter__(self) -> "MetricsLogger":
         for log in self._each:
             log.path.parent.mkdir(parents=True, exist_ok=True)
-        names = [name for name in ("tensorboard", "wandb") if getattr(logger, name)]
-        if self._config.log_train_metrics:
-            facts = dataclasses.asdict(self._config)
-            self._loggers = open_loggers(names, self._run.path, facts, self._warn)
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -1,7 +1,8 @@
 """`ksim view`: showing a policy, or the steps before a quarantine, as a video."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,7 +14,8 @@ from ksim_cli.io.console import Console, open_console
 from ksim_cli.io.dumps import read_dump
 from ksim_cli.io.runs import RUNS
 from ksim_cli.io.video import Recorder, write_frames, write_video
-from ksim_cli.rl.rollout import play
+from ksim_cli.rl.rollout import Playing, play
+from ksim_cli.run import signals
 from ksim_cli.run.build import LoadedPolicy, load_policy, make_task_model
 from ksim_cli.task_model import TaskModel
 
@@ -37,20 +39,40 @@ def view(config: RunConfig) -> None:
     recorder = Recorder(task_model.model, config)
     num_steps = _num_steps(config, task_model)
     states = _states(config, env, loaded, num_steps, console)
-    frames = [recorder.frame(qpos, qvel) for qpos, qvel in states]
     folder = RUNS if loaded.run is None else loaded.run.path / "videos"
     name = config.policy if loaded.step is None else f"{loaded.step:08d}"
-    _write(config, folder / f"{config.task.name}-{name}", frames, console)
+    _write(config, recorder, states, folder / f"{config.task.name}-{name}", console)
 
 
-def _write(config: RunConfig, stem: Path, frames: list[np.ndarray], console: Console) -> None:
-    """Writes the video, and the frames where they are asked for."""
+def _write(
+    config: RunConfig,
+    recorder: Recorder,
+    states: Iterable[tuple[np.ndarray, np.ndarray]],
+    stem: Path,
+    console: Console,
+) -> None:
+    """Writes a video of states, and its frames where they are asked for."""
     path = stem.with_name(f"{stem.name}.{'mp4' if config.viewer_save_video else 'gif'}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_video(path, frames, config.render_fps)
-    console.print(f"written: {path}, {len(frames) / config.render_fps:.1f} s")
+    watch, kept = signals.current(), list[np.ndarray]()
+
+    def frames() -> Iterator[np.ndarray]:
+        for qpos, qvel in states:
+            watch.check()
+            frame = recorder.frame(qpos, qvel)
+            if config.viewer_save_renders:
+                kept.append(frame)
+            yield frame
+
+    with watch.deferring("leaving without the video"):
+        try:
+            count = write_video(path, frames(), config.render_fps)
+        except UserError:
+            watch.check()  # Ctrl-C reaches the encoder, too
+            raise
+    console.print(f"written: {path}, {count / config.render_fps:.1f} s")
     if config.viewer_save_renders:
-        write_frames(path.with_suffix(""), frames)
+        write_frames(path.with_suffix(""), kept)
         console.print(f"frames: {path.with_suffix('')}")
 
 
@@ -79,32 +101,61 @@ def _view_dump(config: RunConfig, path: Path, task_model: TaskModel, console: Co
     )
     # What cannot be drawn is left out: the step at fault may be such.
     drawn = [i for i in range(len(qpos)) if np.isfinite(qpos[i]).all()]
-    frames = [recorder.frame(qpos[i], np.nan_to_num(qvel[i])) for i in drawn]
-    if frames:
-        _write(config, path.with_suffix(""), frames, console)
+    states = [(qpos[i], np.nan_to_num(qvel[i])) for i in drawn]
+    if states:
+        _write(config, recorder, states, path.with_suffix(""), console)
+
+
+class _Shown(NamedTuple):
+    """What the viewer takes from a step."""
+
+    qpos: jax.Array
+    qvel: jax.Array
+    reward: jax.Array
+    was_reset: jax.Array
 
 
 def _states(
     config: RunConfig, env: TaskEnv, loaded: LoadedPolicy, num_steps: int, console: Console
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Plays one environment and yields `qpos` and `qvel` for every frame of the video."""
+    """Plays one environment and gives `qpos` and `qvel` for every frame of the video."""
     player = loaded.player
     key_env, key_actions = jax.random.split(jax.random.key(config.seed))
-    step = jax.jit(lambda playing, key: play(player, loaded.state, playing, key, 1))
-    begin = jax.jit(env.begin_rollout)
-    playing, total = jax.jit(player.start)(key_env, loaded.state.level), 0.0
+
+    def step(playing: Playing, key: jax.Array, i: int) -> tuple[Playing, _Shown]:
+        view = env.engine.view(playing.env.physics)
+        playing, experience = play(player, loaded.state, playing, jax.random.fold_in(key, i), 1)
+        reward, was_reset = experience.scores.total[0, 0], experience.was_reset[0, 0]
+        return playing, _Shown(view.qpos[0], view.qvel[0], reward, was_reset)
+
+    with console.status("compiling the viewer"):
+        playing = jax.jit(player.start)(key_env, loaded.state.level)
+        compiled = jax.jit(step).lower(playing, key_actions, 0).compile()
+        begin = jax.jit(env.begin_rollout)
+    return _played(config, compiled, begin, playing, key_actions, num_steps, console)
+
+
+def _played(
+    config: RunConfig,
+    step: Callable[..., tuple[Playing, _Shown]],
+    begin: Callable[[Any], Any],
+    playing: Playing,
+    key: jax.Array,
+    num_steps: int,
+    console: Console,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     frame_every = 1.0 / (config.render_fps * config.render_slowdown * config.ctrl_dt)
-    shown = 0
+    shown, total = 0, 0.0
     with console.progress(num_steps) as progress:
         for i in range(num_steps):
+            playing, step_shown = step(playing, key, i)
+            qpos, qvel, reward, was_reset = jax.device_get(step_shown)
             while shown * frame_every <= i:
-                view = env.engine.view(playing.env.physics)
-                yield np.asarray(view.qpos[0]), np.asarray(view.qvel[0])
+                yield qpos, qvel  # of before the step
                 shown += 1
-            playing, experience = step(playing, jax.random.fold_in(key_actions, i))
-            total += float(experience.scores.total[0, 0])
+            total += float(reward)
             progress.update(i + 1, {"episode_return": total})
-            if bool(experience.was_reset[0, 0]):
+            if was_reset:
                 playing = playing.replace(env=begin(playing.env))
                 total = 0.0
                 if config.viewer_num_seconds is None:

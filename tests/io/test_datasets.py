@@ -3,9 +3,10 @@ import json
 import minari
 import numpy as np
 import pytest
+from minari.dataset.minari_dataset import parse_dataset_id
 
 from ksim_cli.errors import UserError
-from ksim_cli.io.datasets import EpisodeWriter
+from ksim_cli.io.datasets import EpisodeWriter, choose_id
 
 T, N, SIZE = 5, 3, 4
 
@@ -34,7 +35,7 @@ def load(path):
 
 
 def test_episodes_span_rollouts_and_end_where_they_end(tmp_path):
-    with EpisodeWriter(tmp_path / "d", SIZE, 2, {"task": "toy task"}) as writer:
+    with EpisodeWriter(tmp_path / "d", SIZE, 2, "toy/d-v0", {"task": "toy task"}) as writer:
         writer.add_rollout(*rollout(0, terminations=[(2, 0)], truncations=[(4, 1)]))
         assert writer.total_episodes == 2
         writer.add_rollout(*rollout(1, terminations=[(1, 0)], truncations=[(0, 2)]))
@@ -59,7 +60,7 @@ def test_episodes_span_rollouts_and_end_where_they_end(tmp_path):
 
 
 def test_what_is_on_disk_is_consistent_after_every_rollout(tmp_path):
-    writer = EpisodeWriter(tmp_path / "d", SIZE, 2, {"task": "t"})
+    writer = EpisodeWriter(tmp_path / "d", SIZE, 2, "toy/d-v0", {"task": "t"})
     writer.add_rollout(*rollout(0, terminations=[(2, 0), (3, 1)]))
     metadata = json.loads((tmp_path / "d" / "data" / "metadata.json").read_text())
     assert metadata["total_episodes"] == 2 and metadata["total_steps"] == 3 + 4
@@ -67,16 +68,66 @@ def test_what_is_on_disk_is_consistent_after_every_rollout(tmp_path):
 
 
 def test_a_dataset_is_not_written_over(tmp_path):
-    EpisodeWriter(tmp_path / "d", SIZE, 2, {}).close()
+    EpisodeWriter(tmp_path / "d", SIZE, 2, "toy/d-v0", {}).close()
     with pytest.raises(UserError, match="holds a dataset already"):
-        EpisodeWriter(tmp_path / "d", SIZE, 2, {})
+        EpisodeWriter(tmp_path / "d", SIZE, 2, "toy/d-v0", {})
 
 
 def test_an_error_while_recording_keeps_what_was_recorded(tmp_path):
     with (
         pytest.raises(RuntimeError),
-        EpisodeWriter(tmp_path / "d", SIZE, 2, {"task": "t"}) as writer,
+        EpisodeWriter(tmp_path / "d", SIZE, 2, "toy/d-v0", {"task": "t"}) as writer,
     ):
         writer.add_rollout(*rollout(0))
         raise RuntimeError
+    assert load(tmp_path / "d")[0].total_episodes == N
+
+
+def test_a_dataset_in_minaris_folder_is_in_its_list(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    ids = []
+    for run in ("one", "two"):
+        path = tmp_path / "toy" / f"{run}-v0"
+        ids.append(choose_id(None, path, "toy task", run))
+        with EpisodeWriter(path, SIZE, 2, ids[-1], {"task": "toy task"}) as writer:
+            writer.add_rollout(*rollout(0, terminations=[(2, 0)]))
+    assert set(minari.list_local_datasets()) == set(ids) == {"toy/one-v0", "toy/two-v0"}
+    assert minari.load_dataset("toy/one-v0").total_episodes == 1 + N
+
+
+@pytest.mark.parametrize(
+    ("asked", "task", "run", "chosen"),
+    [
+        (None, "cartpole", "2025-01-02_03-04-05-8", "cartpole/2025-01-02_03-04-05-8-v0"),
+        (None, "my robots/a b", "x.y", "my-robots-a-b/x-y-v0"),
+        (None, "...", "", "task/run-v0"),
+        (None, "t", "r", "task-t/r-v0"),
+        ("mine-v3", "t", "r", "mine-v3"),
+        ("space/sub/mine-v0", "t", "r", "space/sub/mine-v0"),
+    ],
+)
+def test_a_name_by_minaris_rule(tmp_path, asked, task, run, chosen):
+    assert choose_id(asked, tmp_path / "elsewhere", task, run) == chosen
+    assert parse_dataset_id(chosen)
+
+
+@pytest.mark.parametrize("asked", ["mine", "mine-v", "a b-v0", "/mine-v0", "../mine-v0"])
+def test_a_name_against_minaris_rule_is_refused(tmp_path, asked):
+    with pytest.raises(UserError, match="Minari wants"):
+        choose_id(asked, tmp_path, "t", "r")
+
+
+def test_in_minaris_folder_the_name_is_the_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    with pytest.raises(UserError, match="must be the dataset's path there, ab/one-v0"):
+        choose_id("ab/two-v0", tmp_path / "ab" / "one-v0", "t", "r")
+    with pytest.raises(UserError, match="dataset_save_path="):
+        choose_id(None, tmp_path / "one", "t", "r")
+
+
+def test_a_dataset_is_closed_once(tmp_path):
+    writer = EpisodeWriter(tmp_path / "d", SIZE, 2, "toy/d-v0", {"task": "t"})
+    writer.add_rollout(*rollout(0))
+    writer.close()
+    writer.close()
     assert load(tmp_path / "d")[0].total_episodes == N

@@ -1,14 +1,11 @@
 import json
-import sys
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ksim_cli.errors import UserError
-from ksim_cli.io import metrics
-from ksim_cli.io.metrics import Loggers, MetricsLog, open_loggers
+from ksim_cli.io.metrics import MetricsLog
 
 
 @pytest.fixture
@@ -84,101 +81,3 @@ def test_a_broken_line_in_the_middle_is_named(path: Path):
     path.write_text("\n".join([lines[0], "nonsense", lines[2], ""]))
     with pytest.raises(UserError, match=r"metrics\.jsonl, line 2: not a row"):
         MetricsLog(path).read()
-
-
-class Fake:
-    """A sink that remembers its rows, and raises from its `fails_at`-th row on."""
-
-    def __init__(self, fails_at: int = 10**9, on_close: bool = False) -> None:
-        self.rows: list[dict] = []
-        self.fails_at = fails_at
-        self.on_close = on_close
-        self.closed = 0
-
-    def log(self, row: dict) -> None:
-        if len(self.rows) >= self.fails_at:
-            raise ConnectionError("service is down")
-        self.rows.append(row)
-        row["touched"] = True  # must reach neither the other sinks nor the caller
-
-    def close(self) -> None:
-        self.closed += 1
-        if self.on_close:
-            raise ConnectionError("service is down")
-
-
-def test_a_sink_that_raises_is_named_once_and_left_out():
-    warnings: list[str] = []
-    bad, good = Fake(fails_at=2), Fake()
-    loggers = Loggers({"bad": bad, "good": good}, warnings.append)
-    row = {"iteration": 0, "x": float("nan")}
-    for _ in range(100):
-        loggers.log(row)
-    assert len(warnings) == 1
-    assert "logger bad failed" in warnings[0] and "service is down" in warnings[0]
-    assert loggers.names == ["good"]
-    assert len(good.rows) == 100
-    assert good.rows[0] == {"iteration": 0, "x": None, "touched": True}
-    assert row.keys() == {"iteration", "x"}
-
-
-def test_a_sink_that_raises_at_its_end_is_named():
-    warnings: list[str] = []
-    bad, good = Fake(on_close=True), Fake()
-    loggers = Loggers({"bad": bad, "good": good}, warnings.append)
-    loggers.close()
-    loggers.close()
-    assert (bad.closed, good.closed, len(warnings)) == (1, 1, 1)
-
-
-def test_an_unknown_logger_names_the_nearest(tmp_path: Path):
-    with pytest.raises(UserError, match="Did you mean 'wandb'"):
-        open_loggers(["wandbb"], tmp_path, {}, pytest.fail)
-    assert open_loggers([], tmp_path, {}, pytest.fail).names == []
-
-
-@pytest.mark.parametrize(("name", "module"), [("wandb", "wandb"), ("tensorboard", "tensorboardX")])
-def test_a_missing_package_says_what_to_install(
-    tmp_path: Path, monkeypatch, name: str, module: str
-):
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(UserError, match=rf"pip install 'ksim\[{name}\]'"):
-        open_loggers([name], tmp_path, {}, pytest.fail)
-
-
-def test_a_sink_that_cannot_start_is_the_users_to_mend(tmp_path: Path, monkeypatch):
-    def refuse(folder: Path, config: dict) -> None:
-        raise RuntimeError("no API key")
-
-    monkeypatch.setattr(metrics, "_SINKS", {"wandb": refuse})
-    with pytest.raises(UserError, match=r"logger\.wandb cannot start: no API key"):
-        open_loggers(["wandb"], tmp_path, {}, pytest.fail)
-
-
-def test_wandb_gets_project_config_rows_and_the_same_id_again(tmp_path: Path, monkeypatch):
-    calls: list[tuple] = []
-    run = types.SimpleNamespace(
-        log=lambda row, step: calls.append((row, step)), finish=lambda: calls.append("finish")
-    )
-    module = types.SimpleNamespace(init=lambda **given: (calls.append(given), run)[1])
-    monkeypatch.setitem(sys.modules, "wandb", module)
-    config = {"seed": 1, "logger": {"wandb_project": "robots"}}
-    for _ in range(2):
-        loggers = open_loggers(["wandb"], tmp_path, config, pytest.fail)
-        loggers.log({"iteration": 3, "return": 1.0, "loss": float("nan")})
-        loggers.close()
-    first, row, end, second, *_ = calls
-    assert (first["project"], first["config"], first["resume"]) == ("robots", config, "allow")
-    assert first["id"] == second["id"]
-    assert row == ({"iteration": 3, "return": 1.0}, 3)
-    assert end == "finish"
-
-
-def test_tensorboard_writes_scalars(tmp_path: Path):
-    pytest.importorskip("tensorboardX", reason="the extra `tensorboard` is not installed")
-    loggers = open_loggers(["tensorboard"], tmp_path, {}, pytest.fail)
-    loggers.log({"iteration": 3, "return": 1.5, "task": "cartpole", "loss": None})
-    loggers.close()
-    (events,) = (tmp_path / "tensorboard").iterdir()
-    content = events.read_bytes()
-    assert b"return" in content and b"loss" not in content

@@ -3,9 +3,9 @@ import json
 
 import numpy as np
 
-from ksim_cli.io.metrics import Loggers
+from ksim_cli.io.loggers import Loggers
 from ksim_cli.io.runs import RunFolder
-from ksim_cli.run.metrics_logger import MetricsLogger, mean_over_seeds, scalars
+from ksim_cli.run.metrics_logger import AGAIN, MetricsLogger, mean_over_seeds, scalars
 from tests.helpers import tiny_cartpole
 
 
@@ -59,8 +59,8 @@ def test_one_seed_has_no_folder_of_its_own(tmp_path):
 def test_an_extra_logger_sees_the_whole_configuration(tmp_path, monkeypatch):
     seen = {}
 
-    def open_loggers(names, folder, config, warn):
-        seen.update(names=names, **config)
+    def open_loggers(names, folder, config, iteration, warn):
+        seen.update(names=names, cut_back_to=iteration, **config)
         return Loggers({}, warn)
 
     monkeypatch.setattr("ksim_cli.run.metrics_logger.open_loggers", open_loggers)
@@ -68,7 +68,32 @@ def test_an_extra_logger_sees_the_whole_configuration(tmp_path, monkeypatch):
     config = dataclasses.replace(
         config, logger=dataclasses.replace(config.logger, wandb=True, wandb_project="robots")
     )
-    with MetricsLogger(RunFolder(tmp_path), config, print):
-        pass
+    with MetricsLogger(RunFolder(tmp_path), config, print) as logger:
+        logger.open_loggers(7)
+    assert seen["cut_back_to"] == 7
     assert seen["names"] == ["wandb"] and seen["seed"] == 5
     assert seen["logger"]["wandb_project"] == "robots"
+
+
+def test_a_resumed_run_gives_extra_loggers_the_last_rows_again(tmp_path, monkeypatch):
+    class Seen(Loggers):
+        def log(self, row):
+            again.append(row["iteration"])
+
+    def open_loggers(names, folder, config, iteration, warn):
+        cut_back_to.append(iteration)
+        return Seen({}, warn)
+
+    again, cut_back_to = [], []
+    monkeypatch.setattr("ksim_cli.run.metrics_logger.open_loggers", open_loggers)
+    config = tiny_cartpole()
+    config = dataclasses.replace(config, logger=dataclasses.replace(config.logger, wandb=True))
+    with MetricsLogger(RunFolder(tmp_path), config, print) as logger:
+        logger.open_loggers(300)  # its rows are gone
+        for iteration in range(1, 400):
+            logger.append({"iteration": iteration}, [{}])
+        again.clear()
+        logger.open_loggers(300)
+        logger.open_loggers(0)
+    assert cut_back_to == [300, 300 - AGAIN, 0]
+    assert again == list(range(301 - AGAIN, 301))

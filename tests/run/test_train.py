@@ -4,9 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +13,7 @@ from safetensors.numpy import load_file
 from ksim_cli.io.checkpoint_files import FILES, read_manifest
 from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.run.evaluate import Evaluator
-from ksim_cli.run.train import total_steps
+from ksim_cli.run.training_run import total_steps
 from tests.helpers import tiny_cartpole
 from tests.run.commands import TINY, TINY_MJX, ksim, ksim_process, rows, without_clock
 
@@ -166,35 +163,6 @@ def test_a_folder_that_holds_a_run_is_not_trained_over(finished):
     assert "resume=" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("number", "status"),
-    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)],
-)
-def test_a_signal_finishes_the_update_saves_and_leaves(tmp_path, number, status):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ksim_cli", "train", *TINY, "run_dir=stopped"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    metrics = tmp_path / "stopped" / "metrics.jsonl"
-    deadline = time.monotonic() + 120
-    while not (metrics.exists() and metrics.read_text().count("\n") > 2):
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == status, output
-    assert "resume=stopped" in output and "Traceback" not in output
-    last = rows(tmp_path / "stopped")[-1]["iteration"]
-    store = CheckpointStore(tmp_path / "stopped" / "checkpoints")
-    assert store.newest(print) == last, "the last finished iteration is the saved one"
-    done = ksim("train", "resume=stopped", f"num_iterations={last + 1}", cwd=tmp_path, check=0)
-    assert f"resumed at iteration {last}" in done.stdout
-    assert [r["iteration"] for r in rows(tmp_path / "stopped")] == list(range(1, last + 2))
-
-
 def test_a_crash_exits_one_with_its_traceback_in_the_log(tmp_path):
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "bad.py").write_text(
@@ -236,19 +204,6 @@ def test_a_signal_while_it_is_evaluated_loses_nothing(tmp_path, monkeypatch):
     assert done.returncode == 128 + signal.SIGTERM
     assert CheckpointStore(tmp_path / "run" / "checkpoints").steps() == [3]
     assert [row["iteration"] for row in rows(tmp_path / "run")] == [1, 2, 3]
-
-
-@pytest.mark.slow
-def test_a_closed_pipe_does_not_end_a_run(tmp_path):
-    command = " ".join([sys.executable, "-m", "ksim_cli", "train", *TINY, "num_iterations=3"])
-    done = subprocess.run(
-        f"{command} run_dir=run | head -1",
-        shell=True,
-        cwd=tmp_path,
-        capture_output=True,
-        timeout=300,
-    )
-    assert done.stderr == b"" and (tmp_path / "run" / "summary.json").exists()
 
 
 @pytest.mark.parametrize("change", ["seed=4", "num_seeds=2"])

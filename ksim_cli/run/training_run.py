@@ -1,0 +1,391 @@
+"""One run of training: what is built, the loop around the compiled iteration, the summary."""
+
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import Any, NoReturn
+
+import jax
+
+from ksim_cli.clock import Clock
+from ksim_cli.config.resuming import changes, told_change
+from ksim_cli.config.saved import config_text
+from ksim_cli.config.schema import RunConfig
+from ksim_cli.errors import RunFailedError, UserError
+from ksim_cli.io.checkpoints import CheckpointReadError, CheckpointStore, refuse_misfit
+from ksim_cli.io.console import Console
+from ksim_cli.io.files import replace_text, write_json
+from ksim_cli.io.runs import RunFolder
+from ksim_cli.physics.engine import Engine
+from ksim_cli.rl.algorithm import TrainState
+from ksim_cli.rl.rollout import PolicyState
+from ksim_cli.run import hosts
+from ksim_cli.run.build import TrainingParts, make_training_parts
+from ksim_cli.run.compile import Compiled, compile_training
+from ksim_cli.run.describe import describe
+from ksim_cli.run.diagnostics import Diagnostics
+from ksim_cli.run.evaluate import Evaluator, make_evaluator, warn_of_quarantine
+from ksim_cli.run.memory import available, oom_as_user_error
+from ksim_cli.run.metrics_logger import EVALUATED, MetricsLogger, Row, mean_over_seeds, scalars
+from ksim_cli.run.own_files import keep_own_files, warn_of_changes
+from ksim_cli.run.resume import with_typed
+from ksim_cli.run.schedule import Rate, Timer
+from ksim_cli.run.seeds import HOST, POLICY, TRAINING, each_seed, read_policy_state
+from ksim_cli.run.signals import Interrupted, Signals
+
+GAVE_UP = 6
+"""Exit status of a run that gave up."""
+
+SHOWN = ("episode_return", "episode_length", "reward", "quarantine_rate")
+"""Scalars that the progress display shows, before the algorithm's own."""
+
+_SAVING = "saving after this iteration, then leaving; once more leaves at once"
+_FINAL = "leaving once the checkpoint is written; who resumes gets the final evaluation"
+
+
+LIMITS = ("num_iterations", "max_env_steps")
+"""Keys of what ends a run, counted in iterations and in control steps."""
+
+
+class TrainingRun:
+    """One run of training, from its configuration to its summary.
+
+    Args:
+        config: the run's configuration.
+        run: its folder.
+        console: says what goes on.
+        clock: started with the command.
+        signals: asked after each dispatch.
+        typed: keys that were typed.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        run: RunFolder,
+        console: Console,
+        clock: Clock,
+        signals: Signals,
+        typed: Collection[str] = (),
+    ) -> None:
+        self.config = config
+        self.run = run
+        self.console = console
+        self.clock = clock
+        self.signals = signals
+        self.typed = typed
+        self.writes = hosts.is_leader()
+        self.store = CheckpointStore(run.checkpoints)
+        self.metrics_logger = MetricsLogger(run, config, console.warn)
+        self.iteration = 0
+        self.env_steps = 0
+        self.quarantined: Counter[str] = Counter()
+        self.unlogged: list[list[tuple[str, Any]]] | None = None
+        self.facts: dict[str, Any] = {"first_step_seconds": None, "env_steps_per_second": None}
+
+    def execute(self) -> float:
+        """The whole run; returns the mean return of the final evaluation."""
+        self.facts["import_seconds"] = self.clock.seconds()
+        building = f"building the model and the environments of task {self.config.task.name}"
+        with oom_as_user_error(self.config), self.console.waiting(building):
+            parts = make_training_parts(self.config, say=self.console.print)
+        self.console.print(f"run folder: {self.run.path}")
+        describe(self.console, parts)
+        saved = self._saved_step()
+        if saved is not None and self._finished():
+            return self._over(parts, saved)
+        evaluator = make_evaluator(parts)
+        with (
+            self.metrics_logger if self.writes else contextlib.nullcontext(),
+            oom_as_user_error(self.config, parts.spread) as refuse_too_large,
+        ):
+            hosts.broadcast_text(self._open_loggers)
+            compiled = compile_training(
+                parts,
+                self.config.epochs_per_log_step,
+                self.console,
+                partial(self._refuse_misfit, parts.env.engine, saved),
+            )
+            (limit,) = hosts.broadcast(available() or 0)
+            refuse_too_large(compiled.memory, limit or None)
+            self.facts["compile_seconds"] = compiled.seconds
+            state = self._start(parts, compiled, saved)
+            state = self._loop(parts, compiled, evaluator, state)
+        return self._finish(parts, evaluator, state.policy)
+
+    def _over(self, parts: TrainingParts, saved: int) -> float:
+        """A run that is past its end already: its checkpoint is sound, and that is all."""
+        self.console.print(
+            f"nothing to do: the run ended at iteration {self.iteration}"
+            f" ({self.env_steps:,} env steps), and its checkpoint is sound."
+            f" Raise {' and '.join(self._reached())} to train further"
+        )
+        changed = changes(self.config, self.run.config)
+        idle = [told_change(key, *changed[key]) for key in changed if key not in LIMITS]
+        if idle:
+            self.console.print(f"without effect, as there is nothing to do: {', '.join(idle)}")
+        if self.run.summary.exists():
+            return float(json.loads(self.run.summary.read_text())["eval_return_mean"])
+        policy = read_policy_state(
+            self.store, saved, parts.algorithm, parts.context, self.config.num_seeds
+        )
+        return self._finish(parts, make_evaluator(parts), policy)
+
+    def _saved_step(self) -> int | None:
+        """The checkpoint to resume from; None for a run that starts afresh."""
+        if not self.config.resume:
+            return None
+        steps = self.store.steps()  # on every process: all of them refuse an earlier format
+        newest = self.store.newest(self.console.warn) if self.writes else None
+        (step,) = hosts.broadcast(-1 if newest is None else newest)
+        if step < 0 and steps:
+            raise UserError(
+                f"resume={self.run.path}: none of its checkpoints can be read. Starting afresh"
+                " would remove them; train a new run instead"
+            )
+        if step < 0:
+            return None
+        info = self.store.info(step)
+        self.iteration, self.env_steps = info["iteration"], info["env_steps"]
+        self.quarantined.update(info["quarantined"])
+        self.unlogged = info.get("unlogged")
+        return step
+
+    def _refuse_misfit(self, engine: Engine, saved: int | None, abstract: TrainState) -> None:
+        """Refuses what does not fit the checkpoint, and says what was changed since."""
+        if saved is None:
+            return
+        try:
+            refuse_misfit(self.store, saved, _stored(abstract, engine))
+        except CheckpointReadError as error:
+            changed = changes(self.config, self.run.config)
+            told = [told_change(key, *changed[key]) for key in changed if key not in LIMITS]
+            if not told:
+                raise
+            raise UserError(
+                f"{', '.join(told)}: what shapes a run's state cannot be changed. Leave it out,"
+                f" or train a new run\n  {error}"
+            ) from error
+
+    def _open_loggers(self) -> str:
+        """Start the extra loggers: who asked for them shall not wait for a failure of theirs."""
+        if extra := self.metrics_logger.extra:
+            with self.console.waiting(f"starting the logger {' and '.join(extra)}"):
+                self.metrics_logger.open_loggers(self.iteration)
+        return ""
+
+    def _start(self, parts: TrainingParts, compiled: Compiled, saved: int | None) -> TrainState:
+        """The state to go on from: a checkpoint's, or a fresh one."""
+        if self.writes:
+            self.metrics_logger.truncate_after(self.iteration)
+        if saved is None:
+            if self.config.resume:
+                self.console.print("no checkpoint yet: starting afresh")
+            if self.writes:
+                replace_text(self.run.config, config_text(self.config))
+                keep_own_files(self.run, parts.task_model.task)
+            return compiled.init(self.config.seed)
+        engine = parts.env.engine
+        tree, _ = self.store.restore(saved, _stored(compiled.abstract, engine))
+        engine.load_host_state(tree[HOST])
+        if self.writes:  # only now: what does not fit the checkpoint shall not be kept
+            replace_text(self.run.config, config_text(self.config))
+            if warn_of_changes(self.run, parts.task_model.task, self.console):
+                keep_own_files(self.run, parts.task_model.task)
+        self.console.print(f"resumed at iteration {self.iteration} ({self.env_steps:,} env steps)")
+        state = tree[TRAINING].with_policy(tree[POLICY])
+        return with_typed(state, self.config, self.typed, parts.task_model.mdp.curriculum)
+
+    def _loop(
+        self, parts: TrainingParts, compiled: Compiled, evaluator: Evaluator, state: TrainState
+    ) -> TrainState:
+        """Iterations until the run's end, or until a signal comes."""
+        config, fused = self.config, self.config.epochs_per_log_step
+        save = Timer(config.save_every_n_seconds, config.save_every_n_steps)
+        valid = Timer(
+            config.valid_every_n_seconds, config.valid_every_n_steps, config.valid_first_n_seconds
+        )
+        steps_each = fused * parts.context.num_steps * config.num_envs
+        total = total_steps(config, parts)
+        rate = Rate(self.env_steps)
+        seen = (parts.env, state.env.obs, self.quarantined)
+        diagnostics = Diagnostics(self.run, self.console, config, *seen)
+        shown = (*SHOWN, *parts.algorithm.shown)
+        with (
+            self.signals.deferring(_SAVING),
+            self.console.progress(total, self.env_steps, shown) as progress,
+        ):
+            (stops,) = hosts.broadcast(self.signals.received or 0)
+            if stops:  # while it was compiled
+                raise Interrupted(stops)
+            if self.unlogged is not None:
+                head, *rows = (dict(each) for each in self.unlogged)
+                self._evaluate(parts, evaluator, state, head, rows)
+                self._log(head, rows)
+            while not self._finished():
+                state, metrics, incident = compiled.step(state)
+                rows = scalars(metrics, config.num_seeds)
+                before, self.iteration = self.iteration, self.iteration + fused
+                self.env_steps += steps_each
+                self._first_step()
+                diagnostics.report(self.iteration, mean_over_seeds(rows), incident, state.env.obs)
+                per_second = rate.per_second(self.env_steps)
+                self.facts["env_steps_per_second"] = per_second
+                head = {
+                    "iteration": self.iteration,
+                    "env_steps": self.env_steps,
+                    "wall_seconds": self.clock.seconds(),
+                    "env_steps_per_second": per_second,
+                }
+                (evaluates,) = hosts.broadcast(valid.due(before, self.iteration))
+                if evaluates and not self._finished():
+                    with rate.paused():
+                        self._evaluate(parts, evaluator, state, head, rows)
+                self._log(head, rows)
+                progress.update(self.env_steps, head | _shown(rows))
+                # The leader's clock and signals decide, after all that takes time.
+                saves, stops = hosts.broadcast(
+                    save.due(before, self.iteration), self.signals.received or 0
+                )
+                why = diagnostics.why_give_up()
+                if stops or why or (saves and not self._finished()):
+                    self._save(parts, state)
+                if stops or why:
+                    self._leave(stops, why)
+            self._save(parts, state)
+        return state
+
+    def _leave(self, signal: int, why: str | None) -> NoReturn:
+        """End amid training, once what was saved is on disk."""
+        self.store.wait()
+        if signal:
+            raise Interrupted(signal)
+        raise RunFailedError(f"training gave up at iteration {self.iteration}: {why}", GAVE_UP)
+
+    def _evaluate(
+        self,
+        parts: TrainingParts,
+        evaluator: Evaluator,
+        state: TrainState,
+        head: dict[str, Any],
+        rows: list[Row],
+    ) -> None:
+        """Adds an evaluation to an iteration's rows; a signal leaves it to whoever resumes."""
+
+        def save() -> None:
+            unlogged = [list(each.items()) for each in (head, *rows)]  # in their order
+            self._save(parts, state, unlogged=unlogged)
+            self.store.wait()
+
+        with self.signals.leaving("saving, then leaving; once more leaves at once", save):
+            each = self._play(evaluator, state.policy, f"evaluating at iteration {self.iteration}")
+        for row, played in zip(rows, each, strict=True):
+            row.update({f"eval_{name}": played[name] for name in EVALUATED})
+        head["wall_seconds"] = self.clock.seconds()
+
+    def _log(self, head: dict[str, Any], rows: list[Row]) -> None:
+        if self.config.log_train_metrics and self.writes:
+            self.metrics_logger.append(head, rows)
+
+    def _first_step(self) -> None:
+        if self.facts["first_step_seconds"] is not None:
+            return
+        self.facts["first_step_seconds"] = self.clock.seconds()
+        if self.config.profile_memory and self.writes:
+            jax.profiler.save_device_memory_profile(str(self.run.path / "memory.prof"))
+
+    def _finished(self) -> bool:
+        return bool(self._reached())
+
+    def _reached(self) -> list[str]:
+        """Limits of the run that it has come to."""
+        counts = zip(LIMITS, (self.iteration, self.env_steps), strict=True)
+        limits = [(name, count, getattr(self.config, name)) for name, count in counts]
+        return [f"{name}={most}" for name, count, most in limits if most and count >= most]
+
+    def _play(self, evaluator: Evaluator, policy: PolicyState, text: str) -> list[dict[str, float]]:
+        """The summary of an evaluation of each seed's policy."""
+        config = self.config
+        policies = each_seed(jax.device_get(hosts.gather(policy)), config.num_seeds)
+        with self.console.status(text):
+            played = [evaluator(each, config.seed + i) for i, each in enumerate(policies)]
+        for evaluation in played:
+            warn_of_quarantine(self.console, evaluation)
+        return [evaluation.summary() for evaluation in played]
+
+    def _save(self, parts: TrainingParts, state: TrainState, **more: Any) -> None:
+        state = hosts.gather(state)
+        if self.writes:
+            info = {
+                "iteration": self.iteration,
+                "env_steps": self.env_steps,
+                "quarantined": self.quarantined,
+                **more,
+            }
+            self.store.save(self.iteration, _stored(state, parts.env.engine), info)
+
+    def _finish(self, parts: TrainingParts, evaluator: Evaluator, policy: PolicyState) -> float:
+        """The final evaluation and the summary."""
+        with self.signals.leaving(_FINAL, self.store.wait):
+            text = f"playing {self.config.num_episodes} evaluation episodes"
+            each = self._play(evaluator, policy, text)
+            self.store.wait()
+            return self._summarise(parts, each)
+
+    def _summarise(self, parts: TrainingParts, each: list[dict[str, float]]) -> float:
+        """Writes what the run came to, of the evaluation of each seed; their mean return."""
+        config = self.config
+        played = {name: sum(one[name] for one in each) / len(each) for name in each[0]}
+        all_steps = self.env_steps * config.num_seeds
+        quarantined = {name: n / all_steps for name, n in self.quarantined.most_common()}
+        if quarantined:
+            shares = ", ".join(f"{name} ({share:.2%})" for name, share in quarantined.items())
+            self.console.warn(f"quarantined, of all environment steps: {shares}")
+        mean, std, length = (played[name] for name in EVALUATED)
+        self.facts |= {
+            **parts.facts,
+            "env_steps": self.env_steps,
+            "iterations": self.iteration,
+            "eval_return_mean": mean,
+            "eval_return_std": std,
+            "eval_episode_length": length,
+            "eval_episodes": config.num_episodes,
+            "eval_quarantine_rate": played["quarantine_rate"],
+            "quarantine_rate": sum(quarantined.values()),
+            "quarantined_by": quarantined,
+            "eval_command_errors": {
+                name.partition("/")[2]: value
+                for name, value in played.items()
+                if name.startswith("command_error/")
+            },
+            "eval_return_per_seed": [one["episode_return_mean"] for one in each],
+            "wall_seconds": self.clock.seconds(),
+        }
+        if self.writes:
+            write_json(self.run.summary, self.facts)
+        self.console.print(
+            f"evaluation: return {mean:.1f} ± {std:.1f}, length {length:.0f} steps;"
+            f" {self.facts['wall_seconds']:.1f} s in all. Summary: {self.run.summary}"
+        )
+        return mean
+
+
+def _shown(rows: Sequence[Row]) -> Row:
+    """Scalars of an iteration for the progress display, without what is mostly nothing."""
+    row = mean_over_seeds(rows)
+    return {name: value for name, value in row.items() if value or name != "quarantine_rate"}
+
+
+def _stored(state: TrainState, engine: Engine) -> dict[str, Any]:
+    """A training state as a checkpoint holds it: what acts stands apart from the rest."""
+    return {POLICY: state.policy, TRAINING: state.without_policy(), HOST: engine.host_state()}
+
+
+def total_steps(config: RunConfig, parts: TrainingParts) -> int | None:
+    """Control steps at which a run ends; None for one that does not end by itself."""
+    limits = [config.max_env_steps] if config.max_env_steps is not None else []
+    if config.num_iterations is not None:
+        limits.append(config.num_iterations * parts.context.num_steps * config.num_envs)
+    return min(limits, default=None)

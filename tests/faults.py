@@ -1,0 +1,177 @@
+"""Signals and kills at named or random moments, and what is left afterwards.
+
+`python -m tests.faults --kills 100 --terms 20` prints a table; the tests use the same functions.
+"""
+
+import argparse
+import dataclasses
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.run.commands import ROOT, TINY, rows, without_clock
+
+ITERATIONS = 40
+
+RUN = (
+    *TINY,
+    *("save_every_n_steps=3", "save_every_n_seconds=null"),
+    *("valid_every_n_steps=7", "valid_every_n_seconds=null"),
+)
+"""A short run that saves and evaluates all the time."""
+
+
+@dataclasses.dataclass
+class Left:
+    """How a command ended that something was sent to.
+
+    Attributes:
+        status: exit status; negative: the signal that killed it.
+        seconds: s from the signal to the end.
+        output: standard output and error.
+        sent: False where it had ended before.
+    """
+
+    status: int
+    seconds: float
+    output: str
+    sent: bool
+
+
+def stop(
+    folder: Path,
+    arguments: Sequence[str],
+    moment: str | float,
+    *numbers: int,
+    pause: float = 0.0,
+    timeout: float = 120.0,
+) -> Left:
+    """Run `ksim <arguments>` in a folder and send it signals.
+
+    Args:
+        folder: where; `run_dir=run` or `resume=run` is among the arguments.
+        arguments: what is typed.
+        moment: when to send the first: a text that the output or the log then holds, or s after
+            the start.
+        numbers: the signals.
+        pause: s between two of them.
+        timeout: s after which a moment has not come, or a process has not ended.
+    """
+    output, log = folder / "output.txt", folder / "run" / "train.log"
+    before = log.stat().st_size if log.exists() else 0
+    with output.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ksim_cli", *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+
+    def come(start: float) -> bool:
+        if isinstance(moment, float):
+            return time.monotonic() - start >= moment
+        said = log.read_bytes()[before:].decode() if log.exists() else ""
+        return moment in output.read_text() + said
+
+    try:
+        start = time.monotonic()
+        while process.poll() is None and not come(start):
+            assert time.monotonic() - start < timeout, f"never came to {moment!r}"
+            time.sleep(0.01)
+        sent = process.poll() is None
+        start = time.monotonic()
+        for i, number in enumerate(numbers):
+            time.sleep(pause if i else 0.0)
+            process.send_signal(number)
+        process.wait(timeout)
+        seconds = time.monotonic() - start
+    finally:
+        process.kill()
+        process.wait()
+    return Left(process.returncode, seconds, output.read_text(), sent)
+
+
+def go_on(folder: Path) -> None:
+    """Resume the run of a folder to its end, or start it again where it had not begun."""
+    begun = (folder / "run" / "config.yaml").exists()
+    if not begun:
+        shutil.rmtree(folder / "run", ignore_errors=True)
+    typed = ("resume=run",) if begun else (*RUN, f"num_iterations={ITERATIONS}", "run_dir=run")
+    done = stop(folder, ("train", *typed), "\0")
+    assert done.status == 0, done.output
+
+
+def course(folder: Path) -> list[dict]:
+    """The rows of a run without what the clock says."""
+    return [without_clock(row) for row in rows(folder / "run")]
+
+
+def attempts(folder: Path, number: int, count: int, seed: int = 0) -> Iterator[tuple[Left, bool]]:
+    """Send a signal at random moments of a run, resume, and compare with a run left alone.
+
+    Args:
+        folder: an empty folder.
+        number: the signal.
+        count: how many runs.
+        seed: of the moments.
+
+    Yields:
+        How each run ended, and whether its rows after resuming are those of the one left alone.
+    """
+    moments = random.Random(seed)
+    alone = folder / "alone"
+    alone.mkdir(parents=True)
+    typed = ("train", *RUN, f"num_iterations={ITERATIONS}", "run_dir=run")
+    for _ in range(2):  # the second finds what the first has compiled
+        shutil.rmtree(alone / "run", ignore_errors=True)
+        start = time.monotonic()
+        assert stop(alone, typed, "\0").status == 0
+        whole = time.monotonic() - start
+    for i in range(count):
+        place = folder / str(i)
+        place.mkdir()
+        left = stop(place, typed, moments.uniform(0.2, whole), number)
+        go_on(place)
+        yield left, course(place) == course(alone)
+        shutil.rmtree(place)
+
+
+def main() -> int:
+    """Prints a table; returns 1 if any run was not as it should be."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100, help="`kill -9` at so many moments")
+    parser.add_argument("--terms", type=int, default=20, help="SIGTERM at so many moments")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    given = parser.parse_args()
+    print("| signal | sent | right status | longest until it left, s | rows as without it |")
+    print("|---|---|---|---|---|", flush=True)
+    wrong = 0
+    for number, right, count in (
+        (signal.SIGKILL, -signal.SIGKILL, given.kills),
+        (signal.SIGTERM, 128 + signal.SIGTERM, given.terms),
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            all_left = list(attempts(Path(folder), number, count, given.seed)) if count else []
+        sent = [left for left, _ in all_left if left.sent]
+        good = sum(left.status == right for left in sent)
+        same = sum(equal for _, equal in all_left)
+        longest = max((left.seconds for left in sent), default=0.0)
+        name = signal.Signals(number).name
+        print(
+            f"| {name} | {len(sent)} | {good} | {longest:.1f} | {same} of {len(all_left)} |",
+            flush=True,
+        )
+        wrong += len(sent) - good + len(all_left) - same
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
