@@ -78,8 +78,14 @@ class Console:
         if self._log is not None:
             stamp = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
             lines = [f"{stamp}  {line}".rstrip() + "\n" for line in _clean(text).split("\n")]
-            self._log.writelines(lines)
-            self._log.flush()
+            try:
+                self._log.writelines(lines)
+                self._log.flush()
+            except (OSError, ValueError) as error:  # a full disk shall not end what goes on
+                log, self._log = self._log, None
+                with contextlib.suppress(OSError, ValueError):
+                    log.close()
+                self.warn(f"the log cannot be written any more: {error}")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Show a table; numbers are aligned to the right."""

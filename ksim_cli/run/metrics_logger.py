@@ -1,7 +1,9 @@
 """Rows of scalars: of each seed alone, and their mean over the seeds."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -52,6 +54,7 @@ class MetricsLogger:
 
     def __init__(self, run: RunFolder, config: RunConfig, warn: Callable[[str], None]) -> None:
         self._run, self._config, self._warn = run, config, warn
+        self._failed: set[Path] = set()
         self._main = MetricsLog(run.metrics)
         several = range(config.seed, config.seed + config.num_seeds) if config.num_seeds > 1 else ()
         self._each = [MetricsLog(run.seed_folder(seed) / "metrics.jsonl") for seed in several]
@@ -70,10 +73,22 @@ class MetricsLogger:
             rows: of each seed.
         """
         mean = {**head, **mean_over_seeds(rows)}
-        self._main.append(mean)
-        for log, row in zip(self._each, rows, strict=False):
-            log.append({**head, **row})
+        each = ((log, {**head, **row}) for log, row in zip(self._each, rows, strict=False))
+        for log, row in ((self._main, mean), *each):
+            self._write(log, row)
         self._loggers.log(mean)
+
+    def _write(self, log: MetricsLog, row: Row) -> None:
+        try:
+            log.append(row)
+            self._failed.discard(log.path)
+        except OSError as error:
+            if log.path not in self._failed:
+                self._failed.add(log.path)
+                self._warn(
+                    f"{log.path} cannot be written: {error.strerror or error}. Training goes on;"
+                    " its rows wait and are tried again"
+                )
 
     @property
     def extra(self) -> list[str]:
@@ -107,4 +122,6 @@ class MetricsLogger:
     def __exit__(self, *error: object) -> None:
         self._loggers.close()
         for log in (self._main, *self._each):
+            with contextlib.suppress(OSError):  # it was said
+                log.write_waiting()
             log.close()
