@@ -98,6 +98,18 @@ def test_a_checkpoint_names_a_run_and_other_keys_apply_on_top(runs, work, projec
     assert config.checkpoint == "it's" and config.resume is None
 
 
+@pytest.mark.parametrize("folder", ["out/lr=0.1", "a, [b]", "{x}(1)", "müde", "it's", "~x"])
+def test_a_checkpoint_in_a_folder_of_any_name(runs, work, project, folder):
+    path = project / folder / "checkpoints" / "00000001"
+    path.mkdir(parents=True)
+    (path / "manifest.json").write_text("{}")
+    (project / folder / "config.yaml").write_text((runs[7] / "config.yaml").read_text())
+    for spec in (f"{folder}/checkpoints/1", folder, str(path)):
+        if folder != "~x" or spec == str(path):  # a leading ~ is someone's home
+            assert ksim("eval", f"checkpoint={spec}") == 0
+            assert work.pop()[1].checkpoint == spec
+
+
 def test_a_group_that_is_named_replaces_what_was_saved(runs, work):
     assert ksim("view", "engine=mujoco", "rewards=none", "render=small") == 0
     config = work[0][1]
