@@ -26,7 +26,7 @@ TRAIN = ("train", *TINY, "run_dir=run")
     ],
 )
 def test_a_signal_finishes_the_iteration_saves_and_leaves(tmp_path, number, status):
-    left = stop(tmp_path, TRAIN, "% ", number, number, pause=0.01)  # twice, as a wrapper does
+    left = stop(tmp_path, TRAIN, "  episode return", number, number, pause=0.01)  # twice, as a wrapper does
     assert left.status == status, left.output
     assert f"{number.name}: saving after this iteration" in left.output
     assert "resume=run" in left.output and "Traceback" not in left.output
