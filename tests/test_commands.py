@@ -6,7 +6,7 @@ import pytest
 
 from ksim_cli import commands
 from ksim_cli.cli import main
-from ksim_cli.config.saved import config_text
+from ksim_cli.config.saved import config_text, sealed
 from ksim_cli.errors import UserError
 from tests.helpers import run_config
 
@@ -159,7 +159,8 @@ def test_what_does_not_go_together(runs, work, capsys, typed, message):
 
 def test_a_saved_config_with_a_wrong_value_is_named(runs, work, capsys):
     path = runs[6] / "config.yaml"
-    path.write_text(path.read_text().replace("num_envs: 256", "num_envs: many"))
+    text = path.read_text().partition("# SHA-256")[0]
+    path.write_text(sealed(text.replace("num_envs: 256", "num_envs: many")))
     assert ksim("view") == 2
     assert f"{path.relative_to(path.parents[3])}: num_envs=many: exp" in capsys.readouterr().err
 

@@ -14,6 +14,7 @@ from ksim_cli.io.loggers import Loggers, open_loggers
 from ksim_cli.io.metrics import MetricsLog
 from ksim_cli.io.runs import RunFolder
 from ksim_cli.rl.algorithm import Metrics
+from ksim_cli.run import hosts
 from ksim_cli.run.seeds import each_seed
 
 EVALUATED = ("episode_return_mean", "episode_return_std", "episode_length_mean")
@@ -66,12 +67,14 @@ class MetricsLogger:
             log.truncate_after(iteration)
 
     def append(self, head: Mapping[str, Any], rows: Sequence[Row]) -> None:
-        """Write an iteration.
+        """Write an iteration, where the config wants it and this process is the one that writes.
 
         Args:
             head: what is the same for all seeds, `iteration` among it.
             rows: of each seed.
         """
+        if not (self._config.log_train_metrics and hosts.is_leader()):
+            return
         mean = {**head, **mean_over_seeds(rows)}
         each = ((log, {**head, **row}) for log, row in zip(self._each, rows, strict=False))
         for log, row in ((self._main, mean), *each):

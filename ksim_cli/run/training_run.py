@@ -176,7 +176,7 @@ class TrainingRun:
             if self.unlogged is not None:
                 head, *rows = (dict(each) for each in self.unlogged)
                 self._evaluate(parts, evaluator, state, head, rows)
-                self._log(head, rows)
+                self.metrics_logger.append(head, rows)
             while not self._finished():
                 state, metrics, incident = compiled.step(state)
                 rows = scalars(metrics, config.num_seeds)
@@ -196,7 +196,7 @@ class TrainingRun:
                 if evaluates and not self._finished():
                     with rate.paused():
                         self._evaluate(parts, evaluator, state, head, rows)
-                self._log(head, rows)
+                self.metrics_logger.append(head, rows)
                 progress.update(self.env_steps, head | _shown(rows))
                 # The leader's clock and signals decide, after all that takes time.
                 saves, stops = hosts.broadcast(
@@ -237,10 +237,6 @@ class TrainingRun:
         for row, played in zip(rows, each, strict=True):
             row.update({f"eval_{name}": played[name] for name in EVALUATED})
         head["wall_seconds"] = self.clock.seconds()
-
-    def _log(self, head: dict[str, Any], rows: list[Row]) -> None:
-        if self.config.log_train_metrics and self.writes:
-            self.metrics_logger.append(head, rows)
 
     def _first_step(self) -> None:
         if self.facts["first_step_seconds"] is not None:
