@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ksim_cli.io.files import write_json
+from ksim_cli.io.files import refuse_link, write_json
 
 HASHES = "sha256.json"
 """File of `code/`: path in the project -> SHA-256 of that file when training began."""
@@ -54,6 +54,7 @@ def keep_code(folder: Path, files: Mapping[str, Path]) -> None:
         folder: `code/` of a run.
         files: see `own_files`.
     """
+    refuse_link(folder)
     if folder.exists():
         number = 1
         while (before := folder.with_name(f"{folder.name}-{number}")).exists():

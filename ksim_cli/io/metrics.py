@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ksim_cli.errors import UserError
-from ksim_cli.io.files import plain, replace_text
+from ksim_cli.io.files import open_own, plain, refuse_link, replace_text
 
 
 class MetricsLog:
@@ -32,13 +32,14 @@ class MetricsLog:
         line = json.dumps(plain(row), allow_nan=False)
         if self._file is None:
             self.truncate_after(sys.maxsize)  # a torn line, which this row would be glued to
-            self._file = open(self.path, "a", encoding="utf-8", newline="\n")  # noqa: SIM115
+            self._file = open_own(self.path, "a")
         self._file.write(line + "\n")
         self._file.flush()
 
     def truncate_after(self, iteration: int) -> None:
         """Drop the rows after `iteration` and a torn last line; all at once or not at all."""
         self.close()
+        refuse_link(self.path)
         lines = self._lines()
         kept = [line for line, row in lines if _iteration(row) <= iteration]
         if self.path.exists():
