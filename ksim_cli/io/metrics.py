@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ksim_cli.errors import UserError
-from ksim_cli.io.files import plain, replace_text
+from ksim_cli.io.files import open_own, plain, refuse_link, replace_text
 
 
 class MetricsLog:
@@ -48,7 +48,7 @@ class MetricsLog:
         if self._file is None or not self.path.exists():  # somebody removed it
             self.close()
             self._drop_torn_line()
-            self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
+            self._file = open_own(self.path, "ab")
         size, rest = os.fstat(self._file.fileno()).st_size, self._waiting
         try:
             while rest:
@@ -62,6 +62,7 @@ class MetricsLog:
     def truncate_after(self, iteration: int) -> None:
         """Drop the rows after `iteration` and a torn last line; all at once or not at all."""
         self.close()
+        refuse_link(self.path)
         lines = self._lines()
         kept = [line for line, row in lines if _iteration(row) <= iteration]
         if self.path.exists():
@@ -89,6 +90,7 @@ class MetricsLog:
 
     def _drop_torn_line(self) -> None:
         """Drop a last line without an end, which the next row would be glued to."""
+        refuse_link(self.path)
         if self.path.exists() and not (text := self.path.read_bytes()).endswith(b"\n"):
             os.truncate(self.path, text.rfind(b"\n") + 1)
 
