@@ -171,8 +171,11 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
         config = to_run_config(composed)
         if config.resume is not None:
             _refuse_changes(config, config.resume)
-        if (spec := config.resume or config.checkpoint) and "task.model" not in typed_now():
-            refuse_foreign_model(config.task, find_run(spec, RUNS).path)
+        if spec := config.resume or config.checkpoint:
+            run = find_run(spec, RUNS)
+            run.check(writes=config.resume is not None)
+            if "task.model" not in typed_now():
+                refuse_foreign_model(config.task, run.path)
         from ksim_cli.run.backend import prepare
 
         prepare(config)
