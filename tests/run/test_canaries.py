@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
+from ksim_cli.config.saved import sealed
 from ksim_cli.io.files import write_json
 from tests.run.commands import ksim
 
@@ -37,7 +38,7 @@ def config(section, **values):
     def put(run):
         saved = yaml.safe_load((run / "config.yaml").read_text())
         saved[section] = {**(saved.get(section) or {}), **values} if section else saved
-        (run / "config.yaml").write_text(yaml.safe_dump(saved))
+        (run / "config.yaml").write_text(sealed(yaml.safe_dump(saved)))  # a stranger can, too
 
     return put
 
