@@ -23,7 +23,7 @@ NUM_ENVS = 3
 KICKED = {
     "defaults": [{"override /actuators": "torque"}, "_self_"],
     **{"ctrl_dt": 0.02, "dt": 0.002, "num_envs": NUM_ENVS, "batch_size": NUM_ENVS},
-    **{"rollout_length_frames": 8, "stagger_episodes": False},
+    **{"rollout_length_frames": 8, "stagger_episodes": False, "reward_limit": 1e30},
     "observations": {"joints": {"type": "joint_position"}},
     "terminations": {
         "low": {"type": "minimum_height", "height": 0.42},
