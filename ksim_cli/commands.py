@@ -29,7 +29,6 @@ from ksim_cli.config.resuming import refuse_changes
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.config.validate import refuse_missing_packages
 from ksim_cli.errors import RunFailedError, UserError
-from ksim_cli.io.checkpoint_files import committed_steps
 from ksim_cli.io.kept_code import refuse_foreign_model
 from ksim_cli.io.runs import RUNS, RunFolder, find_checkpoint, find_run, newest_with_checkpoint
 from ksim_cli.own_code import explain_own
@@ -169,10 +168,11 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
     logging.getLogger("hydra").setLevel(logging.INFO)
     try:
         config = to_run_config(composed)
-        if config.resume is not None:
-            _refuse_changes(config, config.resume)
         if spec := config.resume or config.checkpoint:
             run = find_run(spec, RUNS)
+            # One without a checkpoint starts afresh, with anything.
+            if config.resume is not None and run.has_checkpoint():
+                refuse_changes(config, run.config)
             run.check(writes=config.resume is not None)
             if "task.model" not in typed_now():
                 refuse_foreign_model(config.task, run.path)
@@ -193,13 +193,6 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
     if is_sweep():
         raise JobFailedError(status)
     raise SystemExit(status)
-
-
-def _refuse_changes(config: RunConfig, resume: str) -> None:
-    """Refuses to change what a run keeps; one without a checkpoint starts afresh, with anything."""
-    run = find_run(resume, RUNS)
-    if committed_steps(run.checkpoints):
-        refuse_changes(config, run.config)
 
 
 def _begin_training(line: CommandLine) -> Start:
@@ -263,7 +256,7 @@ def _begin_acting(line: CommandLine) -> Start:
 def _with_checkpoint(run: RunFolder, spec: str | None) -> RunFolder:
     """A run that was taken as the newest, or the newest before it that has something to act."""
     folder = RUNS if spec in (None, "latest") else Path(str(spec)).expanduser()
-    if committed_steps(run.checkpoints) or not folder.is_dir() or folder.samefile(run.path):
+    if run.has_checkpoint() or not folder.is_dir() or folder.samefile(run.path):
         return run
     other = newest_with_checkpoint(folder)
     if other is None:

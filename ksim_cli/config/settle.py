@@ -1,7 +1,6 @@
 """What a composed configuration says only together with what was typed, and where."""
 
 import dataclasses
-import math
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from ksim_cli.config.schema import PATHS, RunConfig
 from ksim_cli.config.typed import REMOVED, split_choices
+from ksim_cli.config.validate import divisors
 from ksim_cli.errors import UserError, listing, nearest
 
 _WRITTEN = ("run_dir", "dataset_save_path")
@@ -108,10 +108,7 @@ def with_batch_size(config: RunConfig, typed: Collection[str]) -> RunConfig:
     follows = "num_envs" in typed or "num_devices" in typed or size == default
     if fits or "batch_size" in typed or not follows or num_envs > 10**9:
         return config
-    small = [d for d in range(1, math.isqrt(num_envs) + 1) if num_envs % d == 0]
-    divisors = {*small, *(num_envs // d for d in small)}
-    best = max(
-        (d for d in divisors if d <= max(size, devices)), key=lambda d: (d % devices == 0, d)
-    )
+    small = [d for d in divisors(num_envs) if d <= max(size, devices)]
+    best = max(small, key=lambda d: (d % devices == 0, d))
     print(f"ksim: batch_size={best} (was {size}) follows num_envs={num_envs}", file=sys.stderr)
     return dataclasses.replace(config, batch_size=best)

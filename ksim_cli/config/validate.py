@@ -140,8 +140,12 @@ def refuse_missing_packages(logger: LoggerConfig) -> None:
             )
 
 
+def divisors(number: int) -> set[int]:
+    """All divisors of a positive number."""
+    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
+    return {*small, *(number // d for d in small)}
+
+
 def _nearest_divisors(number: int, wanted: int) -> list[int]:
     """The two divisors of a number that are nearest to another, in order."""
-    small = [d for d in range(1, math.isqrt(number) + 1) if number % d == 0]
-    divisors = {*small, *(number // d for d in small)}
-    return sorted(sorted(divisors, key=lambda d: abs(d - wanted))[:2])
+    return sorted(sorted(divisors(number), key=lambda d: abs(d - wanted))[:2])

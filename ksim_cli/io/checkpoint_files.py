@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 
 from ksim_cli import __version__
 from ksim_cli.errors import UserError
-from ksim_cli.io.files import make_folder, plain, sync
+from ksim_cli.io.files import hash_file, make_folder, plain, sync
 
 FORMAT = 2
 """Version of the format; raised when an older ksim could not read a new checkpoint."""
@@ -142,7 +142,7 @@ def write_step(folder: Path, manifest: Manifest, arrays: dict[str, Any]) -> None
         for name in FILES:
             part = {path: array for path, array in arrays.items() if tree[path].file == name}
             save_file(part, temporary / name)
-        hashes = {name: _hash_file(temporary / name) for name in FILES}
+        hashes = {name: hash_file(temporary / name) for name in FILES}
         body = plain(asdict(replace(manifest, tree=tree, files=hashes)))
         text = _seal({"format": FORMAT, **body})
         (temporary / MANIFEST).write_text(text, "utf-8", newline="\n")
@@ -232,7 +232,7 @@ def check_file(folder: Path, name: str, manifest: Manifest) -> None:
     for path in sorted(header.keys() | told.keys()):
         if header.get(path) != told.get(path):
             raise DamagedError(f"{where} does not hold what the manifest says of {path}")
-    if _hash_file(folder / name) != manifest.files[name]:
+    if hash_file(folder / name) != manifest.files[name]:
         raise DamagedError(f"{where} is damaged: its hash differs")
 
 
@@ -281,11 +281,6 @@ def _require_file(path: Path) -> str:
     if path.is_symlink() or not path.is_file():
         raise DamagedError(f"{where} is missing" + ", or no regular file" * os.path.lexists(path))
     return where
-
-
-def _hash_file(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _seal(body: dict[str, Any]) -> str:

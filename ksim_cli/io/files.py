@@ -4,6 +4,7 @@ A run's folder may come from a stranger: nothing in it is written through a link
 """
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -94,6 +95,12 @@ def open_descriptor(path: str | Path, flags: int) -> int:
         raise UserError(f"{path}: is a folder, and a file is to be there. Move it away")
     # Once more by the system, which looks and opens in one step.
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of what a file holds."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync(path: Path) -> None:

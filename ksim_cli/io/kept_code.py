@@ -5,7 +5,6 @@ it was trained, nobody can tell why it evaluates otherwise a month later.
 """
 
 import contextlib
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from ksim_cli.config.components import TaskConfig
 from ksim_cli.errors import UserError
-from ksim_cli.io.files import refuse_link, write_json
+from ksim_cli.io.files import hash_file, refuse_link, write_json
 from ksim_cli.paths import project_roots
 
 HASHES = "sha256.json"
@@ -69,7 +68,7 @@ def keep_code(folder: Path, files: Mapping[str, Path]) -> None:
         if copied and not Path(name).is_absolute():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / name)
-    write_json(folder / HASHES, {name: _hash(path) for name, path in files.items()})
+    write_json(folder / HASHES, {name: hash_file(path) for name, path in files.items()})
 
 
 def refuse_foreign_model(task: TaskConfig, run: Path) -> None:
@@ -95,7 +94,7 @@ def refuse_foreign_model(task: TaskConfig, run: Path) -> None:
         own = any(file.is_relative_to(root) for root in roots)
         if not file.is_file() or (own and not file.is_relative_to(run.resolve())):
             continue
-        if known.get(file.as_posix()) != _hash(file) or file.is_relative_to(run.resolve()):
+        if known.get(file.as_posix()) != hash_file(file) or file.is_relative_to(run.resolve()):
             raise UserError(
                 f"{run / 'config.yaml'}: task.model: {file} lies outside of this folder, and is not"
                 f" (or no longer) what the run was trained with. If it is yours, type"
@@ -126,11 +125,6 @@ def changed_code(folder: Path, files: Mapping[str, Path]) -> list[str]:
     for name, path in files.items():
         if name not in before:
             changed.append(f"{name} is new")
-        elif _hash(path) != before[name]:
+        elif hash_file(path) != before[name]:
             changed.append(f"{name} changed")
     return sorted(changed)
-
-
-def _hash(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -207,7 +207,7 @@ def newest_run(root: Path) -> RunFolder:
 
 def newest_with_checkpoint(root: Path) -> RunFolder | None:
     """The run under `root` that was started last, of those with a checkpoint; None: no such run."""
-    runs = [run for run in _runs_below(root) if committed_steps(run / "checkpoints")]
+    runs = [run for run in _runs_below(root) if RunFolder(run).has_checkpoint()]
     return RunFolder(max(runs, key=_started)) if runs else None
 
 

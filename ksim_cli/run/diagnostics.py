@@ -183,8 +183,8 @@ class Diagnostics:
             "action": incident.action,
             "step": incident.step,
             "env": incident.env,
+            "iteration": iteration,
         }
-        arrays["iteration"] = iteration
         for kind, values in (
             ("obs", incident.obs),
             ("view", incident.view.fields()),

@@ -1,7 +1,6 @@
 """One run of training: what is built, the loop around the compiled iteration, the summary."""
 
 import contextlib
-import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import partial
@@ -11,7 +10,7 @@ import jax
 
 from ksim_cli.clock import Clock
 from ksim_cli.config.schema import RunConfig
-from ksim_cli.errors import RunFailedError
+from ksim_cli.errors import RunFailedError, UserError
 from ksim_cli.io.console import Console
 from ksim_cli.io.files import write_json
 from ksim_cli.io.runs import RunFolder
@@ -122,9 +121,9 @@ class TrainingRun:
         )
         if idle := self.store.changed():
             self.console.print(f"without effect, as there is nothing to do: {', '.join(idle)}")
-        if self.run.summary.exists():
-            with contextlib.suppress(ValueError, TypeError, KeyError, OSError):  # made anew below
-                return float(json.loads(self.run.summary.read_text())["eval_return_mean"])
+        with contextlib.suppress(UserError, TypeError, OSError):  # what is none is made anew below
+            if summary := self.run.read_summary():
+                return float(summary["eval_return_mean"])
         policy = read_policy_state(
             self.store.checkpoints, saved, parts.algorithm, parts.context, self.config.num_seeds
         )

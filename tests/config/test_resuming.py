@@ -12,6 +12,7 @@ from ksim_cli.config.resuming import REFUSED, changes, refuse_changes, told_chan
 from ksim_cli.config.saved import config_text
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
+from ksim_cli.io.runs import RunFolder
 from tests.helpers import run_config
 
 # key -> another value than the cart-pole's; what is typed with it where it needs company.
@@ -93,7 +94,7 @@ def resumed(project, monkeypatch):
     run = project / "run"
     (run / "checkpoints" / "00000002").mkdir(parents=True)
     (run / "config.yaml").write_text(config_text(run_config("task=cartpole")))
-    monkeypatch.setattr(commands, "committed_steps", lambda folder: [2])
+    monkeypatch.setattr(RunFolder, "has_checkpoint", lambda run: True)
     monkeypatch.setattr(commands, "refuse_missing_packages", lambda logger: None)
     seen = []
     monkeypatch.setattr("ksim_cli.run.train.train", lambda *both: seen.append(both) or 1.0)
@@ -170,7 +171,7 @@ def test_a_key_of_another_run_or_command_is_refused(resumed, capsys, key):
 
 
 def test_a_run_without_a_checkpoint_starts_afresh_with_whatever_is_typed(resumed, monkeypatch):
-    monkeypatch.setattr(commands, "committed_steps", lambda folder: [])
+    monkeypatch.setattr(RunFolder, "has_checkpoint", lambda run: False)
     assert ksim("model.hidden_size=16") == 0
     assert resumed[0][0].model["hidden_size"] == 16
 

@@ -49,7 +49,7 @@ def forge(folder: Path, change: dict) -> None:
 
 def forge_hashes(folder: Path) -> None:
     """Make the manifest vouch for the files as they are."""
-    forge(folder, {"files": {name: files._hash_file(folder / name) for name in files.FILES}})
+    forge(folder, {"files": {name: files.hash_file(folder / name) for name in files.FILES}})
 
 
 def test_a_step_is_two_files_and_a_manifest(stored: Path):

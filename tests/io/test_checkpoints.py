@@ -187,7 +187,7 @@ def test_a_file_of_ten_gigabytes_that_is_not_asked_for_is_not_opened(store, monk
     del body["digest"], body["tree"]["n"]
     body["tree"]["x"]["shape"] = [2_500_000_000]
     (folder / "manifest.json").write_text(checkpoint_files._seal(body))
-    for name in ("safe_open", "_hash_file"):
+    for name in ("safe_open", "hash_file"):
         monkeypatch.setattr(checkpoint_files, name, lambda *_, **__: pytest.fail("was opened"))
     with pytest.raises(CheckpointReadError, match=r"x: stored is int32\[2500000000\], asked is"):
         store.restore(4, {name: TARGET[name] for name in ("policy", "x")})

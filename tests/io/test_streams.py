@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.run.commands import ROOT
+from tests.run.commands import ROOT, shell
 
 WORK = """
 import contextlib, os, sys
@@ -43,16 +43,7 @@ def test_the_work_is_done_and_a_loss_told_once(tmp_path, redirection, warnings):
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
     (tmp_path / "work.py").write_text(WORK)
-    command = f"set -o pipefail; '{sys.executable}' work.py {redirection}"
-    done = subprocess.run(
-        ["bash", "-c", command],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = shell(f"'{sys.executable}' work.py {redirection}", tmp_path, timeout=60)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "file").read_text() == "the work"
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr

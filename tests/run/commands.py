@@ -63,6 +63,19 @@ def ksim(*arguments: str, cwd: Any, check: int | None = None) -> Done:
     return done
 
 
+def shell(command: str, cwd: Any, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """What a person types in a shell, redirections and pipes included."""
+    return subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
 def ksim_process(*arguments: str, cwd: Any, timeout: float = 300, check: int | None = None) -> Done:
     """Run `ksim <arguments>` in a folder, in a process of its own, as a person does."""
     done = subprocess.run(

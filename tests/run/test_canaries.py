@@ -83,7 +83,7 @@ CORPUS = {
     "target in the config": config("rewards", x={"_target_": "os.system"}),
     "interpolation": config("rewards", x={"type": "${oc.env:HOME}"}),
     "name that climbs": config("task", name="../../../x"),
-    "absolute name": config("task", name="/tmp/canary"),
+    "absolute name": config("task", name="/canary/of/a/name"),
     "term that climbs": config("rewards", **{"../../x": {"type": "stay_alive"}}),
     "type that climbs": config("task", type="../x"),
     "a model that includes": model(INCLUDE),

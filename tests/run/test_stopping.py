@@ -10,7 +10,7 @@ import pytest
 
 from ksim_cli.io.checkpoints import CheckpointStore
 from tests.faults import attempts, course, stop
-from tests.run.commands import ROOT, TINY, ksim, rows
+from tests.run.commands import ROOT, TINY, ksim, rows, shell
 
 VALID = ("valid_every_n_steps=2", "valid_every_n_seconds=null")
 TRAIN = ("train", *TINY, "run_dir=run")
@@ -102,15 +102,7 @@ def test_random_moments(tmp_path, number):
 )
 def test_output_that_goes_nowhere_does_not_end_a_run(tmp_path, redirection, said):
     command = " ".join([f"'{sys.executable}'", "-m", "ksim_cli", *TRAIN, "num_iterations=3"])
-    done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {command} {redirection}"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = shell(f"{command} {redirection}", tmp_path)
     assert done.returncode == 0 and len(done.stderr.splitlines()) == bool(said)
     assert said in done.stderr
     assert (tmp_path / "run" / "summary.json").exists() and len(rows(tmp_path / "run")) == 3
