@@ -173,6 +173,9 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
         from ksim_cli.run.backend import prepare
 
         prepare(config)
+        from ksim_cli.run.strangers import try_model_of_run
+
+        try_model_of_run(config, typed_now())
         return work(config)
     except (UserError, RunFailedError) as error:
         print(f"ksim {command}: {error}", file=sys.stderr)
