@@ -232,8 +232,6 @@ def _begin_acting(line: CommandLine) -> Start:
     if spec is None and task is None and (dump := line.value("dump")) is not None:
         spec = str(Path(dump).parent.parent)  # its run, whose folder dumps/ it lies in
     if spec is not None:
-        if "," in spec and not Path(spec).exists():
-            raise UserError(f"checkpoint={spec}: takes one run; type the command once for each")
         _refuse(line, ("task",), _OF_A_RUN)
     elif line.value("policy") is not None:
         if task is None:
@@ -244,7 +242,13 @@ def _begin_acting(line: CommandLine) -> Start:
     elif task is not None:
         spec = _newest_of(task)
         line = line.without("task")
-    run, step = find_checkpoint(spec, RUNS)
+    try:
+        run, step = find_checkpoint(spec, RUNS)
+    except UserError as error:
+        if spec is None or "," not in spec:
+            raise
+        more = "takes one run; type the command once for each"
+        raise UserError(f"checkpoint={spec}: {more}\n  {error}") from error
     if step is None:
         run = _with_checkpoint(run, spec)
     if spec is None or step is None:

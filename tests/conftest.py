@@ -1,4 +1,5 @@
 import functools
+import gc
 import os
 import sys
 from pathlib import Path
@@ -22,6 +23,13 @@ jax.config.update(
     "jax_persistent_cache_min_compile_time_secs",
     float(os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"]),
 )
+# XLA compiles three times as fast when it optimizes little, and what is compiled here runs briefly.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+jax.config.update(
+    "jax_disable_most_optimizations", os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1"
+)
+# Tracing makes many small objects that live on; the collector would walk them all again and again.
+gc.set_threshold(50_000, 20, 50)
 
 
 def promoting(function):
@@ -46,3 +54,13 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KSIM_PROJECT", raising=False)
     return tmp_path
+
+
+@pytest.fixture
+def as_compiled_for_users(monkeypatch):
+    """Programs optimized as for users, where a test needs their speed or their very numbers."""
+    before = jax.config.jax_disable_most_optimizations
+    jax.config.update("jax_disable_most_optimizations", False)
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)

@@ -6,7 +6,7 @@ import pytest
 
 from ksim_cli import commands
 from ksim_cli.cli import main
-from ksim_cli.config.saved import config_text
+from ksim_cli.config.saved import config_text, sealed
 from ksim_cli.errors import UserError
 from tests.helpers import run_config
 
@@ -98,6 +98,18 @@ def test_a_checkpoint_names_a_run_and_other_keys_apply_on_top(runs, work, projec
     assert config.checkpoint == "it's" and config.resume is None
 
 
+@pytest.mark.parametrize("folder", ["out/lr=0.1", "a, [b]", "{x}(1)", "müde", "it's", "~x"])
+def test_a_checkpoint_in_a_folder_of_any_name(runs, work, project, folder):
+    path = project / folder / "checkpoints" / "00000001"
+    path.mkdir(parents=True)
+    (path / "manifest.json").write_text("{}")
+    (project / folder / "config.yaml").write_text((runs[7] / "config.yaml").read_text())
+    for spec in (f"{folder}/checkpoints/1", folder, str(path)):
+        if folder != "~x" or spec == str(path):  # a leading ~ is someone's home
+            assert ksim("eval", f"checkpoint={spec}") == 0
+            assert work.pop()[1].checkpoint == spec
+
+
 def test_a_group_that_is_named_replaces_what_was_saved(runs, work):
     assert ksim("view", "engine=mujoco", "rewards=none", "render=small") == 0
     config = work[0][1]
@@ -147,7 +159,8 @@ def test_what_does_not_go_together(runs, work, capsys, typed, message):
 
 def test_a_saved_config_with_a_wrong_value_is_named(runs, work, capsys):
     path = runs[6] / "config.yaml"
-    path.write_text(path.read_text().replace("num_envs: 256", "num_envs: many"))
+    text = path.read_text().partition("# SHA-256")[0]
+    path.write_text(sealed(text.replace("num_envs: 256", "num_envs: many")))
     assert ksim("view") == 2
     assert f"{path.relative_to(path.parents[3])}: num_envs=many: exp" in capsys.readouterr().err
 

@@ -4,8 +4,10 @@ A config may come from a stranger's checkpoint, so reading it never runs or reso
 """
 
 import dataclasses
+import hashlib
 import re
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,44 @@ _NOT_SAVED = (
 _FORBIDDEN_KEY = re.compile(r"^_.*_$")
 
 
-def config_text(config: RunConfig) -> str:
-    """Every key and its value as plain YAML, for the run folder."""
+_CONTINUES, _SEAL = "# goes on from: ", "# SHA-256 of the above: "
+
+
+def config_text(config: RunConfig, before: Collection[str] = ()) -> str:
+    """Every key and its value as plain YAML, for the run folder, under a seal.
+
+    Args:
+        config: the run's.
+        before: hashes of the configs that this one replaced, where a run went on with another.
+    """
     values = {k: v for k, v in dataclasses.asdict(config).items() if k not in _NOT_SAVED}
-    return yaml.safe_dump(values, sort_keys=False)
+    text = yaml.safe_dump(values, sort_keys=False)
+    return sealed(text + "".join(f"{_CONTINUES}{each}\n" for each in before))
+
+
+def sealed(text: str) -> str:
+    """The text with its hash as a last line, so that a change or a cut is noticed."""
+    return f"{text}{_SEAL}{hash_of(text)}\n"
+
+
+def hashes_of(text: str) -> list[str]:
+    """The hash of a config, and before it those of the configs that it replaced."""
+    return [*re.findall(rf"^{_CONTINUES}(\w+)$", text, flags=re.MULTILINE), hash_of(text)]
+
+
+def hash_of(text: str) -> str:
+    """SHA-256 of a text."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _refuse_unsealed(text: str, path: Path) -> None:
+    """Refuses what was changed since ksim wrote it: its rows would not be those of its values."""
+    body, _, seal = text.rpartition(_SEAL)
+    if seal.strip() != hash_of(body):
+        raise UserError(
+            f"{path}: was changed, or cut off, since ksim wrote it, and the run was not trained"
+            " with that. To change a value, type it: ksim train resume=RUN KEY=VALUE"
+        )
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -54,6 +90,7 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(saved, dict):
         raise UserError(f"{path}: not a config that ksim wrote")
     _refuse_code(saved, str(path))
+    _refuse_unsealed(text, path)
     return _known(saved, path)
 
 

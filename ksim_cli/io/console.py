@@ -78,8 +78,14 @@ class Console:
         if self._log is not None:
             stamp = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
             lines = [f"{stamp}  {line}".rstrip() + "\n" for line in _clean(text).split("\n")]
-            self._log.writelines(lines)
-            self._log.flush()
+            try:
+                self._log.writelines(lines)
+                self._log.flush()
+            except (OSError, ValueError) as error:  # a full disk shall not end what goes on
+                log, self._log = self._log, None
+                with contextlib.suppress(OSError, ValueError):
+                    log.close()
+                self.warn(f"the log cannot be written any more: {error}")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Show a table; numbers are aligned to the right."""
@@ -213,7 +219,6 @@ class Progress:
         self._console, self._display, self._task, self._show = console, display, task, show
         self._printed_at = float("-inf")
         self._line, self._pending = "", False
-        self._updates = 0
 
     def update(self, env_steps: int, row: dict[str, Any]) -> None:
         """Take the newest state.
@@ -228,9 +233,7 @@ class Progress:
         words = [f"{formatting.count(env_steps)}{goal} steps"]
         if task.speed:
             words.append(f"{formatting.count(task.speed)}/s")
-        self._updates += 1
-        # The first steps say little: what is compiled or loaded with them would be counted.
-        if self._updates > 3 and task.speed and task.time_remaining is not None:
+        if task.speed and task.time_remaining is not None:
             words.append(f"ETA {formatting.seconds(task.time_remaining)}")
         share = f"{task.percentage / 100:3.0%}" if task.total else "..."
         self._display.update(task.id, description=share, words="  ".join(words))

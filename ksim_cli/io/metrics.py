@@ -1,10 +1,11 @@
 """metrics.jsonl, the run's own record of its scalars."""
 
 import json
-import sys
+import os
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from ksim_cli.errors import UserError
 from ksim_cli.io.files import plain, replace_text
@@ -16,10 +17,13 @@ class MetricsLog:
     def __init__(self, path: Path) -> None:
         """Look at `path`, which the first `append` makes."""
         self.path = path
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
+        self._waiting = b""
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Write one row and hand it to the system, so that a kill cannot take it back.
+
+        A row that cannot be written waits, and is tried again with the next.
 
         Args:
             row: name to value in the order to keep, `iteration` among them; NaN and infinities are
@@ -27,14 +31,33 @@ class MetricsLog:
 
         Raises:
             ValueError: `iteration` is missing or no integer.
+            OSError: it cannot be written now.
         """
         _iteration(row)
-        line = json.dumps(plain(row), allow_nan=False)
-        if self._file is None:
-            self.truncate_after(sys.maxsize)  # a torn line, which this row would be glued to
-            self._file = open(self.path, "a", encoding="utf-8", newline="\n")  # noqa: SIM115
-        self._file.write(line + "\n")
-        self._file.flush()
+        self._waiting += json.dumps(plain(row), allow_nan=False).encode("utf-8") + b"\n"
+        self.write_waiting()
+
+    def write_waiting(self) -> None:
+        """Write the rows that wait, all of them or none.
+
+        Raises:
+            OSError: they cannot be written now.
+        """
+        if not self._waiting:
+            return
+        if self._file is None or not self.path.exists():  # somebody removed it
+            self.close()
+            self._drop_torn_line()
+            self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
+        size, rest = os.fstat(self._file.fileno()).st_size, self._waiting
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            self._file.truncate(size)
+            self.close()
+            raise
+        self._waiting = b""
 
     def truncate_after(self, iteration: int) -> None:
         """Drop the rows after `iteration` and a torn last line; all at once or not at all."""
@@ -63,6 +86,11 @@ class MetricsLog:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _drop_torn_line(self) -> None:
+        """Drop a last line without an end, which the next row would be glued to."""
+        if self.path.exists() and not (text := self.path.read_bytes()).endswith(b"\n"):
+            os.truncate(self.path, text.rfind(b"\n") + 1)
 
     def _lines(self) -> list[tuple[bytes, dict[str, Any]]]:
         """Each whole line with its newline, and the row it spells."""

@@ -201,7 +201,11 @@ def evaluate(config: RunConfig) -> None:
         "episode_lengths": evaluation.lengths.tolist(),
     }
     path = (RUNS.parent if loaded.run is None else loaded.run.path) / "eval.json"
-    write_json(path, facts)
+    try:
+        write_json(path, facts)
+        written = f"written: {path}"
+    except OSError as error:
+        written = f"{path} could not be written: {error.strerror or error}"
     rows = [(name.replace("_", " "), f"{value:.4g}") for name, value in summary.items()]
     console.table(f"{config.num_episodes} episodes of {config.task.name}", ["", "value"], rows)
-    console.print(f"written: {path}")
+    console.print(written)

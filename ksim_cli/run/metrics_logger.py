@@ -1,7 +1,9 @@
 """Rows of scalars: of each seed alone, and their mean over the seeds."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,6 +14,7 @@ from ksim_cli.io.loggers import Loggers, open_loggers
 from ksim_cli.io.metrics import MetricsLog
 from ksim_cli.io.runs import RunFolder
 from ksim_cli.rl.algorithm import Metrics
+from ksim_cli.run import hosts
 from ksim_cli.run.seeds import each_seed
 
 EVALUATED = ("episode_return_mean", "episode_return_std", "episode_length_mean")
@@ -52,6 +55,7 @@ class MetricsLogger:
 
     def __init__(self, run: RunFolder, config: RunConfig, warn: Callable[[str], None]) -> None:
         self._run, self._config, self._warn = run, config, warn
+        self._failed: set[Path] = set()
         self._main = MetricsLog(run.metrics)
         several = range(config.seed, config.seed + config.num_seeds) if config.num_seeds > 1 else ()
         self._each = [MetricsLog(run.seed_folder(seed) / "metrics.jsonl") for seed in several]
@@ -63,17 +67,31 @@ class MetricsLogger:
             log.truncate_after(iteration)
 
     def append(self, head: Mapping[str, Any], rows: Sequence[Row]) -> None:
-        """Write an iteration.
+        """Write an iteration, where the config wants it and this process is the one that writes.
 
         Args:
             head: what is the same for all seeds, `iteration` among it.
             rows: of each seed.
         """
+        if not (self._config.log_train_metrics and hosts.is_leader()):
+            return
         mean = {**head, **mean_over_seeds(rows)}
-        self._main.append(mean)
-        for log, row in zip(self._each, rows, strict=False):
-            log.append({**head, **row})
+        each = ((log, {**head, **row}) for log, row in zip(self._each, rows, strict=False))
+        for log, row in ((self._main, mean), *each):
+            self._write(log, row)
         self._loggers.log(mean)
+
+    def _write(self, log: MetricsLog, row: Row) -> None:
+        try:
+            log.append(row)
+            self._failed.discard(log.path)
+        except OSError as error:
+            if log.path not in self._failed:
+                self._failed.add(log.path)
+                self._warn(
+                    f"{log.path} cannot be written: {error.strerror or error}. Training goes on;"
+                    " its rows wait and are tried again"
+                )
 
     @property
     def extra(self) -> list[str]:
@@ -107,4 +125,6 @@ class MetricsLogger:
     def __exit__(self, *error: object) -> None:
         self._loggers.close()
         for log in (self._main, *self._each):
+            with contextlib.suppress(OSError):  # it was said
+                log.write_waiting()
             log.close()

@@ -217,7 +217,7 @@ class Signals:
             if not at_once:
                 self._say(f"stopped by {name}{self.farewell()}")
         except BaseException as error:
-            status = error.code if isinstance(error, SystemExit) else 1
+            status = getattr(error, "status", 1)  # of a save that failed
             self._say(f"{name}: {type(error).__name__}: {error}")
         self._quietly(self._rest)
         os._exit(status if isinstance(status, int) else 1)

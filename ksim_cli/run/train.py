@@ -38,8 +38,15 @@ def train(config: RunConfig, typed: Collection[str] = ()) -> float:
         watch.shared = jax.process_count() > 1
 
         def claim_run_folder() -> str:
-            run = _run_folder(config)
-            held.enter_context(run.lock())
+            try:
+                run = _run_folder(config)
+                held.enter_context(run.lock())
+            except OSError as error:
+                where = error.filename or config.run_dir or RUNS
+                raise UserError(
+                    f"{where}: {error.strerror or error}, and a run has to be written. Type"
+                    " run_dir=FOLDER of a place that can be"
+                ) from error
             return str(run.path)
 
         run = RunFolder(Path(hosts.broadcast_text(claim_run_folder)))

@@ -10,15 +10,11 @@ from typing import Any, NoReturn
 import jax
 
 from ksim_cli.clock import Clock
-from ksim_cli.config.resuming import changes, told_change
-from ksim_cli.config.saved import config_text
 from ksim_cli.config.schema import RunConfig
-from ksim_cli.errors import RunFailedError, UserError
-from ksim_cli.io.checkpoints import CheckpointReadError, CheckpointStore, refuse_misfit
+from ksim_cli.errors import RunFailedError
 from ksim_cli.io.console import Console
-from ksim_cli.io.files import replace_text, write_json
+from ksim_cli.io.files import write_json
 from ksim_cli.io.runs import RunFolder
-from ksim_cli.physics.engine import Engine
 from ksim_cli.rl.algorithm import TrainState
 from ksim_cli.rl.rollout import PolicyState
 from ksim_cli.run import hosts
@@ -29,10 +25,10 @@ from ksim_cli.run.diagnostics import Diagnostics
 from ksim_cli.run.evaluate import Evaluator, make_evaluator, warn_of_quarantine
 from ksim_cli.run.memory import available, oom_as_user_error
 from ksim_cli.run.metrics_logger import EVALUATED, MetricsLogger, Row, mean_over_seeds, scalars
-from ksim_cli.run.own_files import keep_own_files, warn_of_changes
 from ksim_cli.run.resume import with_typed
+from ksim_cli.run.run_store import LIMITS, RunStore
 from ksim_cli.run.schedule import Rate, Timer
-from ksim_cli.run.seeds import HOST, POLICY, TRAINING, each_seed, read_policy_state
+from ksim_cli.run.seeds import each_seed, read_policy_state
 from ksim_cli.run.signals import Interrupted, Signals
 
 GAVE_UP = 6
@@ -43,10 +39,6 @@ SHOWN = ("episode_return", "episode_length", "reward", "quarantine_rate")
 
 _SAVING = "saving after this iteration, then leaving; once more leaves at once"
 _FINAL = "leaving once the checkpoint is written; who resumes gets the final evaluation"
-
-
-LIMITS = ("num_iterations", "max_env_steps")
-"""Keys of what ends a run, counted in iterations and in control steps."""
 
 
 class TrainingRun:
@@ -77,7 +69,7 @@ class TrainingRun:
         self.signals = signals
         self.typed = typed
         self.writes = hosts.is_leader()
-        self.store = CheckpointStore(run.checkpoints)
+        self.store = RunStore(run, config, console)
         self.metrics_logger = MetricsLogger(run, config, console.warn)
         self.iteration = 0
         self.env_steps = 0
@@ -93,9 +85,15 @@ class TrainingRun:
             parts = make_training_parts(self.config, say=self.console.print)
         self.console.print(f"run folder: {self.run.path}")
         describe(self.console, parts)
-        saved = self._saved_step()
-        if saved is not None and self._finished():
-            return self._over(parts, saved)
+        saved, info = self.store.newest()
+        if saved is not None:
+            self.iteration, self.env_steps = info["iteration"], info["env_steps"]
+            self.quarantined.update(info["quarantined"])
+            self.unlogged = info.get("unlogged")
+            if self._finished():
+                return self._over(parts, saved)
+        else:
+            self.store.begin(parts.task_model.task)
         evaluator = make_evaluator(parts)
         with (
             self.metrics_logger if self.writes else contextlib.nullcontext(),
@@ -106,7 +104,7 @@ class TrainingRun:
                 parts,
                 self.config.epochs_per_log_step,
                 self.console,
-                partial(self._refuse_misfit, parts.env.engine, saved),
+                partial(self.store.refuse_misfit, parts.env.engine, saved),
             )
             (limit,) = hosts.broadcast(available() or 0)
             refuse_too_large(compiled.memory, limit or None)
@@ -122,52 +120,15 @@ class TrainingRun:
             f" ({self.env_steps:,} env steps), and its checkpoint is sound."
             f" Raise {' and '.join(self._reached())} to train further"
         )
-        changed = changes(self.config, self.run.config)
-        idle = [told_change(key, *changed[key]) for key in changed if key not in LIMITS]
-        if idle:
+        if idle := self.store.changed():
             self.console.print(f"without effect, as there is nothing to do: {', '.join(idle)}")
         if self.run.summary.exists():
-            return float(json.loads(self.run.summary.read_text())["eval_return_mean"])
+            with contextlib.suppress(ValueError, TypeError, KeyError, OSError):  # made anew below
+                return float(json.loads(self.run.summary.read_text())["eval_return_mean"])
         policy = read_policy_state(
-            self.store, saved, parts.algorithm, parts.context, self.config.num_seeds
+            self.store.checkpoints, saved, parts.algorithm, parts.context, self.config.num_seeds
         )
         return self._finish(parts, make_evaluator(parts), policy)
-
-    def _saved_step(self) -> int | None:
-        """The checkpoint to resume from; None for a run that starts afresh."""
-        if not self.config.resume:
-            return None
-        steps = self.store.steps()  # on every process: all of them refuse an earlier format
-        newest = self.store.newest(self.console.warn) if self.writes else None
-        (step,) = hosts.broadcast(-1 if newest is None else newest)
-        if step < 0 and steps:
-            raise UserError(
-                f"resume={self.run.path}: none of its checkpoints can be read. Starting afresh"
-                " would remove them; train a new run instead"
-            )
-        if step < 0:
-            return None
-        info = self.store.info(step)
-        self.iteration, self.env_steps = info["iteration"], info["env_steps"]
-        self.quarantined.update(info["quarantined"])
-        self.unlogged = info.get("unlogged")
-        return step
-
-    def _refuse_misfit(self, engine: Engine, saved: int | None, abstract: TrainState) -> None:
-        """Refuses what does not fit the checkpoint, and says what was changed since."""
-        if saved is None:
-            return
-        try:
-            refuse_misfit(self.store, saved, _stored(abstract, engine))
-        except CheckpointReadError as error:
-            changed = changes(self.config, self.run.config)
-            told = [told_change(key, *changed[key]) for key in changed if key not in LIMITS]
-            if not told:
-                raise
-            raise UserError(
-                f"{', '.join(told)}: what shapes a run's state cannot be changed. Leave it out,"
-                f" or train a new run\n  {error}"
-            ) from error
 
     def _open_loggers(self) -> str:
         """Start the extra loggers: who asked for them shall not wait for a failure of theirs."""
@@ -183,20 +144,12 @@ class TrainingRun:
         if saved is None:
             if self.config.resume:
                 self.console.print("no checkpoint yet: starting afresh")
-            if self.writes:
-                replace_text(self.run.config, config_text(self.config))
-                keep_own_files(self.run, parts.task_model.task)
             return compiled.init(self.config.seed)
-        engine = parts.env.engine
-        tree, _ = self.store.restore(saved, _stored(compiled.abstract, engine))
-        engine.load_host_state(tree[HOST])
-        if self.writes:  # only now: what does not fit the checkpoint shall not be kept
-            replace_text(self.run.config, config_text(self.config))
-            if warn_of_changes(self.run, parts.task_model.task, self.console):
-                keep_own_files(self.run, parts.task_model.task)
+        task_model = parts.task_model
+        restored = (compiled.abstract, parts.env.engine, task_model.task)
+        state = self.store.restore(saved, *restored)
         self.console.print(f"resumed at iteration {self.iteration} ({self.env_steps:,} env steps)")
-        state = tree[TRAINING].with_policy(tree[POLICY])
-        return with_typed(state, self.config, self.typed, parts.task_model.mdp.curriculum)
+        return with_typed(state, self.config, self.typed, task_model.mdp.curriculum)
 
     def _loop(
         self, parts: TrainingParts, compiled: Compiled, evaluator: Evaluator, state: TrainState
@@ -223,7 +176,7 @@ class TrainingRun:
             if self.unlogged is not None:
                 head, *rows = (dict(each) for each in self.unlogged)
                 self._evaluate(parts, evaluator, state, head, rows)
-                self._log(head, rows)
+                self.metrics_logger.append(head, rows)
             while not self._finished():
                 state, metrics, incident = compiled.step(state)
                 rows = scalars(metrics, config.num_seeds)
@@ -243,7 +196,7 @@ class TrainingRun:
                 if evaluates and not self._finished():
                     with rate.paused():
                         self._evaluate(parts, evaluator, state, head, rows)
-                self._log(head, rows)
+                self.metrics_logger.append(head, rows)
                 progress.update(self.env_steps, head | _shown(rows))
                 # The leader's clock and signals decide, after all that takes time.
                 saves, stops = hosts.broadcast(
@@ -285,10 +238,6 @@ class TrainingRun:
             row.update({f"eval_{name}": played[name] for name in EVALUATED})
         head["wall_seconds"] = self.clock.seconds()
 
-    def _log(self, head: dict[str, Any], rows: list[Row]) -> None:
-        if self.config.log_train_metrics and self.writes:
-            self.metrics_logger.append(head, rows)
-
     def _first_step(self) -> None:
         if self.facts["first_step_seconds"] is not None:
             return
@@ -316,15 +265,13 @@ class TrainingRun:
         return [evaluation.summary() for evaluation in played]
 
     def _save(self, parts: TrainingParts, state: TrainState, **more: Any) -> None:
-        state = hosts.gather(state)
-        if self.writes:
-            info = {
-                "iteration": self.iteration,
-                "env_steps": self.env_steps,
-                "quarantined": self.quarantined,
-                **more,
-            }
-            self.store.save(self.iteration, _stored(state, parts.env.engine), info)
+        info = {
+            "iteration": self.iteration,
+            "env_steps": self.env_steps,
+            "quarantined": self.quarantined,
+            **more,
+        }
+        self.store.save(self.iteration, state, parts.env.engine, info)
 
     def _finish(self, parts: TrainingParts, evaluator: Evaluator, policy: PolicyState) -> float:
         """The final evaluation and the summary."""
@@ -363,8 +310,11 @@ class TrainingRun:
             "eval_return_per_seed": [one["episode_return_mean"] for one in each],
             "wall_seconds": self.clock.seconds(),
         }
-        if self.writes:
-            write_json(self.run.summary, self.facts)
+        try:
+            if self.writes:
+                write_json(self.run.summary, self.facts)
+        except OSError as error:
+            self.console.warn(f"{self.run.summary} could not be written: {error.strerror or error}")
         self.console.print(
             f"evaluation: return {mean:.1f} ± {std:.1f}, length {length:.0f} steps;"
             f" {self.facts['wall_seconds']:.1f} s in all. Summary: {self.run.summary}"
@@ -376,11 +326,6 @@ def _shown(rows: Sequence[Row]) -> Row:
     """Scalars of an iteration for the progress display, without what is mostly nothing."""
     row = mean_over_seeds(rows)
     return {name: value for name, value in row.items() if value or name != "quarantine_rate"}
-
-
-def _stored(state: TrainState, engine: Engine) -> dict[str, Any]:
-    """A training state as a checkpoint holds it: what acts stands apart from the rest."""
-    return {POLICY: state.policy, TRAINING: state.without_policy(), HOST: engine.host_state()}
 
 
 def total_steps(config: RunConfig, parts: TrainingParts) -> int | None:

@@ -20,6 +20,7 @@ TAKES_EFFECT = {
     **{"save_every_n_steps": "3", "epochs_per_log_step": "2", "log_train_metrics": "false"},
     **{"profile_memory": "true", "batch_size": "32", "rollout_length_frames": "16"},
     "rollout_length_seconds": "0.5 rollout_length_frames=null",
+    **{"observation_limit": "9", "reward_limit": "9"},
     **{"reward_clip_min": "-1", "reward_clip_max": "1", "noisy_groups": "[]"},
     **{"action_clip_max": "2", "ctrl_dt": "0.02", "dt": "0.005", "solver": "cg"},
     **{"integrator": "euler", "iterations": "7", "ls_iterations": "7", "tolerance": "1e-5"},
@@ -71,7 +72,8 @@ OF_ANOTHER_COMMAND = {
     **{"checkpoint_seed": "1", "task.name": "x", "task.extends": "[x]"},
 }
 NOT_OF_A_RUN = {
-    *("resume", "run_model_viewer", "collect_dataset", "dataset_save_path", "viewer"),
+    *("resume", "run_model_viewer", "collect_dataset", "dataset_save_path", "dataset_id"),
+    *("viewer", "dump"),
     *("algo.type", "model.num_layers"),  # have one value with this schema, or belong to model=gru
 }
 

@@ -1,0 +1,169 @@
+"""What of a run is kept on disk while it trains: its configuration and its checkpoints."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ksim_cli.config.resuming import changes, told_change
+from ksim_cli.config.saved import config_text, hashes_of
+from ksim_cli.config.schema import RunConfig
+from ksim_cli.errors import RunFailedError, UserError
+from ksim_cli.io.checkpoints import (
+    CheckpointError,
+    CheckpointReadError,
+    CheckpointStore,
+    refuse_misfit,
+)
+from ksim_cli.io.console import Console
+from ksim_cli.io.files import replace_text
+from ksim_cli.io.runs import RunFolder
+from ksim_cli.physics.engine import Engine
+from ksim_cli.rl.algorithm import TrainState
+from ksim_cli.run import hosts
+from ksim_cli.run.own_files import keep_own_files, warn_of_changes
+from ksim_cli.run.seeds import HOST, POLICY, TRAINING
+from ksim_cli.task import Task
+
+LIMITS = ("num_iterations", "max_env_steps")
+"""Keys of what ends a run, counted in iterations and in control steps."""
+
+UNSAVED = 4
+"""Exit status of a run whose checkpoints could not be saved."""
+
+MOST_FAILURES = 5
+"""Saves in a row that may fail before training ends."""
+
+
+class RunStore:
+    """Configuration and checkpoints of a run. All processes have one; the leader's writes.
+
+    A save that fails is told with step, path and free space, and training goes on: the next may
+    succeed. After `MOST_FAILURES` in a row, or where the last one of a run fails, it ends.
+
+    Args:
+        run: the run's folder.
+        config: its configuration.
+        console: says what went wrong.
+    """
+
+    def __init__(self, run: RunFolder, config: RunConfig, console: Console) -> None:
+        self.checkpoints = CheckpointStore(run.checkpoints)
+        self._run, self._config, self._console = run, config, console
+        self._writes = hosts.is_leader()
+        self._hashes: list[str] = []
+        self._failures = 0
+
+    def newest(self) -> tuple[int | None, dict[str, Any]]:
+        """The checkpoint to resume from, and its facts; None for a run that starts afresh.
+
+        Raises:
+            UserError: there are checkpoints, and none can be read; or the run's config is not that
+                of its newest checkpoint.
+        """
+        if not self._config.resume:
+            return None, {}
+        steps = self.checkpoints.steps()  # on every process: all refuse an earlier format
+        found = self.checkpoints.newest(self._console.warn) if self._writes else None
+        (step,) = hosts.broadcast(-1 if found is None else found)
+        if step < 0 and steps:
+            raise UserError(
+                f"resume={self._run.path}: none of its checkpoints can be read. Starting afresh"
+                " would remove them; train a new run instead"
+            )
+        if step < 0:
+            return None, {}
+        info = self.checkpoints.info(step)
+        self._hashes = hashes_of(self._run.config.read_text("utf-8"))
+        if info["config_sha256"] not in self._hashes:
+            raise UserError(
+                f"{self._run.config}: is not the config that checkpoint {step} was trained with."
+                " Put that one back, or resume the run that this one is of"
+            )
+        return step, info
+
+    def begin(self, task: Task) -> None:
+        """Keeps what a fresh run is made of, so that one killed while compiling can go on."""
+        if not self._writes:
+            return
+        try:
+            self._write_config()
+            keep_own_files(self._run, task)
+        except OSError as error:
+            raise UserError(f"{self._run.path}: cannot be written: {error}") from error
+
+    def refuse_misfit(self, engine: Engine, saved: int | None, abstract: TrainState) -> None:
+        """Refuses what does not fit the checkpoint, and says what was changed since."""
+        if saved is None:
+            return
+        try:
+            refuse_misfit(self.checkpoints, saved, stored(abstract, engine))
+        except CheckpointReadError as error:
+            if not (told := self.changed()):
+                raise
+            raise UserError(
+                f"{', '.join(told)}: what shapes a run's state cannot be changed. Leave it out,"
+                f" or train a new run\n  {error}"
+            ) from error
+
+    def changed(self) -> list[str]:
+        """What differs from the run's config, but for what ends the run."""
+        changed = changes(self._config, self._run.config)
+        return [told_change(key, *changed[key]) for key in changed if key not in LIMITS]
+
+    def restore(self, saved: int, abstract: TrainState, engine: Engine, task: Task) -> TrainState:
+        """The state of a checkpoint; from here on the run's config is what was typed."""
+        tree, _ = self.checkpoints.restore(saved, stored(abstract, engine))
+        engine.load_host_state(tree[HOST])
+        if self._writes:  # only now: what does not fit the checkpoint shall not be kept
+            if changes(self._config, self._run.config):
+                self._write_config()
+            if warn_of_changes(self._run, task, self._console):
+                keep_own_files(self._run, task)
+        return tree[TRAINING].with_policy(tree[POLICY])
+
+    def save(self, step: int, state: TrainState, engine: Engine, info: Mapping[str, Any]) -> None:
+        """Saves a state behind training's back; what failed before is told now.
+
+        Raises:
+            RunFailedError: too many saves in a row have failed.
+        """
+        state = hosts.gather(state)
+        if not self._writes:
+            return
+        if not self._run.config.exists():  # the folder was removed: what is saved shall be a run
+            self._console.warn(f"{self._run.path} was removed; it is made again")
+            self._run.path.mkdir(parents=True, exist_ok=True)
+            self._write_config()
+        try:
+            facts = {**info, "config_sha256": self._hashes[-1]}
+            self.checkpoints.save(step, stored(state, engine), facts)
+            self._failures = 0
+        except CheckpointError as error:
+            self._count(error)
+
+    def wait(self) -> None:
+        """Returns once the last save is on disk.
+
+        Raises:
+            RunFailedError: it failed.
+        """
+        try:
+            self.checkpoints.wait()
+        except CheckpointError as error:
+            raise RunFailedError(str(error), UNSAVED) from error
+
+    def _count(self, error: CheckpointError) -> None:
+        self._failures += 1
+        if self._failures >= MOST_FAILURES:
+            raise RunFailedError(f"{error} {self._failures} saves in a row failed", UNSAVED)
+        self._console.warn(f"{error} Training goes on, and the next save tries again")
+
+    def _write_config(self) -> None:
+        """Writes the config, under a seal, with those that it replaces."""
+        text = config_text(self._config, self._hashes)
+        replace_text(self._run.config, text)
+        self._hashes = hashes_of(text)
+
+
+def stored(state: TrainState, engine: Engine) -> dict[str, Any]:
+    """A training state as a checkpoint holds it: what acts stands apart from the rest."""
+    return {POLICY: state.policy, TRAINING: state.without_policy(), HOST: engine.host_state()}
