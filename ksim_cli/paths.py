@@ -1,7 +1,6 @@
 """Project roots: folders of configs and tasks, the built-in one and the user's."""
 
 import os
-import re
 from pathlib import Path
 
 from ksim_cli.errors import UserError
@@ -24,10 +23,6 @@ GROUPS = (
 )
 """Config groups, in the order they are composed: a task overrides those before it."""
 
-FOLDER_NAME = "letters, digits, '_', '-', '.' (not first), '/' between levels, 100 characters each"
-"""What `stays_inside` allows, for messages."""
-
-_LEVEL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 _folder: Path | None = None
 
@@ -76,11 +71,6 @@ def project_roots() -> list[Path]:
     """All project roots, the user's first."""
     own = project_root()
     return [builtin_root()] if own is None else [own, builtin_root()]
-
-
-def stays_inside(name: str) -> bool:
-    """True if a name from a file or a message may be a path below any folder, on any system."""
-    return all(_LEVEL.fullmatch(level) for level in name.split("/"))
 
 
 def task_file(root: Path, name: str) -> Path | None:

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ksim_cli.config.components import LoggerConfig, schema_of
-from ksim_cli.config.schema import COMPONENT_SECTIONS, TERM_SECTIONS, RunConfig
+from ksim_cli.config.schema import COMPONENT_SECTIONS, RunConfig
 from ksim_cli.errors import UserError
-from ksim_cli.paths import FOLDER_NAME, stays_inside
 from ksim_cli.registry import make
 
 
@@ -31,8 +30,7 @@ def validate(config: RunConfig) -> None:
     Raises:
         UserError: with every complaint, one a line.
     """
-    first = [*_sections(config), *_names(config)]
-    complaints = first or [*_sizes(config), *_components(config)]
+    complaints = [*_sections(config)] or [*_sizes(config), *_components(config)]
     if complaints:
         raise UserError("\n  ".join(complaints))
 
@@ -41,16 +39,6 @@ def _sections(config: RunConfig) -> Iterator[str]:
     for group in COMPONENT_SECTIONS:
         if not isinstance(getattr(config, group), Mapping):
             yield f"{group}: none is chosen. See ksim list {group}"
-
-
-def _names(config: RunConfig) -> Iterator[str]:
-    """Names that files are called after, and that might lead elsewhere."""
-    if not stays_inside(config.task.name):
-        yield f"task.name={config.task.name!r}: names files. Allowed: {FOLDER_NAME}"
-    for section in TERM_SECTIONS:
-        for name in getattr(config, section) if section != "joints" else ():
-            if not str(name).isprintable() or {*"/\\"} & {*str(name)} or len(str(name)) > 100:
-                yield f"{section}: {name!r:.200} cannot be a term's name. Leave out / and \\"
 
 
 def _sizes(config: RunConfig) -> Iterator[str]:

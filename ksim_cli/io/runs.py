@@ -10,13 +10,13 @@ from pathlib import Path
 
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.io.checkpoint_files import committed_steps
-from ksim_cli.paths import FOLDER_NAME, stays_inside
 
 RUNS = Path("runs")
 """Folder of all runs, relative to the current folder."""
 
 _TIME_FORMAT = "%Y-%m-%d_%H-%M-%S"
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)(?:-(\d+))?")
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _STEP = re.compile(r"(\d+)(?:-\d+)?")
 _SEARCH_DEPTH = 4  # runs/<task>/<time>, runs/<group>/<task>/<time>, runs/sweeps/<time>/<n>
 
@@ -61,8 +61,11 @@ class RunFolder:
         Raises:
             UserError: the task's name cannot be a folder name.
         """
-        if not stays_inside(task):
-            raise UserError(f"task: {task!r} cannot name a run folder. Allowed: {FOLDER_NAME}")
+        if not all(_NAME.fullmatch(part) for part in task.split("/")):
+            raise UserError(
+                f"task: {task!r} cannot name a run folder. Allowed: letters, digits, '_', '-', '.' "
+                "(not first) and '/' between levels. run_dir=<folder> chooses the folder instead."
+            )
         parent = root / task
         parent.mkdir(parents=True, exist_ok=True)
         stamp = (now or datetime.now()).strftime(_TIME_FORMAT)

@@ -121,21 +121,3 @@ def test_a_component_is_completed_with_its_defaults_and_a_users_own_is_let_be():
     assert complete(own, "algo") is own
     with pytest.raises(UserError, match=r"algo: no parameter 'gama'. Did you mean 'gamma'"):
         complete({"type": "ppo", "gama": 1}, "algo")
-
-
-@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a/../../b", "..", "a\\b", "x" * 300, ""])
-def test_a_tasks_name_leads_nowhere(good, name):
-    task = dataclasses.replace(good.task, name=name)
-    with pytest.raises(UserError, match=r"task\.name=.*: names files"):
-        check(dataclasses.replace(good, task=task))
-
-
-@pytest.mark.parametrize("section", ["rewards", "observations", "events", "randomization"])
-@pytest.mark.parametrize("name", ["../x", "/x", "a\\b", "a\nb", "x" * 300])
-def test_a_terms_name_leads_nowhere(good, section, name):
-    with pytest.raises(UserError, match=f"{section}: .* cannot be a term's name"):
-        check(dataclasses.replace(good, **{section: {name: {"type": "x"}}}))
-
-
-def test_joints_have_the_names_that_files_give_them(good):
-    check(dataclasses.replace(good, joints={"robot/knee": {"kp": 1.0}}))
