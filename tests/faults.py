@@ -1,6 +1,7 @@
-"""Signals and kills at named or random moments, and what is left afterwards.
+"""Signals and kills at named or random moments, random damage, and what is left afterwards.
 
-`python -m tests.faults --kills 100 --terms 20` prints a table; the tests use the same functions.
+`python -m tests.faults --kills 100 --terms 20 --corruptions 200` prints two tables; the tests use
+the same functions.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests import corruptions
 from tests.run.commands import ROOT, TINY, rows, without_clock
 
 ITERATIONS = 40
@@ -149,6 +151,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100, help="`kill -9` at so many moments")
     parser.add_argument("--terms", type=int, default=20, help="SIGTERM at so many moments")
+    parser.add_argument("--corruptions", type=int, default=200, help="damaged checkpoints")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     given = parser.parse_args()
     print("| signal | sent | right status | longest until it left, s | rows as without it |")
@@ -170,7 +173,22 @@ def main() -> int:
             flush=True,
         )
         wrong += len(sent) - good + len(all_left) - same
+    if given.corruptions:
+        wrong += print_corruptions(given.corruptions, given.seed)
     return int(wrong > 0)
+
+
+def print_corruptions(count: int, seed: int) -> int:
+    """Prints how many damaged stores of checkpoints were seen through; the others' number."""
+    with tempfile.TemporaryDirectory() as folder:
+        missed = [
+            (d, wrong) for d, wrong in corruptions.attempts(Path(folder), count, seed) if wrong
+        ]
+    print("\n| damaged stores of checkpoints | found, and the newest good step taken |\n|---|---|")
+    print(f"| {count} | {count - len(missed)} |")
+    for damaged, wrong in missed:
+        print(f"{damaged}: {wrong}")
+    return len(missed)
 
 
 if __name__ == "__main__":
