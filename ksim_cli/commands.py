@@ -30,6 +30,7 @@ from ksim_cli.config.schema import RunConfig
 from ksim_cli.config.validate import refuse_missing_packages
 from ksim_cli.errors import RunFailedError, UserError
 from ksim_cli.io.checkpoint_files import committed_steps
+from ksim_cli.io.kept_code import refuse_foreign_model
 from ksim_cli.io.runs import RUNS, RunFolder, find_checkpoint, find_run, newest_with_checkpoint
 from ksim_cli.own_code import explain_own
 
@@ -170,6 +171,8 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
         config = to_run_config(composed)
         if config.resume is not None:
             _refuse_changes(config, config.resume)
+        if (spec := config.resume or config.checkpoint) and "task.model" not in typed_now():
+            refuse_foreign_model(config.task, find_run(spec, RUNS).path)
         from ksim_cli.run.backend import prepare
 
         prepare(config)

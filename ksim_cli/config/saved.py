@@ -1,6 +1,7 @@
 """The configuration in a run folder: written resolved, read as plain data.
 
-A config may come from a stranger's checkpoint, so reading it never runs or resolves anything.
+A config may come from a stranger's checkpoint, so reading it never runs or resolves anything, and
+no name in it leads out of a folder.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ from typing import Any
 import yaml
 
 from ksim_cli.config.components import schema_of
-from ksim_cli.config.schema import RunConfig
+from ksim_cli.config.schema import TERM_SECTIONS, RunConfig
 from ksim_cli.errors import UserError
 
 MAX_BYTES = 1_000_000
@@ -23,6 +24,9 @@ _NOT_SAVED = (
     *("dataset_save_path", "checkpoint_seed", "num_devices", "dump"),
 )
 """Keys of one command, not of the run. A foreign config shall not choose where ksim writes."""
+
+_PLAIN_NAME = re.compile(r"[\w+-][\w .+-]*(/[\w+-][\w .+-]*)*")
+"""Names that become files and folders; a `/` makes a level."""
 
 _FORBIDDEN_KEY = re.compile(r"^_.*_$")
 
@@ -85,13 +89,31 @@ def read_config(path: Path) -> dict[str, Any]:
             if isinstance(token, yaml.AnchorToken | yaml.AliasToken | yaml.TagToken):
                 raise UserError(f"{path}: anchors, aliases and tags are not allowed in it")
         saved = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: {error}") from error
     if not isinstance(saved, dict):
         raise UserError(f"{path}: not a config that ksim wrote")
     _refuse_code(saved, str(path))
+    _refuse_paths(saved, path)
     _refuse_unsealed(text, path)
     return _known(saved, path)
+
+
+def _refuse_paths(saved: dict[str, Any], path: Path) -> None:
+    """Refuses names that would lead out of the folders they are used in."""
+    sections = {key: saved[key] for key in TERM_SECTIONS if isinstance(saved.get(key), dict)}
+    named = [(f"{key}.{name}", name) for key in sections if key != "joints" for name in saved[key]]
+    if isinstance(task := saved.get("task"), dict):
+        extends = task.get("extends")
+        extends = extends if isinstance(extends, list) else []
+        named += [(f"task.{key}", task.get(key)) for key in ("name", "type")]
+        named += [("task.extends", name) for name in extends]
+    for key, name in named:
+        if isinstance(name, str) and name and not _PLAIN_NAME.fullmatch(name):
+            raise UserError(
+                f"{path}: {key}: '{name}' is no plain name. Allowed: letters, digits, '_', '-',"
+                " '+', '.' (not first) and '/' between levels"
+            )
 
 
 def _known(saved: dict[str, Any], path: Path) -> dict[str, Any]:

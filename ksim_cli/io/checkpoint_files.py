@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 
 from ksim_cli import __version__
 from ksim_cli.errors import UserError
-from ksim_cli.io.files import plain, sync
+from ksim_cli.io.files import make_folder, plain, sync
 
 FORMAT = 2
 """Version of the format; raised when an older ksim could not read a new checkpoint."""
@@ -134,7 +134,7 @@ def write_step(folder: Path, manifest: Manifest, arrays: dict[str, Any]) -> None
     from safetensors.numpy import save_file
 
     step = f"{manifest.step:08d}"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     temporary = _temporary(folder / step)
     temporary.mkdir()
     try:
@@ -276,6 +276,8 @@ def _temporary(path: Path) -> Path:
 def _require_file(path: Path) -> str:
     """The name of a file for messages; links, folders and pipes are refused."""
     where = f"file {path.parent.name}/{path.name}"
+    if path.parent.is_symlink():
+        raise DamagedError(f"folder {path.parent.name} is a link")
     if path.is_symlink() or not path.is_file():
         raise DamagedError(f"{where} is missing" + ", or no regular file" * os.path.lexists(path))
     return where

@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ksim_cli.io import formatting
+from ksim_cli.io.files import open_own
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SECONDS_BETWEEN_LINES = 5.0
@@ -285,7 +286,7 @@ def open_console(log_path: Path | None, stream: TextIO | None = None) -> Console
         log_path: file that gets everything as plain text, appended to; None for no log.
         stream: where to write; None is standard output.
     """
-    log = open(log_path, "a", encoding="utf-8") if log_path is not None else None  # noqa: SIM115
+    log = open_own(log_path, "a") if log_path is not None else None
     return Console(sys.stdout if stream is None else stream, sys.stderr, log)
 
 

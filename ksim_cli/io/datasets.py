@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ksim_cli.errors import UserError
-from ksim_cli.io.files import write_json
+from ksim_cli.io.files import make_folder, refuse_link, write_json
 
 MINARI_VERSION = "0.5.4"
 """Version of the layout; Minari refuses a dataset of one it does not know."""
@@ -90,7 +90,8 @@ class EpisodeWriter:
             raise UserError(
                 f"dataset_save_path={path}: holds a dataset already. Remove it or choose another"
             )
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
+        refuse_link(self._folder / "main_data.hdf5")
         self._metadata: dict[str, Any] = {
             "dataset_id": dataset_id,
             "minari_version": MINARI_VERSION,

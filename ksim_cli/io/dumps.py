@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ksim_cli.errors import UserError, listing
+from ksim_cli.io.files import make_folder, open_own
 
 _NEEDED = ("step", "env", "iteration", "action", "view/qpos", "view/qvel")
 _MAX_BYTES = 2**30
@@ -42,9 +43,10 @@ class Dump:
 
 def write_dump(folder: Path, dump: Dump) -> Path:
     """Writes a dump into the folder, which is made, and gives its path."""
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     path = folder / f"{dump.at_fault}.npz"
-    np.savez_compressed(path, allow_pickle=False, **dump.arrays)
+    with open_own(path, "wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **dump.arrays)
     return path
 
 

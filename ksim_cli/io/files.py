@@ -1,4 +1,7 @@
-"""Files that are complete or absent, and JSON that any reader accepts (standard library only)."""
+"""Files that are complete or absent, and JSON that any reader accepts (standard library only).
+
+A run's folder may come from a stranger: nothing in it is written through a link.
+"""
 
 import contextlib
 import json
@@ -7,7 +10,9 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal, TextIO, overload
+
+from ksim_cli.errors import UserError
 
 
 def plain(value: Any) -> Any:
@@ -29,6 +34,63 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # arrays and scalars of numpy and jax, without importing either
         return plain(value.tolist())
     raise TypeError(f"{type(value).__name__} has no JSON form (got {value!r})")
+
+
+def refuse_link(path: Path) -> None:
+    """Refuses a link, and what is neither a file nor a folder (a pipe); nothing there is fine.
+
+    Raises:
+        UserError: it names it.
+    """
+    if path.is_symlink():
+        raise UserError(
+            f"{path}: is a link, and nothing is written through links in a run's folder. Remove it"
+        )
+    if os.path.lexists(path) and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path}: is neither a file nor a folder. Remove it")
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it; one that is there is fine, unless it is a link.
+
+    Raises:
+        UserError: it is a link or a file.
+    """
+    refuse_link(path)
+    if path.is_file():
+        raise UserError(f"{path}: is a file, and a folder is to be there. Move it away")
+    path.mkdir(parents=True, exist_ok=True)
+
+
+@overload
+def open_own(path: Path, mode: Literal["a"]) -> TextIO: ...
+@overload
+def open_own(path: Path, mode: Literal["wb"]) -> BinaryIO: ...
+def open_own(path: Path, mode: str) -> Any:
+    """Opens a file of a run's for writing, never through a link; text is UTF-8.
+
+    Args:
+        path: the file; its folder is there.
+        mode: `a` for lines of text to add, `wb` for bytes anew.
+
+    Raises:
+        UserError: it is a link or a folder.
+    """
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    return open(path, mode, opener=open_descriptor, **text)
+
+
+def open_descriptor(path: str | Path, flags: int) -> int:
+    """Opens a file as `os.open` does, never through a link.
+
+    Raises:
+        UserError: it is a link or a folder.
+    """
+    refuse_link(Path(path))
+    if os.path.isdir(path):
+        raise UserError(f"{path}: is a folder, and a file is to be there. Move it away")
+    # Once more by the system, which looks and opens in one step.
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)
 
 
 def sync(path: Path) -> None:

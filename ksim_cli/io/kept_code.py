@@ -11,7 +11,10 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ksim_cli.io.files import write_json
+from ksim_cli.config.components import TaskConfig
+from ksim_cli.errors import UserError
+from ksim_cli.io.files import refuse_link, write_json
+from ksim_cli.paths import project_roots
 
 HASHES = "sha256.json"
 """File of `code/`: path in the project -> SHA-256 of that file when training began."""
@@ -54,6 +57,7 @@ def keep_code(folder: Path, files: Mapping[str, Path]) -> None:
         folder: `code/` of a run.
         files: see `own_files`.
     """
+    refuse_link(folder)
     if folder.exists():
         number = 1
         while (before := folder.with_name(f"{folder.name}-{number}")).exists():
@@ -68,6 +72,44 @@ def keep_code(folder: Path, files: Mapping[str, Path]) -> None:
     write_json(folder / HASHES, {name: _hash(path) for name, path in files.items()})
 
 
+def refuse_foreign_model(task: TaskConfig, run: Path) -> None:
+    """Refuses a model of a saved config that the user's project does not hold, nor the run know.
+
+    What the run was trained with it has the hash of, and who can give that knows the file already.
+    The user's project, or else his current folder, is his own; a run brings no model along.
+
+    Args:
+        task: of the saved config.
+        run: the run's folder.
+
+    Raises:
+        UserError: it says what to type.
+    """
+    given = Path(task.model)
+    if not (given.is_absolute() or ".." in given.parts):
+        return
+    roots = [root.resolve() for root in (*project_roots(), Path.cwd())]
+    levels = [f"tasks/{name}" for name in ("", task.name, *task.extends)]
+    known = _kept_hashes(run / "code")
+    for file in sorted({(root / level / given).resolve() for root in roots for level in levels}):
+        own = any(file.is_relative_to(root) for root in roots)
+        if not file.is_file() or (own and not file.is_relative_to(run.resolve())):
+            continue
+        if known.get(file.as_posix()) != _hash(file) or file.is_relative_to(run.resolve()):
+            raise UserError(
+                f"{run / 'config.yaml'}: task.model: {file} lies outside of this folder, and is not"
+                f" (or no longer) what the run was trained with. If it is yours, type"
+                f" task.model={file}"
+            )
+
+
+def _kept_hashes(folder: Path) -> dict[str, str]:
+    """Name of each file that was kept -> its hash; none where nothing readable is."""
+    with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+        return dict(json.loads((folder / HASHES).read_text("utf-8")))
+    return {}
+
+
 def changed_code(folder: Path, files: Mapping[str, Path]) -> list[str]:
     """What differs from the code that was kept: `tasks/mine.py changed`, `… is gone`, `… is new`.
 
@@ -77,9 +119,7 @@ def changed_code(folder: Path, files: Mapping[str, Path]) -> list[str]:
         folder: `code/` of a run.
         files: see `own_files`.
     """
-    before: dict[str, str] = {}
-    with contextlib.suppress(OSError, ValueError, TypeError):
-        before = dict(json.loads((folder / HASHES).read_text("utf-8")))
+    before = _kept_hashes(folder)
     if not before:
         return []
     changed = [f"{name} is gone" for name in before if name not in files]

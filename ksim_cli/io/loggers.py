@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from ksim_cli.errors import UserError, listing, nearest
-from ksim_cli.io.files import plain, replace_text
+from ksim_cli.io.files import make_folder, plain, replace_text
 
 _START_SECONDS = 120.0
 """For a logger to start; one may ask for a key."""
@@ -210,6 +210,7 @@ class _TensorBoard:
 
     def __init__(self, started: Started) -> None:
         module = importlib.import_module("tensorboardX")
+        make_folder(started.folder / "tensorboard")
         # TensorBoard forgets what earlier files have from this step on.
         self._writer = module.SummaryWriter(
             logdir=str(started.folder / "tensorboard"),
@@ -232,6 +233,7 @@ class _Wandb:
 
     def __init__(self, started: Started) -> None:
         module = importlib.import_module("wandb")
+        make_folder(started.folder / "wandb")
         kept = started.folder / "wandb_id.txt"
         if not kept.exists():
             replace_text(kept, secrets.token_hex(8) + "\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ksim_cli.errors import UserError
-from ksim_cli.io.files import plain, replace_text
+from ksim_cli.io.files import open_descriptor, plain, refuse_link, replace_text
 
 
 class MetricsLog:
@@ -48,7 +48,9 @@ class MetricsLog:
         if self._file is None or not self.path.exists():  # somebody removed it
             self.close()
             self._drop_torn_line()
-            self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
+            self._file = open(  # noqa: SIM115
+                self.path, "ab", buffering=0, opener=open_descriptor
+            )
         size, rest = os.fstat(self._file.fileno()).st_size, self._waiting
         try:
             while rest:
@@ -62,6 +64,7 @@ class MetricsLog:
     def truncate_after(self, iteration: int) -> None:
         """Drop the rows after `iteration` and a torn last line; all at once or not at all."""
         self.close()
+        refuse_link(self.path)
         lines = self._lines()
         kept = [line for line, row in lines if _iteration(row) <= iteration]
         if self.path.exists():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.io.checkpoint_files import committed_steps
+from ksim_cli.io.files import open_descriptor, refuse_link
 
 RUNS = Path("runs")
 """Folder of all runs, relative to the current folder."""
@@ -18,6 +19,15 @@ _TIME_FORMAT = "%Y-%m-%d_%H-%M-%S"
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)(?:-(\d+))?")
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _STEP = re.compile(r"(\d+)(?:-\d+)?")
+FILES = (
+    *(".lock", "train.log", "metrics.jsonl", "wandb_id.txt", "summary.json", "eval.json"),
+    *("config.yaml", "memory.prof"),
+)
+"""Files that ksim writes in a run's folder."""
+
+FOLDERS = ("checkpoints", "seeds", "tensorboard", "dumps", "code", "videos", "datasets", "wandb")
+"""Folders that it writes there; what else there is is left alone."""
+
 _SEARCH_DEPTH = 4  # runs/<task>/<time>, runs/<group>/<task>/<time>, runs/sweeps/<time>/<n>
 
 
@@ -86,16 +96,42 @@ class RunFolder:
         with contextlib.suppress(OSError):
             self.path.parent.rmdir()
 
+    def check(self, writes: bool = False) -> None:
+        """Refuses a folder that would lead elsewhere, or whose files are not what they should be.
+
+        Only names that ksim writes are looked at. The folder itself may be a link, and what is
+        only read may be: `checkpoints`, moved to a larger disk.
+
+        Args:
+            writes: whether checkpoints are going to be written.
+
+        Raises:
+            UserError: it names a link, a folder in place of a file or the reverse.
+        """
+        for name in (*FILES, *FOLDERS):
+            path = self.path / name
+            if name == "checkpoints" and path.is_symlink() and path.is_dir() and not writes:
+                continue
+            refuse_link(path)
+            if path.is_dir() if name in FILES else path.is_file():
+                is_now, should_be = ("folder", "file") if name in FILES else ("file", "folder")
+                raise UserError(f"{path}: is a {is_now}, where a {should_be} belongs. Move it away")
+            if name in FOLDERS and name != "wandb":  # which links to its own newest files
+                for folder, folders, files in os.walk(path):
+                    for each in (*folders, *files):
+                        refuse_link(Path(folder, each))
+
     @contextlib.contextmanager
     def lock(self) -> Generator[None]:
         """Hold the folder for one trainer; the kernel lets go when the process dies.
 
         Raises:
-            UserError: another trainer holds it.
+            UserError: another trainer holds it, or as in `check`.
         """
         import fcntl  # POSIX only, so that reading runs works elsewhere
 
-        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        self.check(writes=True)
+        descriptor = open_descriptor(self.path / ".lock", os.O_RDWR | os.O_CREAT)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import secrets
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from ksim_cli.config.schema import RenderKeys
 from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.io.files import make_folder, open_own
 from ksim_cli.io.gl import NO_GL
 
 _FINE = (4096, 4)
@@ -121,7 +123,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: int) -> int:
         UserError: the encoder failed.
     """
     write = _write_gif if path.suffix == ".gif" else _write_mp4
-    unfinished = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    unfinished = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
         count = write(unfinished, frames, fps)
         os.replace(unfinished, path)
@@ -190,6 +192,7 @@ def write_frames(folder: Path, frames: Sequence[np.ndarray]) -> None:
     """Writes every picture as `<folder>/<number>.png`."""
     from PIL import Image
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for i, frame in enumerate(frames):
-        Image.fromarray(frame).save(folder / f"{i:05d}.png")
+        with open_own(folder / f"{i:05d}.png", "wb") as file:
+            Image.fromarray(frame).save(file, "png")

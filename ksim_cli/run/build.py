@@ -172,6 +172,7 @@ def load_policy(
     if config.policy is not None:
         return _without_checkpoint(config.policy, task_model, env, argmax)
     run, step = find_checkpoint(config.checkpoint, RUNS)
+    run.check()
     store = CheckpointStore(run.checkpoints)
     if step is None:
         step = store.newest(console.warn)

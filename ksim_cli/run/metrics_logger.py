@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from ksim_cli.config.schema import RunConfig
-from ksim_cli.io.files import plain
+from ksim_cli.io.files import make_folder, plain
 from ksim_cli.io.loggers import Loggers, open_loggers
 from ksim_cli.io.metrics import MetricsLog
 from ksim_cli.io.runs import RunFolder
@@ -119,7 +119,7 @@ class MetricsLogger:
 
     def __enter__(self) -> "MetricsLogger":
         for log in self._each:
-            log.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(log.path.parent)
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -12,7 +12,7 @@ from ksim_cli.env import TaskEnv
 from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console, open_console
 from ksim_cli.io.dumps import read_dump
-from ksim_cli.io.runs import RUNS
+from ksim_cli.io.runs import RUNS, RunFolder
 from ksim_cli.io.video import Recorder, write_frames, write_video
 from ksim_cli.rl.rollout import Playing, play
 from ksim_cli.run import signals
@@ -78,6 +78,8 @@ def _write(
 
 def _view_dump(config: RunConfig, path: Path, task_model: TaskModel, console: Console) -> None:
     """Shows the steps before a quarantine: the last of them in a table, all in a video."""
+    if path.absolute().parent.name == "dumps":
+        RunFolder(path.absolute().parent.parent).check()  # the video is written beside it
     dump, model = read_dump(path), task_model.model
     if dump.arrays["view/qpos"].shape[1:] != (model.nq,):
         raise UserError(

@@ -39,6 +39,16 @@ def test_what_was_written_comes_back(tmp_path):
         ("a: " + "[" * 3000, "recursion"),
         ("", "not a config that ksim wrote"),
         ("#" + "x" * MAX_BYTES, "larger than"),
+        (f"seed: {'9' * 5000}", "4300 digits"),
+        ("task: {name: ../../../x}", "task.name: '../../../x' is no plain name"),
+        ("task: {name: /x}", "no plain name"),
+        ("task: {name: a//x}", "no plain name"),
+        ("task: {name: 'a\\x'}", "no plain name"),
+        ("task: {name: '..'}", "no plain name"),
+        ("task: {type: ../x}", "task.type"),
+        ("task: {extends: [a, ../x]}", "task.extends"),
+        ("rewards: {../x: {type: a}}", "rewards.../x"),
+        ("observations: {/etc/x: {type: a}}", "no plain name"),
     ],
 )
 def test_nothing_but_plain_data_is_read(tmp_path, text, message):

@@ -2,7 +2,15 @@ import json
 
 import pytest
 
-from ksim_cli.io.kept_code import HASHES, changed_code, keep_code, own_files
+from ksim_cli.config.components import TaskConfig
+from ksim_cli.errors import UserError
+from ksim_cli.io.kept_code import (
+    HASHES,
+    changed_code,
+    keep_code,
+    own_files,
+    refuse_foreign_model,
+)
 
 
 @pytest.fixture
@@ -74,3 +82,43 @@ def test_where_nothing_was_kept_nothing_changed(project, tmp_path, text):
     if text is not None:
         (tmp_path / HASHES).write_text(text)
     assert changed_code(tmp_path, files(project)) == []
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run in the current folder, trained with a model outside of it."""
+    here = tmp_path / "here"
+    (here / "run").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    (tmp_path / "robot.xml").write_text("<mujoco/>")
+    keep_code(here / "run" / "code", own_files(None, (), (), tmp_path / "robot.xml"))
+    return here / "run"
+
+
+def test_a_model_that_the_run_was_trained_with_is_its_own(run, tmp_path):
+    task = TaskConfig(model=str(tmp_path / "robot.xml"))
+    refuse_foreign_model(task, run)
+    (tmp_path / "robot.xml").write_text("<mujoco></mujoco>")
+    with pytest.raises(UserError, match=f"type task.model={tmp_path / 'robot.xml'}"):
+        refuse_foreign_model(task, run)
+
+
+@pytest.mark.parametrize("model", ["{}/other.xml", "../../other.xml", "../../../other.xml"])
+def test_a_model_elsewhere_is_not_opened(run, tmp_path, model):
+    (tmp_path / "other.xml").write_text("<mujoco/>")
+    (run.parent / "tasks" / "mine").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"other\.xml lies outside"):
+        refuse_foreign_model(TaskConfig(name="mine", model=model.format(tmp_path)), run)
+
+
+def test_a_model_inside_the_run_is_not_opened_though_it_has_its_hash(run):
+    (run / "evil.xml").write_text("<mujoco/>")
+    keep_code(run / "code", own_files(None, (), (), run / "evil.xml"))
+    with pytest.raises(UserError, match=r"evil\.xml"):
+        refuse_foreign_model(TaskConfig(model=str(run / "evil.xml")), run)
+
+
+@pytest.mark.parametrize("model", ["", "robot.xml", "{}/here/mine.xml", "{}/nowhere.xml"])
+def test_models_of_the_users_own_folder_are(run, tmp_path, model):
+    (run.parent / "mine.xml").write_text("<mujoco/>")
+    refuse_foreign_model(TaskConfig(model=model.format(tmp_path)), run)
