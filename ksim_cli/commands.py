@@ -171,20 +171,22 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
         config = to_run_config(composed)
         if config.resume is not None:
             _refuse_changes(config, config.resume)
-        if (spec := config.resume or config.checkpoint) and "task.model" not in typed_now():
-            refuse_foreign_model(config.task, find_run(spec, RUNS).path)
+        of_run = None if "task.model" in typed_now() else config.resume or config.checkpoint
+        if of_run is not None:
+            refuse_foreign_model(config.task, find_run(of_run, RUNS).path)
         from ksim_cli.run.backend import prepare
 
         prepare(config)
-        from ksim_cli.run.strangers import try_model_of_run
+        if of_run is not None:
+            from ksim_cli.run.strangers import try_model_of_run
 
-        try_model_of_run(config, typed_now())
+            try_model_of_run(config)
         return work(config)
     except (UserError, RunFailedError) as error:
         print(f"ksim {command}: {error}", file=sys.stderr)
         status = error.status if isinstance(error, RunFailedError) else 2
     except Exception as error:
-        message = None if os.environ.get(TRACEBACK) else explain_own(error)
+        message = None if os.environ.get(TRACEBACK) else explain_own(error) or _of_a_disk(error)
         status = 1 if message is None else 2
         if message is None:
             traceback.print_exc()
@@ -193,6 +195,13 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
     if is_sweep():
         raise JobFailedError(status)
     raise SystemExit(status)
+
+
+def _of_a_disk(error: Exception) -> str | None:
+    """The message for what a disk refused: full, read-only, a name too long; None: another error."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return None
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
 def _refuse_changes(config: RunConfig, resume: str) -> None:

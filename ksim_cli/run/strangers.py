@@ -1,7 +1,6 @@
 """What a run names that its reader has not written: it may come from anybody."""
 
 import os
-from collections.abc import Collection
 from pathlib import Path
 
 from ksim_cli.config.schema import RunConfig
@@ -12,22 +11,18 @@ from ksim_cli.physics.model_trial import try_model
 from ksim_cli.task import model_file
 
 
-def try_model_of_run(config: RunConfig, typed: Collection[str]) -> None:
+def try_model_of_run(config: RunConfig) -> None:
     """Compiles a run's model apart first, where neither the project nor the user vouches for it.
 
-    A file in `tasks/` of the user's project, or a built-in one, is vouched for, and so is one that
-    is typed. It costs a second, and the time to compile the model.
+    A file in `tasks/` of the user's project, or a built-in one, is vouched for. It costs a second,
+    and the time to compile the model.
 
     Args:
-        config: the command's.
-        typed: keys that were typed.
+        config: of a run, whose `task.model` nobody has typed.
 
     Raises:
         UserError: the model is malformed, or takes too much time or memory.
     """
-    of_a_run = config.checkpoint is not None or config.resume is not None
-    if not of_a_run or "task.model" in typed:
-        return
     file = Path(os.path.abspath(model_file(make_task(config))))
     if any(file.is_relative_to(root / "tasks") for root in project_roots()) or not file.is_file():
         return

@@ -10,9 +10,9 @@ from ksim_cli.run import strangers
 from tests.helpers import run_config
 
 
-def config(model: str, **changes: str):
+def config(model: str):
     base = run_config("task=cartpole")
-    return dataclasses.replace(base, task=dataclasses.replace(base.task, model=model), **changes)
+    return dataclasses.replace(base, task=dataclasses.replace(base.task, model=model))
 
 
 @pytest.fixture
@@ -41,23 +41,14 @@ def tried(project, monkeypatch) -> list[Path]:
         ("/etc/passwd", True),
     ],
 )
-@pytest.mark.parametrize("command", ["checkpoint", "resume"])
-def test_a_runs_model_from_outside_tasks_is_compiled_apart(project, tried, model, apart, command):
-    given = config(model.format(project), **{command: "run"})
-    strangers.try_model_of_run(given, ())
+def test_a_runs_model_from_outside_tasks_is_compiled_apart(project, tried, model, apart):
+    strangers.try_model_of_run(config(model.format(project)))
     assert bool(tried) == apart
-
-
-def test_what_is_typed_or_of_no_run_is_not(project, tried):
-    given = config(f"{project}/outside.xml", checkpoint="run")
-    strangers.try_model_of_run(given, {"task.model"})
-    strangers.try_model_of_run(dataclasses.replace(given, checkpoint=None), ())
-    assert not tried
 
 
 def test_the_message_says_whence_the_model_comes(project):
     (project / "tasks").mkdir()
     (project / "bad.xml").write_text("<mujoco><oops/></mujoco>")
     with pytest.raises(UserError, match="unrecognized element") as caught:
-        strangers.try_model_of_run(config(f"{project}/bad.xml", checkpoint="run"), ())
+        strangers.try_model_of_run(config(f"{project}/bad.xml"))
     assert f"type task.model={project}/bad.xml" in str(caught.value)

@@ -1,0 +1,48 @@
+"""Strangers' runs: nothing in them runs, nothing outside of them changes, whatever is typed."""
+
+import os
+
+import pytest
+
+from tests import canaries
+from tests.canaries import COMMANDS, KINDS, attempt
+from tests.run.commands import ksim
+
+EACH = 5
+"""Runs of each kind that are tried here; `nox -s faults` tries all, with all commands."""
+
+
+def some():
+    """A few runs of each kind, each with another command."""
+    for kind, planted in KINDS.items():
+        names = [*planted][:: max(1, len(planted) // EACH)]
+        for i, name in enumerate(names):
+            yield pytest.param(planted[name], [*COMMANDS][i % len(COMMANDS)], id=f"{kind}: {name}")
+
+
+@pytest.mark.parametrize(("plant", "command"), some())
+def test_a_strangers_run_does_no_harm(finished, tmp_path, plant, command):
+    assert not attempt(tmp_path, finished.run, plant, command)
+
+
+def test_a_run_that_is_sealed_anew_is_read_as_any_other(finished, tmp_path):
+    """So that what is planted is not refused for its seal alone."""
+    run = canaries.make_home(tmp_path, finished.run)
+    canaries.rewrite(run, lambda config: config.update(num_episodes=1))
+    ksim(*COMMANDS["eval"], cwd=run.parent, check=0)
+    ksim("train", "resume=gift", cwd=run.parent, check=0)
+
+
+def test_harm_is_seen(finished, tmp_path, monkeypatch):
+    run = canaries.make_home(tmp_path, finished.run)
+    before, done = canaries.look(tmp_path, run), ksim("list", cwd=tmp_path)
+    (run / "new").touch()
+    assert canaries.harm(before, tmp_path, run, done) == ""
+    assert "said nothing" in canaries.harm(before, tmp_path, run, done._replace(returncode=2))
+    assert "status 1" in canaries.harm(before, tmp_path, run, done._replace(returncode=1))
+    (run.parent / "mine").write_text("yours")
+    assert canaries.harm(before, tmp_path, run, done) == "changed: ['work/mine']"
+    monkeypatch.setitem(os.environ, "HOME", str(tmp_path))
+    function, arguments = canaries.Bomb().__reduce__()
+    function(*arguments)
+    assert canaries.harm(before, tmp_path, run, done) == "code was run"
