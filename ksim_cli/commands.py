@@ -184,7 +184,7 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
         return work(config)
     except (UserError, RunFailedError) as error:
         print(f"ksim {command}: {error}", file=sys.stderr)
-        status = error.status if isinstance(error, RunFailedError) else 2
+        status = error.status
     except Exception as error:
         message = None if os.environ.get(TRACEBACK) else explain_own(error) or _of_a_disk(error)
         status = 1 if message is None else 2

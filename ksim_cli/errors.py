@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from typing import ClassVar
 
 NOTE = "in "
 """Begins the note on an error that a component raised; its config path follows."""
@@ -13,6 +14,14 @@ class UserError(Exception):
 
     The message says what is wrong, what was got, what is allowed and what to type instead.
     """
+
+    status: ClassVar[int] = 2
+
+
+class MemoryShortError(UserError):
+    """What was asked for does not fit in memory."""
+
+    status: ClassVar[int] = 5
 
 
 class RunFailedError(Exception):

@@ -1,6 +1,8 @@
 """What several tests need: configs as the command line composes them, a small model."""
 
+import copy
 import dataclasses
+import functools
 from operator import attrgetter
 
 import mujoco
@@ -12,7 +14,7 @@ from omegaconf import OmegaConf, open_dict
 
 from ksim_cli.config import compose as composing
 from ksim_cli.config.schema import RunConfig
-from ksim_cli.paths import builtin_root
+from ksim_cli.paths import builtin_root, project_root
 from ksim_cli.physics.model_variants import VARIED, ModelVariants
 
 TINY = ("num_envs=4", "batch_size=2", "rollout_length_frames=4", "num_episodes=2")
@@ -63,6 +65,12 @@ def variants_of(nominal: mujoco.MjModel, *models: mujoco.MjModel) -> ModelVarian
 
 def run_config(*overrides: str) -> RunConfig:
     """The config that `ksim train <overrides>` gives."""
+    if project_root() is None:
+        return copy.deepcopy(_composed_once(overrides))
+    return _composed(overrides)
+
+
+def _composed(overrides: tuple[str, ...]) -> RunConfig:
     composing._register_schemas()
     Plugins.instance().register(composing.ProjectConfigs)
     with initialize_config_dir(str(builtin_root() / "configs"), version_base="1.3"):
@@ -72,6 +80,10 @@ def run_config(*overrides: str) -> RunConfig:
         del composed["hydra"]
     assert OmegaConf.is_config(composed)
     return composing.to_run_config(composed)
+
+
+_composed_once = functools.cache(_composed)
+"""Where a project has no files of its own, the same is composed to the same; it takes long."""
 
 
 def tiny_cartpole(*overrides: str, **changes) -> RunConfig:

@@ -9,6 +9,7 @@ import math
 import os
 import secrets
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO, overload
 
@@ -65,19 +66,21 @@ def make_folder(path: Path) -> None:
 @overload
 def open_own(path: Path, mode: Literal["a"]) -> TextIO: ...
 @overload
+def open_own(path: Path, mode: Literal["ab"]) -> FileIO: ...
+@overload
 def open_own(path: Path, mode: Literal["wb"]) -> BinaryIO: ...
 def open_own(path: Path, mode: str) -> Any:
     """Opens a file of a run's for writing, never through a link; text is UTF-8.
 
     Args:
         path: the file; its folder is there.
-        mode: `a` for lines of text to add, `wb` for bytes anew.
+        mode: `a` for lines of text to add, `ab` for bytes to add at once, `wb` for bytes anew.
 
     Raises:
         UserError: it is a link or a folder.
     """
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-    return open(path, mode, opener=open_descriptor, **text)
+    return open(path, mode, 0 if mode == "ab" else -1, opener=open_descriptor, **text)
 
 
 def open_descriptor(path: str | Path, flags: int) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ksim_cli.errors import UserError
-from ksim_cli.io.files import open_descriptor, plain, refuse_link, replace_text
+from ksim_cli.io.files import open_own, plain, refuse_link, replace_text
 
 
 class MetricsLog:
@@ -48,9 +48,7 @@ class MetricsLog:
         if self._file is None or not self.path.exists():  # somebody removed it
             self.close()
             self._drop_torn_line()
-            self._file = open(  # noqa: SIM115
-                self.path, "ab", buffering=0, opener=open_descriptor
-            )
+            self._file = open_own(self.path, "ab")
         size, rest = os.fstat(self._file.fileno()).st_size, self._waiting
         try:
             while rest:
@@ -92,6 +90,7 @@ class MetricsLog:
 
     def _drop_torn_line(self) -> None:
         """Drop a last line without an end, which the next row would be glued to."""
+        refuse_link(self.path)
         if self.path.exists() and not (text := self.path.read_bytes()).endswith(b"\n"):
             os.truncate(self.path, text.rfind(b"\n") + 1)
 

@@ -90,8 +90,22 @@ class RunFolder:
             except FileNotFoundError:  # another run began nothing and took its empty parent away
                 parent.mkdir(parents=True, exist_ok=True)
 
-    def discard(self) -> None:
-        """Removes the folder of a run that never began, and its parent if that is empty."""
+    @property
+    def begun(self) -> bool:
+        """Whether something was trained, so that there is something to lose."""
+        return self.metrics.exists() or self.checkpoints.exists()
+
+    def discard(self, whole: bool) -> None:
+        """Takes back a run that never began.
+
+        Args:
+            whole: the folder was made for it and goes, and its parent if that is empty; else what
+                makes it a run.
+        """
+        if not whole:
+            self.config.unlink(missing_ok=True)
+            shutil.rmtree(self.code, ignore_errors=True)
+            return
         shutil.rmtree(self.path, ignore_errors=True)
         with contextlib.suppress(OSError):
             self.path.parent.rmdir()

@@ -13,7 +13,7 @@ import jax
 import mujoco
 
 from ksim_cli.config.schema import RunConfig
-from ksim_cli.errors import UserError
+from ksim_cli.errors import MemoryShortError
 
 LARGE_MODEL = 100 * 2**20
 """Bytes of a model from which on it is said what the model takes."""
@@ -86,7 +86,7 @@ def check_model(model: mujoco.MjModel, say: Callable[[str], None]) -> None:
         say: shows a line.
 
     Raises:
-        UserError: there is not enough memory for it.
+        MemoryShortError: there is not enough memory for it.
     """
     size = model.nbuffer
     if size < LARGE_MODEL:
@@ -95,7 +95,7 @@ def check_model(model: mujoco.MjModel, say: Callable[[str], None]) -> None:
     one, all_copies = (f"{number / 2**30:,.2f} GiB" for number in (size, _COPIES * size))
     what = f"the model with its meshes, textures and height fields takes {one}"
     if limit is not None and (_COPIES - 1) * size > limit:
-        raise UserError(
+        raise MemoryShortError(
             f"{what}, a run {all_copies} for its environments, and {limit / 2**30:,.2f} GiB are"
             " free. Give the task a model with smaller meshes"
         )
@@ -153,7 +153,7 @@ def oom_as_user_error(
         both as in `too_large`.
 
     Raises:
-        UserError: memory was not enough, or will not be.
+        MemoryShortError: memory was not enough, or will not be.
     """
     known: Memory | None = None
 
@@ -161,7 +161,7 @@ def oom_as_user_error(
         nonlocal known
         known = memory
         if memory is not None and limit is not None and memory.total > limit:
-            raise UserError(too_large(config, memory, devices, limit))
+            raise MemoryShortError(too_large(config, memory, devices, limit))
 
     try:
         yield refuse
@@ -169,4 +169,4 @@ def oom_as_user_error(
         complaints = ("RESOURCE_EXHAUSTED", "std::bad_alloc")  # of JAX, and of MuJoCo
         if not isinstance(error, MemoryError) and not any(c in str(error) for c in complaints):
             raise
-        raise UserError(too_large(config, known, devices, available())) from error
+        raise MemoryShortError(too_large(config, known, devices, available())) from error

@@ -63,8 +63,8 @@ def train(config: RunConfig, typed: Collection[str] = ()) -> float:
             raise
         except Exception as error:
             told = isinstance(error, UserError) or explain_own(error) is not None
-            if told and fresh and hosts.is_leader() and not run.config.exists():
-                run.discard()  # nothing has begun
+            if told and config.resume is None and hosts.is_leader() and not run.begun:
+                run.discard(whole=fresh)
             elif not isinstance(error, UserError):
                 console.log(traceback.format_exc())
             raise

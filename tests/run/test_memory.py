@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import mujoco
 import pytest
 
-from ksim_cli.errors import UserError
+from ksim_cli.errors import MemoryShortError
 from ksim_cli.run import memory
 from ksim_cli.run.memory import Memory, measure, oom_as_user_error, too_large
 from tests.helpers import SMALL, tiny_cartpole
@@ -63,18 +63,24 @@ def test_what_is_available_is_some_of_what_the_machine_has():
 
 def test_out_of_memory_is_one_sentence_and_other_errors_stay():
     config = tiny_cartpole()
-    with pytest.raises(UserError, match="num_envs=4: does not fit"), oom_as_user_error(config, 1):
+    with (
+        pytest.raises(MemoryShortError, match="num_envs=4: does not fit"),
+        oom_as_user_error(config, 1),
+    ):
         raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 12 bytes")
-    with pytest.raises(UserError, match="does not fit"), oom_as_user_error(config, 1) as refuse:
+    with (
+        pytest.raises(MemoryShortError, match="does not fit"),
+        oom_as_user_error(config, 1) as refuse,
+    ):
         refuse(Memory(total=2**60, fixed=0), None)
         raise MemoryError
     with (
-        pytest.raises(UserError, match=r"takes 2\.00 GiB of 1\.00 GiB"),
+        pytest.raises(MemoryShortError, match=r"takes 2\.00 GiB of 1\.00 GiB"),
         oom_as_user_error(config) as refuse,
     ):
         refuse(Memory(total=2**30, fixed=0), 2**30)
         refuse(Memory(total=2**31, fixed=0), 2**30)
-    with pytest.raises(UserError, match="does not fit"), oom_as_user_error(config):
+    with pytest.raises(MemoryShortError, match="does not fit"), oom_as_user_error(config):
         raise ValueError("std::bad_alloc")
     for other in (RuntimeError("something else"), ValueError("something else")):
         with pytest.raises(type(other), match="something else"), oom_as_user_error(config, 1):
@@ -99,5 +105,5 @@ def test_a_large_model_is_said_to_be_one_before_its_environments_are_made(monkey
     memory.check_model(model, said.append)
     assert re.fullmatch(r"memory: the model .* takes 0\.00 GiB, and the run 0\.00 GiB .*", said[0])
     monkeypatch.setattr(memory, "available", lambda: model.nbuffer)
-    with pytest.raises(UserError, match="Give the task a model with smaller meshes"):
+    with pytest.raises(MemoryShortError, match="Give the task a model with smaller meshes"):
         memory.check_model(model, said.append)
