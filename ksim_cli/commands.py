@@ -171,13 +171,16 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
         config = to_run_config(composed)
         if config.resume is not None:
             _refuse_changes(config, config.resume)
-        of_run = None if "task.model" in typed_now() else config.resume or config.checkpoint
+        of_run, typed = config.resume or config.checkpoint, typed_now()
         if of_run is not None:
-            refuse_foreign_model(config.task, find_run(of_run, RUNS).path)
+            run = find_run(of_run, RUNS)
+            run.check(writes=config.resume is not None)
+            if "task.model" not in typed:
+                refuse_foreign_model(config.task, run.path)
         from ksim_cli.run.backend import prepare
 
         prepare(config)
-        if of_run is not None:
+        if of_run is not None and "task.model" not in typed:
             from ksim_cli.run.strangers import try_model_of_run
 
             try_model_of_run(config)
@@ -198,7 +201,7 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
 
 
 def _of_a_disk(error: Exception) -> str | None:
-    """The message for what a disk refused: full, read-only, a name too long; None: another error."""
+    """The message for what a disk refused: full, read-only, a long name; None: another error."""
     if not isinstance(error, OSError) or error.strerror is None:
         return None
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror

@@ -51,6 +51,15 @@ models.register_models()
 rl.register_algorithms()
 
 
+MAX_MODEL_BYTES = 2**26
+MAX_COPIES = 10_000
+"""Bytes of an MJCF and copies by `<replicate>`, nested ones multiplied, that are compiled."""
+
+_REPLICATE = re.compile(
+    rb"(?P<end></replicate\b)|<replicate\b(?:[^>]*?\bcount\s*=\s*[\"']\s*\+?(?P<count>\d+))?"
+)
+
+
 @TASKS.register("task")
 class Task:
     """A task made of nothing but its config; the base of every other.
@@ -75,7 +84,9 @@ class Task:
         beside the task's class and in `tasks/` and `tasks/<name of the task>/`, the user's first;
         then beside those that its class and its YAML extend.
         """
-        return load_spec(model_file(self))
+        file = model_file(self)
+        refuse_huge(file)
+        return load_spec(file)
 
     def get_mujoco_model_metadata(self, spec: mujoco.MjSpec) -> dict[str, JointMetadata]:
         """joint name -> gains, limits, friction, armature. Default: the config's `joints`.
@@ -256,6 +267,33 @@ def model_file(task: Task) -> Path:
     """The file that `Task.get_mujoco_model` reads by default; it may not be there."""
     files = _model_files(task)
     return next((file for file in files if file.is_file()), files[0])
+
+
+def refuse_huge(file: Path) -> None:
+    """Refuses an MJCF that MuJoCo would compile for hours: too large, or `<replicate>` too often.
+
+    Only the file itself is looked at: not what it includes, nor its meshes, nor `<composite>` and
+    `<flexcomp>`.
+
+    Raises:
+        UserError: it says which, and the most there may be.
+    """
+    if not file.is_file():
+        return  # its reader says so
+    if (size := file.stat().st_size) > MAX_MODEL_BYTES:
+        raise UserError(f"{file}: has {size} bytes, at most {MAX_MODEL_BYTES}. Use a smaller model")
+    copies = [1]
+    for tag in _REPLICATE.finditer(file.read_bytes()):
+        if tag["end"]:
+            copies = copies[:-1] or [1]
+            continue
+        count = int(tag["count"][:9]) if tag["count"] else 1
+        copies.append(copies[-1] * count)
+        if copies[-1] > MAX_COPIES:
+            raise UserError(
+                f"{file}: <replicate> makes {copies[-1]} copies, at most {MAX_COPIES}."
+                " Lower its count"
+            )
 
 
 def _model_files(task: Task) -> list[Path]:

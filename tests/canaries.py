@@ -18,6 +18,8 @@ import yaml
 
 from ksim_cli.config.saved import hash_of, sealed
 from ksim_cli.io import checkpoint_files
+from ksim_cli.io.files import write_json
+from ksim_cli.io.kept_code import HASHES
 from ksim_cli.physics import model_trial
 from ksim_cli.run import view
 from tests.run.commands import Done, ksim
@@ -48,8 +50,10 @@ FIRED = "fired"
 CODE = f"import os, pathlib; pathlib.Path(os.environ['HOME'], '{FIRED}').touch()\n"
 
 SHAPES = '<body><joint type="slide"/><geom size=".1" mass="1"/></body>'
+MANY = f'<worldbody><replicate count="300000">{SHAPES}</replicate></worldbody>'
 MODELS = {
-    "many bodies": f'<worldbody><replicate count="300000">{SHAPES}</replicate></worldbody>',
+    "many bodies": MANY,
+    "many bodies elsewhere": '<include file="{home}/work/many.xml"/>',
     "much memory": f'<size memory="900G"/><worldbody>{SHAPES}</worldbody>',
     "a foreign file": '<include file="{home}/key"/>',
     "an endless file": '<include file="/dev/zero"/>',
@@ -170,13 +174,21 @@ def _model(text: str, name: str) -> Callable[[Path, Path], None]:
     def plant(run: Path, home: Path) -> None:
         file = run.parent / "gift.xml"
         file.write_text(f"<mujoco>{text.format(home=home)}</mujoco>")
+        _know(run, file)
         _set("task:model", name.format(file=file))(run, home)
 
     return plant
 
 
+def _know(run: Path, file: Path) -> None:
+    """Have a run say that it was trained with a file."""
+    (run / "code").mkdir(exist_ok=True)
+    write_json(run / "code" / HASHES, {file.as_posix(): checkpoint_files._hash_file(file)})
+
+
 def _own_model(run: Path, home: Path) -> None:
-    (run / "x.xml").write_text(f"<mujoco>{MODELS['many bodies']}</mujoco>")
+    (run / "x.xml").write_text(f"<mujoco>{MANY}</mujoco>")
+    _know(run, run / "x.xml")
     _set("task:model", "{run}/x.xml")(run, home)
 
 
@@ -198,8 +210,9 @@ KINDS: dict[str, dict[str, Callable[[Path, Path], None]]] = {
     "name": {
         **{
             f"the task is {name}": _set("task:name", name)
-            for name in ("../../../x", "{home}/x", "a/../../../x", "..", "x" * 400)
+            for name in ("../../../x", "{home}/x", "a/../../../x", "..")
         },
+        "the task has a long name": _set("task:name", "x" * 400),
         **{f"the type is {x}": _set("task:type", x) for x in ("../../x", "gift.tasks.evil", "os")},
         "it extends a path": _set("task:extends", ["../../x"]),
         "a reward is a path": _set("rewards:../../../x", {"type": "alive", "weight": 1.0}),
@@ -299,10 +312,11 @@ def attempt(home: Path, run: Path, plant: Callable[[Path, Path], None], command:
 
 def make_home(home: Path, run: Path) -> Path:
     """Make a home with things to lose, and a folder to work in with a stranger's run, `gift`."""
-    for name in ("documents/letter", "key", ".bashrc", "work/mine"):
+    for name in ("documents/letter", "key", ".bashrc", "work/mine", "work/tasks/notes"):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(f"my {name}\n")
     os.mkfifo(home / "pipe")
+    (home / "work" / "many.xml").write_text(f"<mujoco>{MANY}</mujoco>")
     shutil.copytree(run, home / "work" / "gift")
     return home / "work" / "gift"
 

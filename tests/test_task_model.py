@@ -16,7 +16,7 @@ from ksim_cli.models.policy import ActionSample, PPOVariables
 from ksim_cli.rl.algorithm import Algorithm, init, make_player, train_step
 from ksim_cli.rl.ppo import PPO
 from ksim_cli.rl.rollout import PolicyState, play
-from ksim_cli.task import Task
+from ksim_cli.task import Task, refuse_huge
 from ksim_cli.task_model import TaskModel
 from tests.helpers import tiny_cartpole
 
@@ -300,3 +300,31 @@ def test_a_policy_plays_the_task(task_model):
     assert experience.action.shape == (5, 4, 1)
     for leaf in jax.tree.leaves(experience):
         assert np.isfinite(leaf).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "copies"),
+    [
+        ('<replicate count="300000">', 300000),
+        ("<replicate\n euler='0 0 1' count = ' 10001'>", 10001),
+        ('<replicate count="200"><replicate count="200">', 40000),
+        ('<replicate count="' + "9" * 5000 + '">', 999999999),
+        ('<replicate count="9000"></replicate><replicate count="9000"></replicate>', 0),
+        ('<replicate count="10000">', 0),
+    ],
+)
+def test_a_model_that_would_compile_for_hours_is_refused(tmp_path, text, copies):
+    file = tmp_path / "robot.xml"
+    file.write_text(f"<mujoco><worldbody>{text}")
+    if not copies:
+        return refuse_huge(file)
+    with pytest.raises(UserError, match=f"makes {copies} copies, at most 10000"):
+        refuse_huge(file)
+
+
+def test_a_model_of_gigabytes_is_not_read(tmp_path):
+    file = tmp_path / "robot.xml"
+    with open(file, "wb") as sparse:
+        sparse.truncate(2**33)
+    with pytest.raises(UserError, match="at most 67108864"):
+        refuse_huge(file)

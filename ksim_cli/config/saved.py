@@ -16,6 +16,7 @@ import yaml
 
 from ksim_cli.config.components import schema_of
 from ksim_cli.config.schema import TERM_SECTIONS, RunConfig
+from ksim_cli.config.sources import refuse_too_large
 from ksim_cli.errors import UserError
 
 MAX_BYTES = 1_000_000
@@ -85,6 +86,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: larger than {MAX_BYTES} bytes, so not a config that ksim wrote")
     try:
         text = path.read_text("utf-8")
+        refuse_too_large(text, str(path))
         for token in yaml.scan(text, Loader=yaml.SafeLoader):
             if isinstance(token, yaml.AnchorToken | yaml.AliasToken | yaml.TagToken):
                 raise UserError(f"{path}: anchors, aliases and tags are not allowed in it")

@@ -105,7 +105,7 @@ class MetricsLog:
             try:
                 row = json.loads(line)
                 _iteration(row)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise UserError(
                     f"{self.path}, line {number}: not a row of metrics ({error}). "
                     "Remove the line, or the file, and start again."

@@ -1,12 +1,14 @@
 """Run folders: made once, held by one trainer, found again by name (no numpy, no JAX)."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
 from collections.abc import Generator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.io.checkpoint_files import committed_steps
@@ -134,6 +136,31 @@ class RunFolder:
                 for folder, folders, files in os.walk(path):
                     for each in (*folders, *files):
                         refuse_link(Path(folder, each))
+
+    def has_checkpoint(self) -> bool:
+        """Whether a checkpoint was saved; it may be damaged."""
+        return bool(committed_steps(self.checkpoints))
+
+    def read_summary(self) -> dict[str, Any]:
+        """What the run came to; nothing where it has not ended.
+
+        Raises:
+            UserError: it is not what ksim wrote.
+        """
+        if not self.summary.is_file():
+            return {}
+        try:
+            summary = json.loads(self.summary.read_bytes())
+            each = summary["eval_return_per_seed"]
+            numbers = [summary["eval_return_mean"], summary["iterations"], *each]
+            if not all(isinstance(number, int | float | None) for number in numbers):
+                raise TypeError("what should be a number is none")
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise UserError(
+                f"{self.summary}: not a summary that ksim wrote ({error!r:.100}). Remove it:"
+                f" ksim train resume={self.path} writes it anew"
+            ) from error
+        return summary
 
     @contextlib.contextmanager
     def lock(self) -> Generator[None]:

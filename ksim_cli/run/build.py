@@ -1,6 +1,5 @@
 """From a configuration to the objects that train or act."""
 
-import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
@@ -172,7 +171,6 @@ def load_policy(
     if config.policy is not None:
         return _without_checkpoint(config.policy, task_model, env, argmax)
     run, step = find_checkpoint(config.checkpoint, RUNS)
-    run.check()
     store = CheckpointStore(run.checkpoints)
     if step is None:
         step = store.newest(console.warn)
@@ -218,7 +216,7 @@ def _chosen_seed(config: RunConfig, run: RunFolder, step: int) -> tuple[int, str
         raise UserError(f"checkpoint_seed={asked}: {run.path} trained {trained}")
     if asked is not None:
         return seeds.index(asked), "" if count == 1 else f", seed {asked}"
-    summary = json.loads(run.summary.read_text()) if run.summary.exists() else {}
+    summary = run.read_summary()
     returns = summary.get("eval_return_per_seed", ())
     if summary.get("iterations") != step or len(returns) != count:
         return 0, f", seed {first} (which of them is best at this iteration is not known)"

@@ -8,7 +8,7 @@ from ksim_cli.errors import UserError
 from ksim_cli.load_task import make_task
 from ksim_cli.paths import project_roots
 from ksim_cli.physics.model_trial import try_model
-from ksim_cli.task import model_file
+from ksim_cli.task import model_file, refuse_huge
 
 
 def try_model_of_run(config: RunConfig) -> None:
@@ -26,6 +26,7 @@ def try_model_of_run(config: RunConfig) -> None:
     file = Path(os.path.abspath(model_file(make_task(config))))
     if any(file.is_relative_to(root / "tasks") for root in project_roots()) or not file.is_file():
         return
+    refuse_huge(file)
     try:
         try_model(file)
     except UserError as error:

@@ -11,6 +11,7 @@ from ksim_cli.clock import Clock
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import RunFailedError, UserError
 from ksim_cli.io.console import open_console, silent_console
+from ksim_cli.io.metrics import MetricsLog
 from ksim_cli.io.runs import RUNS, RunFolder, find_run
 from ksim_cli.own_code import explain_own
 from ksim_cli.run import hosts, signals
@@ -41,6 +42,7 @@ def train(config: RunConfig, typed: Collection[str] = ()) -> float:
             try:
                 run = _run_folder(config)
                 held.enter_context(run.lock())
+                MetricsLog(run.metrics).read()  # what is wrong is said before anything is compiled
             except OSError as error:
                 where = error.filename or config.run_dir or RUNS
                 raise UserError(
@@ -52,6 +54,8 @@ def train(config: RunConfig, typed: Collection[str] = ()) -> float:
         run = RunFolder(Path(hosts.broadcast_text(claim_run_folder)))
         console = open_console(run.log) if hosts.is_leader() else silent_console()
         held.enter_context(console)
+        if config.log_train_metrics and not run.metrics.exists() and run.has_checkpoint():
+            console.warn(f"{run.metrics} is gone: it begins anew where the run goes on")
         watch.speaker, watch.farewell = console, lambda: _farewell(run)
         try:
             return TrainingRun(config, run, console, clock, watch, typed).execute()

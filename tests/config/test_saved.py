@@ -36,7 +36,7 @@ def test_what_was_written_comes_back(tmp_path):
         ("rewards: {1: {type: x}}", "key '1' is not allowed"),
         ("rewards: {'${x}': {type: x}}", "is not allowed"),
         ("? [a]\n: 1", "unhashable"),
-        ("a: " + "[" * 3000, "recursion"),
+        ("a: " + "[" * 3000, "more than 32 deep"),
         ("", "not a config that ksim wrote"),
         ("#" + "x" * MAX_BYTES, "larger than"),
         (f"seed: {'9' * 5000}", "4300 digits"),

@@ -357,6 +357,14 @@ def test_the_folder_gone_or_a_file(stored: Path):
         files.check_step(stored)
 
 
+def test_a_step_that_is_a_link_is_not_read(stored: Path):
+    link = stored.with_name("00000008")
+    stored.rename(stored.parent / "aside")
+    link.symlink_to(stored.parent / "aside")
+    with pytest.raises(DamagedError, match="folder 00000008 is a link"):
+        files.check_step(link)
+
+
 @pytest.mark.parametrize("kind", ["file", "folder", "link"])
 def test_strangers_in_the_folder_are_found(stored: Path, kind: str):
     path = stored / "other.safetensors"
