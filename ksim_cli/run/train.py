@@ -42,7 +42,7 @@ def train(config: RunConfig, typed: Collection[str] = ()) -> float:
             try:
                 run = _run_folder(config)
                 held.enter_context(run.lock())
-                MetricsLog(run.metrics).read()  # what is wrong is said before anything is compiled
+                MetricsLog(run.metrics).read()  # what cannot be is said now, not after compiling
             except OSError as error:
                 where = error.filename or config.run_dir or RUNS
                 raise UserError(

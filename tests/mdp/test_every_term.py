@@ -147,8 +147,10 @@ def test_curricula(name):
 
     def run(key):
         state, levels = env.init(key), []
+        _, result = env.step(state, jnp.zeros((env.num_envs, env.action_size)))
+        results = jax.tree.map(lambda x: x[None], result)
         for statistics in (ended, ended, nobody, ended):
-            state = env.end_rollout(env.begin_rollout(state), None, statistics)
+            state = env.end_rollout(env.begin_rollout(state), results, statistics)
             levels.append(state.level)
         return jnp.stack(levels)
 

@@ -26,12 +26,11 @@ DAMAGES = {
     "gone": lambda path: None,
 }
 TOLD = {
-    **{("summary.json", damage): () for damage in DAMAGES},
     **{("metrics.jsonl", damage): ("resume",) for damage in DAMAGES},
     **{(name, "folder"): tuple(COMMANDS) for name in (".lock", "train.log", "eval.json")},
     **{(name, "folder"): tuple(COMMANDS) for name in ("summary.json", "metrics.jsonl")},
     **{("config.yaml", damage): tuple(COMMANDS) for damage in DAMAGES},
-    **{(name, "gone"): () for name in ("summary.json", "metrics.jsonl")},
+    ("metrics.jsonl", "gone"): (),
 }
 """File and damage -> commands that cannot go on; the others do, for they need it for nothing."""
 
