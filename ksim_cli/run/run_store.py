@@ -186,7 +186,7 @@ def _is_of_training(info: Mapping[str, Any]) -> bool:
     """True if a checkpoint's facts are those that training saves with it."""
     try:
         rows = info.get("unlogged")
-        head = {} if rows is None else [dict(row) for row in rows][0]
+        head, *_ = [{}] if rows is None else [dict(row) for row in rows]
         counts = [info["iteration"], info["env_steps"], *info["quarantined"].values()]
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         return False
