@@ -204,7 +204,8 @@ def _of_a_disk(error: Exception) -> str | None:
     """The message for what a disk refused: full, read-only, a long name; None: another error."""
     if not isinstance(error, OSError) or error.strerror is None:
         return None
-    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    said = " ".join(error.strerror.split())  # h5py's holds the path, and much more
+    return f"{error.filename}: {said}" if error.filename else said
 
 
 def _refuse_changes(config: RunConfig, resume: str) -> None:
