@@ -67,8 +67,9 @@ def _refuse_unsealed(text: str, path: Path) -> None:
     body, _, seal = text.rpartition(_SEAL)
     if seal.strip() != hash_of(body):
         raise UserError(
-            f"{path}: was changed, or cut off, since ksim wrote it, and the run was not trained"
-            " with that. To change a value, type it: ksim train resume=RUN KEY=VALUE"
+            f"{path}: was changed, or cut off, since ksim wrote it (or an earlier ksim did), and"
+            " the run was not trained with that. To change a value, type it: ksim train resume=RUN"
+            " KEY=VALUE"
         )
 
 
