@@ -262,7 +262,7 @@ KINDS: dict[str, dict[str, Callable[[Path, Path], None]]] = {
         )
     },
     "model": {
-        **{f"a model of {name}": _model(text, "../../gift.xml") for name, text in MODELS.items()},
+        **{f"a model of {name}": _model(text, "../gift.xml") for name, text in MODELS.items()},
         "a model by its full name": _model(MODELS["many bodies"], "{file}"),
         "a model that is no model": _set("task:model", "{home}/key"),
         "a model that is a folder": _set("task:model", "{home}/documents"),

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from ksim_cli.physics import model_trial
 from tests import canaries
 from tests.canaries import COMMANDS, KINDS, attempt
 from tests.run.commands import ksim
@@ -32,6 +33,15 @@ def test_a_run_that_is_sealed_anew_is_read_as_any_other(finished, tmp_path):
     canaries.rewrite(run, lambda config: config.update(num_episodes=1))
     ksim(*COMMANDS["eval"], cwd=run.parent, check=0)
     ksim("train", "resume=gift", cwd=run.parent, check=0)
+
+
+def test_a_strangers_model_that_is_found_is_compiled_apart(finished, tmp_path, monkeypatch):
+    run = canaries.make_home(tmp_path, finished.run)
+    KINDS["model"]["a model of many bodies elsewhere"](run, tmp_path)
+    monkeypatch.setattr(model_trial, "SECONDS", 1)
+    done = ksim(*COMMANDS["eval"], cwd=run.parent, check=2)
+    assert "could not be compiled within 1 s" in done.stderr
+    assert f"type task.model={run.parent / 'gift.xml'}" in done.stderr
 
 
 def test_harm_is_seen(finished, tmp_path, monkeypatch):
