@@ -65,7 +65,7 @@ def variants_of(nominal: mujoco.MjModel, *models: mujoco.MjModel) -> ModelVarian
 
 def run_config(*overrides: str) -> RunConfig:
     """The config that `ksim train <overrides>` gives."""
-    if project_root() is None:
+    if project_root() is None and not any("task.model=" in each for each in overrides):
         return copy.deepcopy(_composed_once(overrides))
     return _composed(overrides)
 

@@ -4,6 +4,7 @@ import pytest
 
 from ksim_cli.errors import UserError
 from ksim_cli.load_task import load_task
+from ksim_cli.own_code import explain_own
 from ksim_cli.registry import TASKS
 
 
@@ -44,7 +45,7 @@ def test_a_broken_package_is_an_error_each_time(project):
     (project / "tasks").mkdir()
     (project / "tasks" / "__init__.py").write_text("raise RuntimeError('broken')\n")
     for _ in range(2):
-        with pytest.raises(UserError, match=r"__init__.py:1: RuntimeError: broken"):
+        with pytest.raises(RuntimeError, match="broken"):
             load_task("cartpole")
 
 
@@ -75,17 +76,18 @@ def test_a_file_that_stands_before_a_built_in_task_is_named_once(project, capsys
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x = 1\ndef (", r"mine.py:2: SyntaxError: invalid syntax"),
+        ("x = 1\ndef (", "mine.py:2: SyntaxError: invalid syntax"),
         (
             "import nothing_there",
-            r"mine.py:1: ModuleNotFoundError: No module named 'nothing_there'",
+            "mine.py:1: ModuleNotFoundError: No module named 'nothing_there'",
         ),
-        ("from . import helper", r"helper.py:2: ZeroDivisionError: division by zero"),
+        ("from . import helper", "helper.py:2: ZeroDivisionError: division by zero"),
     ],
 )
 def test_what_cannot_be_imported_is_told_by_its_place(project, text, message):
     (project / "tasks").mkdir()
     (project / "tasks" / "mine.py").write_text(text)
     (project / "tasks" / "helper.py").write_text("\n1 / 0\n")
-    with pytest.raises(UserError, match=message):
+    with pytest.raises((SyntaxError, ImportError, ZeroDivisionError)) as raised:
         load_task("mine")
+    assert message in explain_own(raised.value)
