@@ -74,7 +74,7 @@ def compatibility(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Kills and signals at random moments; `nox -s faults -- --kills 20` sends fewer."""
+    """Kills and signals at random moments, random damage; `nox -s faults -- --kills 20`: fewer."""
     install(session, "--editable", ".[dev]")
     cache = ROOT / ".nox" / "jax-cache"
     arguments = ["-m", "tests.faults", *session.posargs]

@@ -168,23 +168,28 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
     logging.getLogger("hydra").setLevel(logging.INFO)
     try:
         config = to_run_config(composed)
-        if spec := config.resume or config.checkpoint:
+        typed, spec = typed_now(), config.resume or config.checkpoint
+        if spec is not None:
             run = find_run(spec, RUNS)
             # One without a checkpoint starts afresh, with anything.
             if config.resume is not None and run.has_checkpoint():
                 refuse_changes(config, run.config)
             run.check(writes=config.resume is not None)
-            if "task.model" not in typed_now():
+            if "task.model" not in typed:
                 refuse_foreign_model(config.task, run.path)
         from ksim_cli.run.backend import prepare
 
         prepare(config)
+        if spec is not None and "task.model" not in typed:
+            from ksim_cli.run.strangers import try_model_of_run
+
+            try_model_of_run(config)
         return work(config)
     except (UserError, RunFailedError) as error:
         print(f"ksim {command}: {error}", file=sys.stderr)
         status = error.status
     except Exception as error:
-        message = None if os.environ.get(TRACEBACK) else explain_own(error)
+        message = None if os.environ.get(TRACEBACK) else explain_own(error) or _of_a_disk(error)
         status = 1 if message is None else 2
         if message is None:
             traceback.print_exc()
@@ -193,6 +198,14 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
     if is_sweep():
         raise JobFailedError(status)
     raise SystemExit(status)
+
+
+def _of_a_disk(error: Exception) -> str | None:
+    """The message for what a disk refused: full, read-only, a long name; None: another error."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return None
+    said = " ".join(error.strerror.split())  # h5py's holds the path, and much more
+    return f"{error.filename}: {said}" if error.filename else said
 
 
 def _begin_training(line: CommandLine) -> Start:

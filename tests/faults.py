@@ -1,10 +1,12 @@
-"""Signals and kills at named or random moments, and what is left afterwards.
+"""Signals and kills at named or random moments, random damage, strangers' runs; what is left.
 
-`python -m tests.faults --kills 100 --terms 20` prints a table; the tests use the same functions.
+`python -m tests.faults --kills 100 --terms 20 --corruptions 200` prints tables; the tests use the
+same functions.
 """
 
 import argparse
 import dataclasses
+import itertools
 import os
 import random
 import shutil
@@ -16,7 +18,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.run.commands import ROOT, TINY, rows, without_clock
+from tests import canaries, corruptions
+from tests.run.commands import ROOT, TINY, ksim, rows, without_clock
 
 ITERATIONS = 40
 
@@ -149,6 +152,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100, help="`kill -9` at so many moments")
     parser.add_argument("--terms", type=int, default=20, help="SIGTERM at so many moments")
+    parser.add_argument("--corruptions", type=int, default=200, help="damaged checkpoints")
+    parser.add_argument("--no-strangers", action="store_true", help="leave out strangers' runs")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     given = parser.parse_args()
     print("| signal | sent | right status | longest until it left, s | rows as without it |")
@@ -170,7 +175,44 @@ def main() -> int:
             flush=True,
         )
         wrong += len(sent) - good + len(all_left) - same
+    if given.corruptions:
+        wrong += print_corruptions(given.corruptions, given.seed)
+    if not given.no_strangers:
+        wrong += print_strangers()
     return int(wrong > 0)
+
+
+def print_strangers() -> int:
+    """Prints how many commands about strangers' runs did no harm; the others' number."""
+    print("\n| strangers' runs | commands | without harm |\n|---|---|---|", flush=True)
+    harmed: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        good = Path(folder) / "good"
+        ksim("train", *TINY, "num_iterations=2", f"run_dir={good}", cwd=folder, check=0)
+        for kind, planted in canaries.KINDS.items():
+            before, count = len(harmed), len(planted) * len(canaries.COMMANDS)
+            for name, command in itertools.product(planted, canaries.COMMANDS):
+                with tempfile.TemporaryDirectory() as home:
+                    harm = canaries.attempt(Path(home), good, planted[name], command)
+                if harm:
+                    harmed.append(f"{name}, ksim {' '.join(canaries.COMMANDS[command])}: {harm}")
+            kept = count - len(harmed) + before
+            print(f"| {kind}: {len(planted)} | {count} | {kept} |", flush=True)
+    print(*harmed, sep="\n")
+    return len(harmed)
+
+
+def print_corruptions(count: int, seed: int) -> int:
+    """Prints how many damaged stores of checkpoints were seen through; the others' number."""
+    with tempfile.TemporaryDirectory() as folder:
+        missed = [
+            (d, wrong) for d, wrong in corruptions.attempts(Path(folder), count, seed) if wrong
+        ]
+    print("\n| damaged stores of checkpoints | found, and the newest good step taken |\n|---|---|")
+    print(f"| {count} | {count - len(missed)} |")
+    for damaged, wrong in missed:
+        print(f"{damaged}: {wrong}")
+    return len(missed)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What each command starts from, and what becomes of a job. Nothing here trains."""
 
 import dataclasses
+import errno
 
 import pytest
 
@@ -191,6 +192,32 @@ def test_a_crash_that_looks_like_a_config_error_is_a_crash_all_the_same(
         raise yaml.YAMLError("not the config's fault")
 
     monkeypatch.setattr(commands, "_train", crash)
+    assert ksim("train", "task=cartpole") == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "a.gif"),
+            "a.gif: No space left on device",
+        ),
+        (OSError(errno.EROFS, "Read-only file system"), "ksim train: Read-only file system"),
+        (FileExistsError(errno.EEXIST, "File exists", "x"), "x: File exists"),
+        (OSError("it broke"), "Traceback"),
+    ],
+)
+def test_what_a_disk_refuses_is_told_in_one_message(project, monkeypatch, capsys, error, message):
+    def fail(config):
+        raise error
+
+    monkeypatch.setattr(commands, "_train", fail)
+    crash = message == "Traceback"
+    assert ksim("train", "task=cartpole") == (1 if crash else 2)
+    said = capsys.readouterr().err
+    assert message in said and ("Traceback" in said) == crash
+    monkeypatch.setenv(commands.TRACEBACK, "1")
     assert ksim("train", "task=cartpole") == 1
     assert "Traceback" in capsys.readouterr().err
 

@@ -5,6 +5,7 @@ Arrays by name: `step`, `env`, `iteration`, and of each control step of the roll
 """
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,13 @@ from ksim_cli.errors import UserError, listing
 from ksim_cli.io.files import make_folder, open_own
 
 _NEEDED = ("step", "env", "iteration", "action", "view/qpos", "view/qvel")
+_DIMS = dict.fromkeys(_NEEDED[:3], 0) | dict.fromkeys(_NEEDED[3:], 2)
 _MAX_BYTES = 2**30
+_DAMAGED = (
+    *(ValueError, TypeError, KeyError, OSError, EOFError, MemoryError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What readers of ZIP and of arrays raise where somebody wrote other bytes."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +74,12 @@ def read_dump(path: Path) -> Dump:
         if missing := [name for name in _NEEDED if name not in arrays]:
             raise ValueError(f"it lacks {listing(missing)}")
         per_step = [array for name, array in arrays.items() if name not in _NEEDED[:3]]
+        for name, array in arrays.items():
+            dims = _DIMS.get(name, 1 if name.startswith("reward/") else array.ndim)
+            if array.ndim != dims or array.dtype.kind not in "biuf":
+                raise ValueError(f"its {name} is {array.dtype} of {array.ndim} dimensions")
         if not 0 <= int(arrays["step"]) < min(len(array) for array in per_step):
             raise ValueError(f"it has no step {arrays['step']}")
-    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise UserError(f"dump={path}: cannot be read: {error}") from error
     return Dump(path.stem, arrays)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.io.checkpoint_files import committed_steps
-from ksim_cli.io.files import open_descriptor, refuse_link
+from ksim_cli.io.files import open_own, refuse_link
 
 RUNS = Path("runs")
 """Folder of all runs, relative to the current folder."""
@@ -169,25 +169,28 @@ class RunFolder:
         Raises:
             UserError: another trainer holds it, or as in `check`.
         """
-        import fcntl  # POSIX only, so that reading runs works elsewhere
+        from filelock import FileLock, Timeout
 
         self.check(writes=True)
-        descriptor = open_descriptor(self.path / ".lock", os.O_RDWR | os.O_CREAT)
+        path = self.path / ".lock"
+        lock = FileLock(path, timeout=0)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
-                who = f"process {holder}" if holder.isdigit() else "another process"
-                raise UserError(
-                    f"{self.path} is being trained by {who}. One trainer per run folder: wait for "
-                    "it, stop it, or start a new run by leaving out resume and run_dir."
-                ) from error
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"{os.getpid()}\n".encode("ascii"))
+            lock.acquire()
+        except Timeout as error:
+            holder = ""
+            with contextlib.suppress(OSError):  # Windows lets nobody else read it
+                holder = path.read_bytes()[:32].decode("ascii", "replace").strip()
+            who = f"process {holder}" if holder.isdigit() else "another process"
+            raise UserError(
+                f"{self.path} is being trained by {who}. One trainer per run folder: wait for "
+                "it, stop it, or start a new run by leaving out resume and run_dir."
+            ) from error
+        try:
+            with contextlib.suppress(OSError), open_own(path, "wb") as file:
+                file.write(f"{os.getpid()}\n".encode("ascii"))
             yield
         finally:
-            os.close(descriptor)  # which unlocks; the file stays, for removing it would race
+            lock.release()
 
 
 def newest_run(root: Path) -> RunFolder:

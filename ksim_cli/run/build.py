@@ -22,6 +22,7 @@ from ksim_cli.rl.rollout import Player, PolicyState, random_policy, record_nothi
 from ksim_cli.run.devices import choose_mesh
 from ksim_cli.run.memory import LARGE_MODEL, check_model, release_freed
 from ksim_cli.run.own_files import warn_of_changes
+from ksim_cli.run.run_store import refuse_other_config
 from ksim_cli.run.seeds import each_seed, read_policy_state
 from ksim_cli.task_model import TaskModel
 
@@ -181,6 +182,7 @@ def load_policy(
             f"{run.path} holds no checkpoint that can be read. Train it further with"
             f" ksim train resume={run.path}, or name another with checkpoint="
         )
+    refuse_other_config(run, step, store.info(step))
     warn_of_changes(run, task_model.task, console)
     context = task_model.make_context(env, num_steps=1)
     states = read_policy_state(store, step, task_model.algorithm, context, config.num_seeds)

@@ -72,11 +72,11 @@ class RunStore:
         if step < 0:
             return None, {}
         info = self.checkpoints.info(step)
-        self._hashes = hashes_of(self._run.config.read_text("utf-8"))
-        if info["config_sha256"] not in self._hashes:
+        self._hashes = refuse_other_config(self._run, step, info)
+        if not _is_of_training(info):
             raise UserError(
-                f"{self._run.config}: is not the config that checkpoint {step} was trained with."
-                " Put that one back, or resume the run that this one is of"
+                f"resume={self._run.path}: checkpoint {step} does not say how far the run was as"
+                " this ksim writes it; go on with the version that wrote it, or train a new run"
             )
         return step, info
 
@@ -162,6 +162,36 @@ class RunStore:
         text = config_text(self._config, self._hashes)
         replace_text(self._run.config, text)
         self._hashes = hashes_of(text)
+
+
+def refuse_other_config(run: RunFolder, step: int, info: Mapping[str, Any]) -> list[str]:
+    """Refuses a checkpoint that was trained with another config than its folder holds.
+
+    Returns:
+        The hashes of the config, and before them those of the configs that it replaced.
+
+    Raises:
+        UserError: it says what to put back.
+    """
+    hashes = hashes_of(run.config.read_text("utf-8"))
+    if info.get("config_sha256") not in hashes:
+        raise UserError(
+            f"{run.config}: is not the config that checkpoint {step} was trained with."
+            " Put that one back, or take the run that this one is of"
+        )
+    return hashes
+
+
+def _is_of_training(info: Mapping[str, Any]) -> bool:
+    """True if a checkpoint's facts are those that training saves with it."""
+    try:
+        rows = info.get("unlogged")
+        head, *_ = [{}] if rows is None else [dict(row) for row in rows]
+        counts = [info["iteration"], info["env_steps"], *info["quarantined"].values()]
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        return False
+    whole = all(type(count) is int and count >= 0 for count in counts)
+    return whole and head.get("iteration", counts[0]) == counts[0]
 
 
 def stored(state: TrainState, engine: Engine) -> dict[str, Any]:

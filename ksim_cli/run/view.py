@@ -81,10 +81,11 @@ def _view_dump(config: RunConfig, path: Path, task_model: TaskModel, console: Co
     if path.absolute().parent.name == "dumps":
         RunFolder(path.absolute().parent.parent).check()  # the video is written beside it
     dump, model = read_dump(path), task_model.model
-    if dump.arrays["view/qpos"].shape[1:] != (model.nq,):
+    sizes = [dump.arrays[name].shape[1] for name in ("view/qpos", "view/qvel")]
+    if sizes != [model.nq, model.nv]:
         raise UserError(
-            f"dump={path}: its model has {dump.arrays['view/qpos'].shape[-1]} positions, that of"
-            f" task {config.task.name} {model.nq}. Type checkpoint= of the run it is of"
+            f"dump={path}: its model has {sizes[0]} positions and {sizes[1]} velocities, that of"
+            f" task {config.task.name} {model.nq} and {model.nv}. Type checkpoint= of its run"
         )
     recorder = Recorder(model, config)
     qpos, qvel, action = (dump.steps(name) for name in ("view/qpos", "view/qvel", "action"))

@@ -1,7 +1,6 @@
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -540,50 +539,3 @@ def test_checkpoints_of_an_earlier_version_are_refused_in_one_sentence(store: Ch
     ):
         with pytest.raises(UserError, match="of an earlier version of ksim and cannot be read"):
             use()
-
-
-CORRUPTIONS = int(os.environ.get("KSIM_CORRUPTIONS", "20"))
-"""How many random corruptions the test makes; 1000 for a night."""
-
-
-def corrupt(folder: Path, rng: random.Random) -> str:
-    """Damages the newest step of a store's folder at random; says how."""
-    step = max(path for path in folder.iterdir() if not path.name.startswith("."))
-    path = rng.choice(sorted(step.iterdir()))
-    kind = rng.choice(["flip", "truncate", "append", "delete", "stray", "swap", "older", "gone"])
-    content = bytearray(path.read_bytes())
-    if kind == "flip":
-        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
-        path.write_bytes(content)
-    elif kind == "truncate":
-        path.write_bytes(content[: rng.randrange(len(content))])
-    elif kind == "append":
-        path.write_bytes(content + rng.randbytes(rng.randrange(1, 99)))
-    elif kind == "delete":
-        path.unlink()
-    elif kind == "stray":
-        (step / f"{rng.randrange(999)}.safetensors").write_bytes(content)
-    elif kind == "swap":
-        other = next(each for each in sorted(step.iterdir()) if each != path)
-        path.write_bytes(other.read_bytes())
-        other.write_bytes(content)
-    elif kind == "older":
-        older = min(each for each in folder.iterdir() if not each.name.startswith("."))
-        path.write_bytes((older / path.name).read_bytes())
-    else:
-        for each in step.iterdir():
-            each.unlink()
-    return f"{kind} {step.name}/{path.name}"
-
-
-def test_random_corruptions_are_found_and_the_newest_good_step_is_taken(tmp_path: Path):
-    kept = saved(CheckpointStore(tmp_path / "kept"), 1, 2).folder
-    for seed in range(CORRUPTIONS):
-        folder = tmp_path / str(seed)
-        shutil.copytree(kept, folder)
-        told = corrupt(folder, random.Random(seed))
-        reports: list[str] = []
-        fresh = CheckpointStore(folder)
-        assert fresh.newest(reports.append) == 1, (seed, told)
-        assert len(reports) == 1 and "checkpoint 2" in reports[0], (seed, told)
-        assert read(fresh, 1) == (1, 1, {"iteration": 1}), (seed, told)

@@ -1,3 +1,8 @@
+import contextlib
+import io
+import random
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -33,6 +38,9 @@ def without_qpos():
         (arrays(action=np.zeros((2, 1))), "it has no step 2"),
         (arrays(step=np.zeros(3)), "cannot be read"),
         (arrays(action=np.array([print] * 4)), "cannot be read"),  # would be unpickled
+        (arrays(**{"view/qvel": np.zeros(4)}), "its view/qvel is float64 of 1 dimensions"),
+        (arrays(**{"reward/up": np.zeros((4, 2))}), "its reward/up is float64 of 2 dimensions"),
+        (arrays(**{"obs/actor": np.array(["text"] * 4)}), "its obs/actor is <U4"),
         (b"PK and nothing", "cannot be read"),
         (b"", "cannot be read"),
     ],
@@ -47,3 +55,26 @@ def test_what_is_no_dump_is_refused(tmp_path, content, message):
         read_dump(path)
     with pytest.raises(UserError, match="no such file"):
         read_dump(tmp_path)
+
+
+def test_random_damage_is_one_message(tmp_path):
+    rng, path = random.Random(0), write_dump(tmp_path, Dump("x", arrays()))
+    whole = path.read_bytes()
+    for _ in range(500):
+        damaged = bytearray(whole)
+        for _ in range(rng.choice((1, 2, 5))):
+            damaged[rng.randrange(len(whole))] = rng.randrange(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(UserError):
+            read_dump(path)
+
+
+def test_a_header_that_claims_terabytes_is_one_message(tmp_path):
+    path = write_dump(tmp_path, Dump("x", without_qpos()))
+    header = io.BytesIO()
+    claim = {"descr": "<f8", "fortran_order": False, "shape": (10**12, 2)}
+    np.lib.format.write_array_header_1_0(header, claim)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("view/qpos.npy", header.getvalue())
+    with pytest.raises(UserError, match="cannot be read"):
+        read_dump(path)

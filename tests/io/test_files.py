@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 from pathlib import Path
@@ -39,3 +40,14 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path,
         replace_text(path, "2")
     assert path.read_text() == "1\n"
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_disk_that_refuses_is_told_with_the_file(tmp_path: Path, monkeypatch):
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_json(tmp_path / "summary.json", {})
+    assert caught.value.filename == str(tmp_path / "summary.json")
+    assert not list(tmp_path.iterdir())

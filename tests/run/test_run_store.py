@@ -105,6 +105,8 @@ def test_the_config_of_another_run_is_refused_and_its_own_changes_are_known(fini
     (tmp_path / "one" / "config.yaml").write_text(config_text(run_config(*TINY, "algo.gamma=0.5")))
     done = ksim("train", "resume=one", "num_iterations=3", cwd=tmp_path, check=2)
     assert "is not the config that checkpoint 2 was trained with" in done.stderr
+    done = ksim("eval", "checkpoint=one", cwd=tmp_path, check=2)
+    assert "is not the config that checkpoint 2 was trained with" in done.stderr
     # Typed values are kept; a checkpoint of before them, which is all that is left, is known too.
     ksim("train", "resume=two", "num_iterations=3", "algo.gamma=0.5", cwd=tmp_path, check=0)
     ksim("train", "resume=two", "num_iterations=4", "algo.gamma=0.6", cwd=tmp_path, check=0)
@@ -136,3 +138,28 @@ def test_a_run_killed_while_compiling_goes_on_as_if_nothing_had_been(
     assert "starting afresh" in ksim("train", "resume=run", cwd=tmp_path, check=0).stdout
     one, two = rows(tmp_path / "run"), rows(finished[1])
     assert [without_clock(row) for row in one] == [without_clock(row) for row in two]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"iteration": None},
+        {"env_steps": "9"},
+        {"iteration": -1},
+        {"quarantined": [1]},
+        {"quarantined": {"x": "y"}},
+        {"unlogged": 7},
+        {"unlogged": []},
+        {"unlogged": [[["x"]]]},
+        {"unlogged": [[["iteration", 9]], []]},
+    ],
+)
+def test_facts_of_a_checkpoint_that_are_none_are_told(finished, tmp_path, facts):
+    shutil.copytree(finished[1], tmp_path / "run")
+    folder = tmp_path / "run" / "checkpoints" / "00000002"
+    body = json.loads((folder / "manifest.json").read_text())
+    body["info"] |= facts
+    del body["digest"]
+    (folder / "manifest.json").write_text(checkpoint_files._seal(body))
+    done = ksim("train", "resume=run", cwd=tmp_path, check=2)
+    assert "does not say how far the run was" in done.stderr and "Traceback" not in done.stderr
