@@ -132,7 +132,7 @@ def _pickled(name: str) -> Callable[[Path, Path], None]:
         step = run / "checkpoints" / "00000002"
         if path.parent == step and path.name in checkpoint_files.FILES:
             body = json.loads((step / "manifest.json").read_text())
-            body["files"][path.name] = checkpoint_files._hash_file(path)
+            body["files"][path.name] = checkpoint_files.hash_file(path)
             del body["digest"]
             (step / "manifest.json").write_text(checkpoint_files._seal(body))
 
@@ -183,7 +183,7 @@ def _model(text: str, name: str) -> Callable[[Path, Path], None]:
 def _know(run: Path, file: Path) -> None:
     """Have a run say that it was trained with a file."""
     (run / "code").mkdir(exist_ok=True)
-    write_json(run / "code" / HASHES, {file.as_posix(): checkpoint_files._hash_file(file)})
+    write_json(run / "code" / HASHES, {file.as_posix(): checkpoint_files.hash_file(file)})
 
 
 def _own_model(run: Path, home: Path) -> None:
