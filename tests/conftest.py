@@ -1,6 +1,7 @@
 import functools
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,14 @@ from ksim_cli.physics.mjx_import import mjx
 # absl remembers the stderr of whichever test imports it first, and closes it when Hydra configures
 # logging in another test; the real one it leaves alone.
 absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
+
+# Under `nohup`, or behind a script's `&`, these are ignored, by every process that a test starts too.
+for _number, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 # What one test compiles, another test, a command's own process and the next run find again.
 _CACHE = Path(__file__).parent.parent / ".pytest_cache" / "jax"

@@ -13,7 +13,15 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.run.commands import TINY, TINY_MJX, ksim, ksim_on_devices, rows, without_clock
+from tests.run.commands import (
+    TINY,
+    TINY_LIGHT,
+    ksim,
+    ksim_on_devices,
+    rows,
+    take_light_engine,
+    without_clock,
+)
 
 ROOT = Path(__file__).parent.parent
 ALGORITHMS = {"mine": ["model.critic_groups=[]"], "adversarial": [], "replay": []}
@@ -43,6 +51,7 @@ def write_project(folder):
 def own(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
     write_project(folder)
+    take_light_engine(folder)
     return folder
 
 
@@ -101,7 +110,7 @@ def test_a_parameter_is_set_and_a_wrong_one_is_refused(own):
 @pytest.mark.slow
 def test_several_seeds_and_several_devices_learn_the_same(own):
     """The others' are in `tests/rl/test_spread.py`, without MJX, which takes long to compile."""
-    common = (*TINY_MJX, "algo=mine", *ALGORITHMS["mine"], "num_iterations=3")
+    common = (*TINY_LIGHT, "algo=mine", *ALGORITHMS["mine"], "num_iterations=3")
     four, seeds = own / "mine-four", own / "mine-seeds"
     done = ksim_on_devices(
         4,

@@ -34,7 +34,7 @@ class TaskConfig:
 class EngineConfig:
     """`engine.*`: what steps the physics."""
 
-    type: str = option("auto", "what steps the physics", choices=("auto", "mujoco", "mjx"))
+    type: str = option("auto", "what steps the physics: auto, mujoco, mjx, or one of your own")
     impl: str = option(
         "auto",
         "implementation of mjx; auto: warp on NVIDIA where it is installed (extra `warp`)",

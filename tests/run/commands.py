@@ -32,6 +32,9 @@ TINY_MJX = (
 )
 """The same on the other engine, enough environments for four devices; 30 s of compiling."""
 
+TINY_LIGHT = tuple("engine=light" if key == "engine=mjx" else key for key in TINY_MJX)
+"""As `TINY_MJX`, in a folder where `take_light_engine` was; what is not about MJX takes this one."""
+
 
 class Done(NamedTuple):
     """Exit status and output of a command; named as in `subprocess.CompletedProcess`."""
@@ -89,6 +92,17 @@ def ksim_process(*arguments: str, cwd: Any, timeout: float = 300, check: int | N
     if check is not None:
         assert done.returncode == check, done.stdout + done.stderr
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def take_light_engine(folder: Path) -> None:
+    """Give a project the engine of `tests.light_engine`, with whatever its tasks are so far."""
+    text = (ROOT / "tests" / "light_engine.py").read_text("utf-8")
+    for name in ("tasks", "configs/engine"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "tasks" / "light_engine.py").write_text(text, "utf-8")
+    with (folder / "tasks" / "__init__.py").open("a", encoding="utf-8") as file:
+        file.write("\nimport tasks.light_engine\n")
+    (folder / "configs" / "engine" / "light.yaml").write_text("type: light\n", "utf-8")
 
 
 def ksim_on_devices(count: int, *commands: Sequence[str], cwd: Any) -> list[Done]:

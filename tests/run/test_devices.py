@@ -19,7 +19,16 @@ from ksim_cli.run.devices import choose_mesh, state_layout
 from ksim_cli.types import per_env
 from tests.envs import ProbeState
 from tests.helpers import tiny_cartpole
-from tests.run.commands import ROOT, TINY_MJX, check_bench, ksim, ksim_on_devices, rows
+from tests.run.commands import (
+    ROOT,
+    TINY_LIGHT,
+    TINY_MJX,
+    check_bench,
+    ksim,
+    ksim_on_devices,
+    rows,
+    take_light_engine,
+)
 
 
 @pytest.mark.parametrize(
@@ -83,13 +92,14 @@ def test_a_state_whose_fields_do_not_say_where_they_lie_is_refused():
 def typed(tmp_path_factory):
     """A folder, and what each command said that was typed in it where there are four devices."""
     folder = tmp_path_factory.mktemp("devices")
-    ksim("train", *TINY_MJX, "num_iterations=5", "run_dir=one", cwd=folder, check=0)
-    odd = [key for key in TINY_MJX if not key.startswith(("num_envs", "batch_size"))]
+    take_light_engine(folder)
+    ksim("train", *TINY_LIGHT, "num_iterations=5", "run_dir=one", cwd=folder, check=0)
+    odd = [key for key in TINY_LIGHT if not key.startswith(("num_envs", "batch_size"))]
     commands = {
-        "train": ("train", *TINY_MJX, "num_iterations=5", "run_dir=four"),
+        "train": ("train", *TINY_LIGHT, "num_iterations=5", "run_dir=four"),
         "resume": ("train", "resume=one", "num_devices=4", "num_iterations=7"),
         "odd": ("train", *odd, "num_envs=30", "batch_size=10"),
-        "bench": ("bench", *TINY_MJX, "bench_seconds=0.1"),
+        "bench": ("bench", *TINY_LIGHT, "bench_seconds=0.1"),
     }
     said = ksim_on_devices(4, *commands.values(), cwd=folder)
     ksim("train", "resume=four", "num_iterations=7", cwd=folder, check=0)
@@ -100,7 +110,7 @@ def typed(tmp_path_factory):
 def test_what_is_learned_does_not_depend_on_the_devices(typed):
     folder, said = typed
     assert said["train"].returncode == 0, said["train"]
-    assert "engine mjx (jax) on 4 devices" in said["train"].stdout
+    assert "engine light on 4 devices" in said["train"].stdout
     names = ("loss", "value_loss", "entropy", "reward", "grad_norm")
     for a, b in zip(rows(folder / "four")[:5], rows(folder / "one")[:5], strict=True):
         for name in names:
@@ -131,7 +141,7 @@ def test_bench_on_several_devices(typed):
     done = typed[1]["bench"]
     assert done.returncode == 0, done
     facts = check_bench(done.stdout)
-    assert facts["engine"].startswith("mjx") and facts["num_envs"] == 64
+    assert facts["engine"] == "light" and facts["num_envs"] == 64
     assert facts["num_devices"] == 4
 
 

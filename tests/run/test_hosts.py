@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from ksim_cli.run import hosts
-from tests.run.commands import TINY_MJX, ksim, rows
+from tests.run.commands import TINY_LIGHT, ksim, rows, take_light_engine
 
-TINY = (*TINY_MJX, "seed=3")
+TINY = (*TINY_LIGHT, "seed=3")
 
 
 def test_alone_everything_is_as_it_is():
@@ -62,6 +62,7 @@ def together(folder, *arguments):
 
 @pytest.mark.slow
 def test_two_processes_train_one_run_that_one_can_go_on_with(tmp_path):
+    take_light_engine(tmp_path)
     valid = ("valid_every_n_steps=2", "save_every_n_steps=2")
     status, (first, second) = together(
         tmp_path, "train", *TINY, *valid, "num_iterations=3", "run_dir=two"
@@ -81,6 +82,7 @@ def test_two_processes_train_one_run_that_one_can_go_on_with(tmp_path):
 
 @pytest.mark.slow
 def test_a_mistake_of_the_leader_is_told_to_all(tmp_path):
+    take_light_engine(tmp_path)
     taken = tmp_path / "taken"
     taken.mkdir()
     (taken / "config.yaml").write_text("{}\n")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ksim_cli.run.seeds import each_seed
-from tests.run.commands import TINY_MJX, ksim, rows, without_clock
+from tests.run.commands import TINY_LIGHT, ksim, rows, take_light_engine, without_clock
 
 
 def test_the_tree_of_each_seed():
@@ -23,16 +23,16 @@ def test_the_tree_of_each_seed():
 def trained(tmp_path_factory):
     """Seeds 5, 6 and 7 trained together, in one go and in two."""
     folder = tmp_path_factory.mktemp("seeds")
-    several = (*TINY_MJX, "seed=5", "num_seeds=3")
+    take_light_engine(folder)
+    several = (*TINY_LIGHT, "seed=5", "num_seeds=3")
     ksim("train", *several, "num_iterations=3", "run_dir=straight", cwd=folder, check=0)
     ksim("train", *several, "num_iterations=2", "run_dir=halves", cwd=folder, check=0)
     ksim("train", "resume=halves", "num_iterations=3", cwd=folder, check=0)
     return folder
 
 
-@pytest.mark.slow
 def test_each_seed_learns_what_it_learns_alone(trained):
-    ksim("train", *TINY_MJX, "seed=6", "num_iterations=3", "run_dir=alone", cwd=trained, check=0)
+    ksim("train", *TINY_LIGHT, "seed=6", "num_iterations=3", "run_dir=alone", cwd=trained, check=0)
     together = rows(trained / "straight" / "seeds" / "6")
     for a, b in zip(together, rows(trained / "alone"), strict=True):
         assert a.keys() == b.keys()
@@ -43,14 +43,12 @@ def test_each_seed_learns_what_it_learns_alone(trained):
     np.testing.assert_allclose(rows(trained / "straight")[-1]["loss"], np.mean(each), rtol=1e-6)
 
 
-@pytest.mark.slow
 def test_they_resume_bit_for_bit(trained):
     for part in (".", "seeds/5", "seeds/7"):
         one, two = rows(trained / "straight" / part), rows(trained / "halves" / part)
         assert [without_clock(r) for r in one] == [without_clock(r) for r in two]
 
 
-@pytest.mark.slow
 def test_the_best_of_them_acts_or_the_one_that_is_named(trained):
     summary = json.loads((trained / "straight" / "summary.json").read_text())
     returns = summary["eval_return_per_seed"]
