@@ -1,25 +1,25 @@
-"""Signals and kills at named or random moments, random damage, strangers' runs; what is left.
+"""Kills and signals at random moments, random damage, bad numbers, disks, strangers' runs.
 
 `python -m tests.faults --kills 100 --terms 20 --corruptions 200` prints tables; the tests use the
 same functions.
 """
 
 import argparse
-import dataclasses
 import itertools
-import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests import canaries, corruptions
-from tests.run.commands import ROOT, TINY, ksim, rows, without_clock
+import jax
+
+from tests import canaries, corruptions, disks, injections
+from tests.run.commands import TINY, ksim, rows, without_clock
+from tests.stopped import Left, stop
 
 ITERATIONS = 40
 
@@ -29,77 +29,6 @@ RUN = (
     *("valid_every_n_steps=7", "valid_every_n_seconds=null"),
 )
 """A short run that saves and evaluates all the time."""
-
-
-@dataclasses.dataclass
-class Left:
-    """How a command ended that something was sent to.
-
-    Attributes:
-        status: exit status; negative: the signal that killed it.
-        seconds: s from the signal to the end.
-        output: standard output and error.
-        sent: False where it had ended before.
-    """
-
-    status: int
-    seconds: float
-    output: str
-    sent: bool
-
-
-def stop(
-    folder: Path,
-    arguments: Sequence[str],
-    moment: str | float,
-    *numbers: int,
-    pause: float = 0.0,
-    timeout: float = 120.0,
-) -> Left:
-    """Run `ksim <arguments>` in a folder and send it signals.
-
-    Args:
-        folder: where; `run_dir=run` or `resume=run` is among the arguments.
-        arguments: what is typed.
-        moment: when to send the first: a text that the output or the log then holds, or s after
-            the start.
-        numbers: the signals.
-        pause: s between two of them.
-        timeout: s after which a moment has not come, or a process has not ended.
-    """
-    output, log = folder / "output.txt", folder / "run" / "train.log"
-    before = log.stat().st_size if log.exists() else 0
-    with output.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ksim_cli", *arguments],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-
-    def come(start: float) -> bool:
-        if isinstance(moment, float):
-            return time.monotonic() - start >= moment
-        said = log.read_bytes()[before:].decode() if log.exists() else ""
-        return moment in output.read_text() + said
-
-    try:
-        start = time.monotonic()
-        while process.poll() is None and not come(start):
-            assert time.monotonic() - start < timeout, f"never came to {moment!r}"
-            time.sleep(0.01)
-        sent = process.poll() is None
-        start = time.monotonic()
-        for i, number in enumerate(numbers):
-            time.sleep(pause if i else 0.0)
-            process.send_signal(number)
-        process.wait(timeout)
-        seconds = time.monotonic() - start
-    finally:
-        process.kill()
-        process.wait()
-    return Left(process.returncode, seconds, output.read_text(), sent)
 
 
 def go_on(folder: Path) -> None:
@@ -117,13 +46,12 @@ def course(folder: Path) -> list[dict]:
     return [without_clock(row) for row in rows(folder / "run")]
 
 
-def attempts(folder: Path, number: int, count: int, seed: int = 0) -> Iterator[tuple[Left, bool]]:
+def attempts(folder: Path, numbers: Sequence[int], seed: int = 0) -> Iterator[tuple[Left, bool]]:
     """Send a signal at random moments of a run, resume, and compare with a run left alone.
 
     Args:
         folder: an empty folder.
-        number: the signal.
-        count: how many runs.
+        numbers: the signal of each run.
         seed: of the moments.
 
     Yields:
@@ -138,7 +66,7 @@ def attempts(folder: Path, number: int, count: int, seed: int = 0) -> Iterator[t
         start = time.monotonic()
         assert stop(alone, typed, "\0").status == 0
         whole = time.monotonic() - start
-    for i in range(count):
+    for i, number in enumerate(numbers):
         place = folder / str(i)
         place.mkdir()
         left = stop(place, typed, moments.uniform(0.2, whole), number)
@@ -153,7 +81,8 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100, help="`kill -9` at so many moments")
     parser.add_argument("--terms", type=int, default=20, help="SIGTERM at so many moments")
     parser.add_argument("--corruptions", type=int, default=200, help="damaged checkpoints")
-    parser.add_argument("--no-strangers", action="store_true", help="leave out strangers' runs")
+    for name in PRINTED:
+        parser.add_argument(f"--no-{name}", action="store_true", help="leave these out")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     given = parser.parse_args()
     print("| signal | sent | right status | longest until it left, s | rows as without it |")
@@ -164,7 +93,7 @@ def main() -> int:
         (signal.SIGTERM, 128 + signal.SIGTERM, given.terms),
     ):
         with tempfile.TemporaryDirectory() as folder:
-            all_left = list(attempts(Path(folder), number, count, given.seed)) if count else []
+            all_left = list(attempts(Path(folder), [number] * count, given.seed)) if count else []
         sent = [left for left, _ in all_left if left.sent]
         good = sum(left.status == right for left in sent)
         same = sum(equal for _, equal in all_left)
@@ -177,9 +106,41 @@ def main() -> int:
         wrong += len(sent) - good + len(all_left) - same
     if given.corruptions:
         wrong += print_corruptions(given.corruptions, given.seed)
-    if not given.no_strangers:
-        wrong += print_strangers()
+    for name, print_them in PRINTED.items():
+        if not getattr(given, f"no_{name}"):
+            wrong += print_them()
     return int(wrong > 0)
+
+
+def print_injections() -> int:
+    """Prints how many bad numbers changed nothing for others, on both engines; the others' number."""
+    wrong: list[str] = []
+    print("\n| engine | injections | named, ended, others bitwise as without |\n|---|---|---|")
+    for physics in ("mujoco", "mjx"):
+        before, clean = len(wrong), injections.play_unspoilt(physics)
+        cases = [*itertools.product(injections.KINDS, injections.VALUES)]
+        for kind, value in cases:
+            try:
+                injections.inject(kind, value, clean, physics)
+            except AssertionError as error:
+                wrong.append(f"{physics}, {kind}={value}: {error}")
+            jax.clear_caches()
+        print(f"| {physics} | {len(cases)} | {len(cases) - len(wrong) + before} |", flush=True)
+    print(*wrong, sep="\n")
+    return len(wrong)
+
+
+def print_disks() -> int:
+    """Prints what came of disks that are full, read-only or gone; the number that was wrong."""
+    if not disks.can_mount():
+        print("\ndisks: left out, for mounting one takes root")
+        return 0
+    print("\n| disk | as it should be |\n|---|---|", flush=True)
+    missed = 0
+    for name, wrong in disks.attempts():
+        print(f"| {name} | {wrong or 'yes'} |", flush=True)
+        missed += bool(wrong)
+    return missed
 
 
 def print_strangers() -> int:
@@ -213,6 +174,13 @@ def print_corruptions(count: int, seed: int) -> int:
     for damaged, wrong in missed:
         print(f"{damaged}: {wrong}")
     return len(missed)
+
+
+PRINTED = {
+    "injections": print_injections,
+    "disks": print_disks,
+    "strangers": print_strangers,
+}
 
 
 if __name__ == "__main__":

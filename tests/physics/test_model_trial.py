@@ -25,10 +25,11 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_no_robot_is_one_message(tmp_path: Path, monkeypatch, name: str):
-    monkeypatch.setattr(model_trial, "SECONDS", 1)
+    text, message = BAD[name]
+    if message.endswith("within"):  # the others take their time to start
+        monkeypatch.setattr(model_trial, "SECONDS", 1)
     monkeypatch.chdir(tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    text, message = BAD[name]
     (tmp_path / "model.xml").write_text(text)
     with pytest.raises(UserError, match=message):
         try_model(Path("model.xml"))

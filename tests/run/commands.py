@@ -29,6 +29,7 @@ TINY = (
 TINY_MJX = (
     *("task=cartpole", "num_envs=64", "batch_size=16", "rollout_length_frames=8"),
     *("num_episodes=2", "max_env_steps=null", "engine=mjx", "integrator=euler"),
+    "terminations.time_limit.max_length_seconds=0.5",
 )
 """The same on the other engine, enough environments for four devices; 30 s of compiling."""
 

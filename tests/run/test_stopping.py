@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from ksim_cli.io.checkpoints import CheckpointStore
-from tests.faults import attempts, course, stop
+from tests.faults import attempts, course
 from tests.run.commands import ROOT, TINY, ksim, rows, shell
+from tests.stopped import stop
 
 VALID = ("valid_every_n_steps=2", "valid_every_n_seconds=null")
 TRAIN = ("train", *TINY, "run_dir=run")
@@ -87,12 +88,13 @@ def test_an_evaluation_is_left_and_made_up_for(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_random_moments(tmp_path, number):
-    for left, same in attempts(tmp_path, number, 2, seed=os.getpid()):
+def test_random_moments(tmp_path):
+    statuses = {signal.SIGKILL: -9, signal.SIGTERM: 143}
+    for status, (left, same) in zip(
+        statuses.values(), attempts(tmp_path, [*statuses], seed=os.getpid()), strict=True
+    ):
         assert same
-        if left.sent:
-            assert left.status == (-9 if number == signal.SIGKILL else 143)
+        assert not left.sent or left.status == status
 
 
 @pytest.mark.slow
