@@ -6,6 +6,7 @@ and from a buffer of past rollouts.
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -129,8 +130,7 @@ def test_several_seeds_and_several_devices_learn_the_same(own):
 def test_the_algorithm_of_the_docs_learns_the_cart_pole_by_the_command_of_the_docs(own):
     page = (ROOT / "docs" / "own_algorithm.md").read_text("utf-8").replace("\\\n", "")
     command = re.search(r"^ksim (train task=cartpole algo=mine .*)$", page, flags=re.MULTILINE)
-    typed = command[1].replace('"', "").split()
-    ksim(*typed, "run_dir=learned", cwd=own, check=0)
+    ksim(*shlex.split(command[1]), "run_dir=learned", cwd=own, check=0)
     summary = json.loads((own / "learned" / "summary.json").read_text())
     assert summary["eval_return_mean"] >= 400
     shutil.rmtree(own / "learned")
