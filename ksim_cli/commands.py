@@ -131,9 +131,6 @@ def _train(config: RunConfig) -> float | None:
 
 
 def _view(config: RunConfig) -> None:
-    from ksim_cli.io.gl import pick_gl
-
-    pick_gl(config.render_with_glfw)  # MuJoCo looks at it while it is imported
     from ksim_cli.run.view import view
 
     view(config)
@@ -168,19 +165,24 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
     logging.getLogger("hydra").setLevel(logging.INFO)
     try:
         config = to_run_config(composed)
-        typed, spec = typed_now(), config.resume or config.checkpoint
+        spec = config.resume or config.checkpoint
+        run_chose_model = spec is not None and "task.model" not in typed_now()
         if spec is not None:
             run = find_run(spec, RUNS)
             # One without a checkpoint starts afresh, with anything.
             if config.resume is not None and run.has_checkpoint():
                 refuse_changes(config, run.config)
             run.check(writes=config.resume is not None)
-            if "task.model" not in typed:
+            if run_chose_model:
                 refuse_foreign_model(config.task, run.path)
+        if command == "view" or config.run_model_viewer:
+            from ksim_cli.io.gl import pick_gl
+
+            pick_gl(config.render_with_glfw)  # MuJoCo looks at it while it is imported
         from ksim_cli.run.backend import prepare
 
         prepare(config)
-        if spec is not None and "task.model" not in typed:
+        if run_chose_model:
             from ksim_cli.run.strangers import try_model_of_run
 
             try_model_of_run(config)

@@ -18,7 +18,7 @@ from ksim_cli.mdp.action_manager import ActionManager, Timing
 from ksim_cli.mdp.command_manager import CommandManager
 from ksim_cli.mdp.event_manager import EventManager
 from ksim_cli.mdp.inspect_terms import Layout
-from ksim_cli.mdp.manager import blank_step, select_envs
+from ksim_cli.mdp.manager import blank_step
 from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.mdp.observation_manager import ObservationManager
 from ksim_cli.mdp.reset_manager import ResetManager
@@ -27,8 +27,9 @@ from ksim_cli.mdp.term import checked
 from ksim_cli.mdp.termination_manager import TerminationManager
 from ksim_cli.physics.engine import Engine, View
 from ksim_cli.physics.free_base import base_candidates, free_joint_of
-from ksim_cli.quarantine import beyond, first_at_fault, rewarded_badly, zeroed
+from ksim_cli.quarantine import beyond, first_at_fault, rewarded_badly
 from ksim_cli.rng import named_key
+from ksim_cli.trees import select_envs, zeroed
 from ksim_cli.types import EpisodeStatistics, Step, StepResult, per_env, shared
 
 
@@ -148,8 +149,7 @@ class TaskEnv:
         model, n = engine.spec.model, engine.spec.num_envs
         self.engine = engine
         self.mdp = mdp
-        self.timing = timing
-        self.limits = limits
+        self.timing, self.limits = timing, limits
         self.num_envs = n
         self.action_manager = ActionManager(mdp.actuators, model, timing, config, n)
         self.command_manager = CommandManager(mdp.commands, layout.commands, n)

@@ -36,17 +36,6 @@ def beyond(tree: Any, n: int, limit: float = LARGEST) -> jax.Array:
     return ~sound
 
 
-def zeroed(mask: jax.Array, tree: Any) -> Any:
-    """The tree with zeros in the environments of `mask` `[N]`."""
-
-    def zero(leaf: jax.Array) -> jax.Array:
-        if not jnp.issubdtype(leaf.dtype, jnp.number):
-            return leaf
-        return jnp.where(mask.reshape(-1, *[1] * (leaf.ndim - 1)), 0, leaf)
-
-    return jax.tree.map(zero, tree)
-
-
 def first_at_fault(
     suspects: Sequence[str], bad: Mapping[str, jax.Array], before: jax.Array
 ) -> jax.Array:

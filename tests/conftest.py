@@ -2,6 +2,7 @@ import functools
 import gc
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -63,6 +64,20 @@ def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KSIM_PROJECT", raising=False)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def opengl():
+    """Skips where no library can render, which MuJoCo itself is asked, and not what is tested."""
+    render = [sys.executable, "-c", "import mujoco; mujoco.GLContext(8, 8).free()"]
+    for backend in ("egl", "osmesa"):
+        environment = {**os.environ, "MUJOCO_GL": backend}
+        if (
+            subprocess.run(render, env=environment, capture_output=True, check=False).returncode
+            == 0
+        ):
+            return
+    pytest.skip("no OpenGL on this machine: apt-get install libegl1 libosmesa6")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from ksim_cli.trees import select_envs
 from ksim_cli.types import Scores, Step, StepResult, per_env, shared
 
 
@@ -78,11 +79,8 @@ class Probe:
         )
         fresh = self._observed(jnp.zeros_like(count), self._coin(key_coin), state.level, key)
 
-        def pick(a, b):
-            return jnp.where(done.reshape(-1, *[1] * (a.ndim - 1)), a, b)
-
         common = {"level": None, "key": None}
-        picked = jax.tree.map(pick, fresh.replace(**common), after.replace(**common))
+        picked = select_envs(done, fresh.replace(**common), after.replace(**common))
         return picked.replace(level=state.level, key=key), result
 
     def init_rewards(self):

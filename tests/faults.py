@@ -18,7 +18,7 @@ from pathlib import Path
 import jax
 
 from tests import canaries, corruptions, disks, injections
-from tests.run.commands import TINY, ksim, rows, without_clock
+from tests.run.commands import TINY, course, ksim
 from tests.stopped import Left, stop
 
 ITERATIONS = 40
@@ -39,11 +39,6 @@ def go_on(folder: Path) -> None:
     typed = ("resume=run",) if begun else (*RUN, f"num_iterations={ITERATIONS}", "run_dir=run")
     done = stop(folder, ("train", *typed), "\0")
     assert done.status == 0, done.output
-
-
-def course(folder: Path) -> list[dict]:
-    """The rows of a run without what the clock says."""
-    return [without_clock(row) for row in rows(folder / "run")]
 
 
 def attempts(folder: Path, numbers: Sequence[int], seed: int = 0) -> Iterator[tuple[Left, bool]]:
@@ -71,7 +66,7 @@ def attempts(folder: Path, numbers: Sequence[int], seed: int = 0) -> Iterator[tu
         place.mkdir()
         left = stop(place, typed, moments.uniform(0.2, whole), number)
         go_on(place)
-        yield left, course(place) == course(alone)
+        yield left, course(place / "run") == course(alone / "run")
         shutil.rmtree(place)
 
 

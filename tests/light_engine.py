@@ -1,7 +1,7 @@
 """A cart-pole's equations of motion as an engine, for what is about the run and not the physics.
 
 It compiles in a second, where MJX takes half a minute, and it spreads and batches as MJX does. A
-project takes it with `write_light_engine` of `tests.run.commands`, as it would an engine of its own.
+project takes it with `take_light_engine` of `tests.run.commands`, as it would an engine of its own.
 """
 
 from typing import ClassVar
@@ -13,6 +13,7 @@ from flax import struct
 
 from ksim_cli.physics.engine import HUGE, View, only_implementation
 from ksim_cli.registry import ENGINES
+from ksim_cli.trees import select_envs
 
 GRAVITY, CART, POLE, HALF = 9.81, 1.0, 0.1, 0.5
 """m/s^2, kg, kg, and half of the pole's length in m."""
@@ -48,10 +49,7 @@ class LightEngine:
         return LightState(time=jnp.zeros(n), qpos=qpos, qvel=qvel, ctrl=jnp.zeros((n, 1)))
 
     def reset(self, state, mask, prepared):
-        def merge(new, old):
-            return jnp.where(mask.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-
-        return jax.tree.map(merge, prepared, state)
+        return select_envs(mask, prepared, state)
 
     def step(self, state, ctrl, num_steps):
         force, total = ctrl[:, 0], CART + POLE

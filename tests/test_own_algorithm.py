@@ -17,11 +17,11 @@ import pytest
 from tests.run.commands import (
     TINY,
     TINY_LIGHT,
+    course,
     ksim,
     ksim_on_devices,
     rows,
     take_light_engine,
-    without_clock,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -75,9 +75,9 @@ def test_the_docs_show_an_algorithm_of_at_most_eighty_lines():
 
 def test_it_resumes_bit_for_bit(trained):
     _, _, straight, halves = trained
-    one, two = rows(straight), rows(halves)
+    one, two = course(straight), course(halves)
     assert len(one) == 4 and all(np.isfinite(row["loss"]) for row in one)
-    assert [without_clock(row) for row in one] == [without_clock(row) for row in two]
+    assert one == two
     summaries = [json.loads((run / "summary.json").read_text()) for run in (straight, halves)]
     assert summaries[0]["eval_return_mean"] == summaries[1]["eval_return_mean"]
 
@@ -122,8 +122,9 @@ def test_several_seeds_and_several_devices_learn_the_same(own):
     assert [each.returncode for each in done] == [0, 0], done
     assert "on 4 devices" in done[0].stdout
     for a, b in zip(rows(four), rows(seeds / "seeds" / "0"), strict=True):
-        for key in ("loss", "reward"):
-            np.testing.assert_allclose(a[key], b[key], rtol=1e-4, err_msg=key)
+        np.testing.assert_allclose(a["reward"], b["reward"], rtol=1e-4)
+        # A mean of terms of order 1 that nearly cancel: devices sum them in another order.
+        np.testing.assert_allclose(a["loss"], b["loss"], atol=1e-4)
 
 
 @pytest.mark.slow

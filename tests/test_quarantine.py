@@ -9,7 +9,7 @@ import pytest
 
 from ksim_cli.mdp.observations.joints import JointPosition
 from ksim_cli.mdp.term import Observation, Reset
-from ksim_cli.quarantine import beyond, first_at_fault, reward_suspects, rewarded_badly, zeroed
+from ksim_cli.quarantine import beyond, first_at_fault, reward_suspects, rewarded_badly
 from ksim_cli.types import StepResult
 from tests.injections import KINDS, VALUES, N, inject, play_unspoilt, played, terms
 from tests.point import PlaceAt, at_fault, make
@@ -26,13 +26,6 @@ def test_what_is_beyond_a_limit():
     assert beyond(tree, 4).tolist() == [False, False, True, True]
     assert beyond(tree, 4, 2.0).tolist() == [True, False, True, True]
     assert beyond({}, 2).tolist() == [False, False]
-
-
-def test_what_is_zeroed():
-    tree = {"a": jnp.full((3, 2), jnp.nan), "i": jnp.ones(3, jnp.int32), "flag": jnp.ones(3, bool)}
-    clean = zeroed(jnp.array([True, False, True]), tree)
-    assert np.isnan(clean["a"]).tolist() == [[False] * 2, [True] * 2, [False] * 2]
-    assert clean["i"].tolist() == [0, 1, 0] and clean["flag"].all()
 
 
 def test_the_first_of_the_suspects_is_at_fault_unless_one_was_before():

@@ -71,12 +71,3 @@ def blank_step(action_size: int, time: jax.Array, level: jax.Array, ctrl_dt: flo
 def env_keys(key: jax.Array, num_envs: int, *names: str) -> jax.Array:
     """`[N]` random keys, one per environment, of what the names say."""
     return jax.random.split(named_key(key, *names), num_envs)
-
-
-def select_envs(mask: jax.Array, new: Any, old: Any) -> Any:
-    """A pytree whose environments of `mask` `[N]` are those of `new`, the others those of `old`."""
-
-    def select(a: jax.Array, b: jax.Array) -> jax.Array:
-        return jnp.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b)
-
-    return jax.tree.map(select, new, old)

@@ -8,12 +8,13 @@ import mujoco
 
 from ksim_cli.errors import UserError
 from ksim_cli.mdp.closed_loops import ClosedLoops, closed_loops
-from ksim_cli.mdp.manager import Manager, select_envs
+from ksim_cli.mdp.manager import Manager
 from ksim_cli.mdp.resets import JointReset
 from ksim_cli.mdp.term import Pose, Reset
 from ksim_cli.physics.engine import HUGE
 from ksim_cli.physics.robot import home_pose, home_velocity
 from ksim_cli.quarantine import beyond
+from ksim_cli.trees import select_envs
 
 _TRIALS = 64
 """Draws of which at least half must leave loops that can be closed."""

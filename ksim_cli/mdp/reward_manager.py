@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from ksim_cli.errors import UserError
-from ksim_cli.mdp.manager import Manager, select_envs
+from ksim_cli.mdp.manager import Manager
 from ksim_cli.mdp.term import Command, Reward
+from ksim_cli.trees import select_envs
 from ksim_cli.types import Scores, Step, StepResult
 
 

@@ -19,6 +19,7 @@ from ksim_cli.physics.mjx_import import mjx
 from ksim_cli.physics.mjx_refusals import in_words_of_mjcf
 from ksim_cli.physics.robot import BESIDE_POSE, home_data
 from ksim_cli.registry import ENGINES
+from ksim_cli.trees import select_envs
 
 TINY_FRICTION = 1e-8
 """Friction loss, N m, of a joint that has none while some variant's has."""
@@ -76,11 +77,7 @@ class MjxEngine:
 
     def reset(self, state: MjxState, mask: jax.Array, prepared: MjxState) -> MjxState:
         """See `Engine.reset`."""
-
-        def merge(new: jax.Array, old: jax.Array) -> jax.Array:
-            return jnp.where(mask.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-
-        return jax.tree.map(merge, prepared, state)
+        return select_envs(mask, prepared, state)
 
     def step(self, state: MjxState, ctrl: jax.Array, num_steps: int) -> MjxState:
         """See `Engine.step`."""

@@ -13,13 +13,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from ksim_cli.models.policy import ActionSample, Observations, Policy, PPOVariables, Variables
-from ksim_cli.quarantine import (
-    ACTION_LIMIT,
-    beyond,
-    first_at_fault,
-    reward_suspects,
-    zeroed,
-)
+from ksim_cli.quarantine import ACTION_LIMIT, beyond, first_at_fault, reward_suspects
+from ksim_cli.trees import select_envs, zeroed
 from ksim_cli.types import Env, Scores, StepResult
 
 
@@ -171,7 +166,7 @@ def play(
             steps=result.steps.replace(aux=sample.aux),
             final_obs={group: result.final_obs[group] for group in player.final_groups},
         )
-        next_carry = _restart(result.done, fresh, sample.carry)
+        next_carry = select_envs(result.done, fresh, sample.carry)
         return (after, next_carry), (obs, sample.action, sample.raw_action, record, kept)
 
     keys = jax.random.split(key, num_steps)
@@ -246,16 +241,9 @@ def replay(
         now = policy.ppo_variables(variables, obs, action, carry, raw_action)
         if jax.tree.structure(now.carry) != jax.tree.structure(carry):
             raise TypeError("ppo_variables of a recurrent model gives back no carry of its kind")
-        return _restart(reset_n, fresh, now.carry), now.replace(carry=())
+        return select_envs(reset_n, fresh, now.carry), now.replace(carry=())
 
     return jax.lax.scan(step, carry, (obs, action, raw_action, was_reset))[1]
-
-
-def _restart(reset_n: jax.Array, fresh: Any, carry: Any) -> Any:
-    """The carry, anew where an episode ended."""
-    return jax.tree.map(
-        lambda a, b: jnp.where(reset_n.reshape(-1, *[1] * (a.ndim - 1)), a, b), fresh, carry
-    )
 
 
 class _NoModel:

@@ -84,12 +84,11 @@ assert (recorder.frame(moved, np.zeros(model.nv)) != still).mean() > 0.001
 """
 
 
+@pytest.mark.usefixtures("opengl")
 def test_a_picture_shows_the_state():
     done = subprocess.run(
         [sys.executable, "-c", RENDER, SMALL], capture_output=True, text=True, check=False
     )
-    if "no OpenGL" in done.stderr:
-        pytest.skip("no OpenGL on this machine")
     assert done.returncode == 0, done.stderr
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ksim_cli.mdp.manager import Manager, env_keys, select_envs
+from ksim_cli.mdp.manager import Manager, env_keys
 from ksim_cli.mdp.term import Term
 
 KEY = jax.random.key(0)
@@ -36,12 +36,3 @@ def test_keys_differ_by_environment_term_and_kind():
     keys = [manager.keys(KEY, "a"), manager.keys(KEY, "b"), env_keys(KEY, N, "others", "a")]
     numbers = np.concatenate([jax.random.key_data(k) for k in keys])
     assert len(np.unique(numbers, axis=0)) == 3 * N
-
-
-def test_environments_are_selected_leaf_by_leaf():
-    new = {"x": jnp.ones((3, 2)), "k": jax.random.split(jax.random.key(1), 3)}
-    old = {"x": jnp.zeros((3, 2)), "k": jax.random.split(jax.random.key(2), 3)}
-    got = select_envs(jnp.array([True, False, True]), new, old)
-    assert got["x"].tolist() == [[1.0, 1.0], [0.0, 0.0], [1.0, 1.0]]
-    assert (got["k"] == new["k"]).tolist() == [True, False, True]
-    assert (got["k"] == old["k"]).tolist() == [False, True, False]

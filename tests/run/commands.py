@@ -166,9 +166,12 @@ def rows(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def without_clock(row: dict[str, Any]) -> dict[str, Any]:
-    """What two runs of the same configuration have in common."""
-    return {k: v for k, v in row.items() if not k.endswith(("_seconds", "_per_second"))}
+def course(run: Path) -> list[dict[str, Any]]:
+    """The rows of a run without what the clock says: those of two runs that went alike."""
+    return [
+        {k: v for k, v in row.items() if not k.endswith(("_seconds", "_per_second"))}
+        for row in rows(run)
+    ]
 
 
 def check_bench(stdout: str) -> dict[str, Any]:

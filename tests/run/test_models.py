@@ -14,7 +14,7 @@ from ksim_cli.rl.rollout import PolicyState, play, replay
 from ksim_cli.task import Task
 from ksim_cli.task_model import TaskModel
 from tests.helpers import tiny_cartpole
-from tests.run.commands import TINY, ksim, rows, without_clock
+from tests.run.commands import TINY, course, ksim, rows
 
 
 @pytest.mark.slow
@@ -23,9 +23,9 @@ def test_a_recurrent_run_resumes_with_its_memories_and_is_evaluated(tmp_path):
     ksim("train", *TINY, *model, "num_iterations=4", "run_dir=straight", cwd=tmp_path, check=0)
     ksim("train", *TINY, *model, "num_iterations=2", "run_dir=halves", cwd=tmp_path, check=0)
     ksim("train", "resume=halves", "num_iterations=4", cwd=tmp_path, check=0)
-    one, two = rows(tmp_path / "straight"), rows(tmp_path / "halves")
+    one, two = course(tmp_path / "straight"), course(tmp_path / "halves")
     assert len(one) == 4 and all(row["grad_norm"] > 0 for row in one)
-    assert [without_clock(r) for r in one] == [without_clock(r) for r in two]
+    assert one == two
     ksim("eval", "checkpoint=halves", "num_episodes=2", cwd=tmp_path, check=0)
     assert len(json.loads((tmp_path / "halves" / "eval.json").read_text())["episode_returns"]) == 2
 

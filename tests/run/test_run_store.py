@@ -10,7 +10,7 @@ from ksim_cli.config.saved import config_text
 from ksim_cli.io import checkpoint_files
 from ksim_cli.run import evaluate, metrics_logger, training_run
 from tests.helpers import run_config
-from tests.run.commands import TINY, ksim, rows, without_clock
+from tests.run.commands import TINY, course, ksim, rows
 
 SAVING = (*TINY, "save_every_n_steps=1")
 
@@ -136,8 +136,8 @@ def test_a_run_killed_while_compiling_goes_on_as_if_nothing_had_been(
         ksim("train", *TINY, "num_iterations=2", "run_dir=run", cwd=tmp_path)
     monkeypatch.undo()
     assert "starting afresh" in ksim("train", "resume=run", cwd=tmp_path, check=0).stdout
-    one, two = rows(tmp_path / "run"), rows(finished[1])
-    assert [without_clock(row) for row in one] == [without_clock(row) for row in two]
+    one, two = course(tmp_path / "run"), course(finished[1])
+    assert one == two
 
 
 @pytest.mark.parametrize(

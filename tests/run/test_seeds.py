@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ksim_cli.run.seeds import each_seed
-from tests.run.commands import TINY_LIGHT, ksim, rows, take_light_engine, without_clock
+from tests.run.commands import TINY_LIGHT, course, ksim, rows, take_light_engine
 
 
 def test_the_tree_of_each_seed():
@@ -45,8 +45,8 @@ def test_each_seed_learns_what_it_learns_alone(trained):
 
 def test_they_resume_bit_for_bit(trained):
     for part in (".", "seeds/5", "seeds/7"):
-        one, two = rows(trained / "straight" / part), rows(trained / "halves" / part)
-        assert [without_clock(r) for r in one] == [without_clock(r) for r in two]
+        one, two = course(trained / "straight" / part), course(trained / "halves" / part)
+        assert one == two
 
 
 def test_the_best_of_them_acts_or_the_one_that_is_named(trained):

@@ -14,7 +14,7 @@ from ksim_cli.io.checkpoint_files import FILES, read_manifest
 from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.run import training_run
 from ksim_cli.run.evaluate import Evaluator
-from tests.run.commands import TINY, TINY_MJX, ksim, ksim_process, rows, without_clock
+from tests.run.commands import TINY, TINY_MJX, course, ksim, ksim_process, rows
 
 
 def saved_arrays(run: Path, step: int):
@@ -58,9 +58,9 @@ def test_resume_is_bit_exact_in_a_new_process(tmp_path, engine, size):
     ksim("train", *common, "num_iterations=6", "run_dir=straight", cwd=tmp_path, check=0)
     ksim("train", *common, "num_iterations=3", "run_dir=halves", cwd=tmp_path, check=0)
     ksim_process("train", "resume=halves", "num_iterations=6", cwd=tmp_path, check=0)
-    one, two = rows(tmp_path / "straight"), rows(tmp_path / "halves")
+    one, two = course(tmp_path / "straight"), course(tmp_path / "halves")
     assert [r["iteration"] for r in two] == [1, 2, 3, 4, 5, 6]
-    assert [without_clock(r) for r in one] == [without_clock(r) for r in two]
+    assert one == two
     assert (
         one[1]["eval_episode_return_mean"] is not None
         and one[0]["eval_episode_return_mean"] is None
@@ -153,7 +153,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_afresh(finished, tmp_pa
     shutil.copy(run / "config.yaml", copy)
     done = ksim("train", f"resume={copy}", cwd=tmp_path, check=0)
     assert "starting afresh" in done.stdout
-    assert [without_clock(r) for r in rows(copy)] == [without_clock(r) for r in rows(run)]
+    assert course(copy) == course(run)
 
 
 def test_a_folder_that_holds_a_run_is_not_trained_over(finished):
