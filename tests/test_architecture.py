@@ -30,6 +30,7 @@ LAYERS = (
         "quarantine",
         "clock",
         "rng",
+        "trees",
     ),
     ("config",),
     ("physics",),
