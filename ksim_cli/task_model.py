@@ -87,6 +87,7 @@ class TaskModel:
         mesh: Mesh | None = None,
         recorded: Collection[str] = (),
         num_seeds: int = 1,
+        mdp: Mdp | None = None,
     ) -> TaskEnv:
         """Environments of this task on an engine of their own.
 
@@ -97,6 +98,7 @@ class TaskModel:
             mesh: the devices they are spread over; None: one device.
             recorded: fields of the view that results hold besides those that rewards read.
             num_seeds: how many times they are there on a device, by an outer `vmap`.
+            mdp: other terms that read and give the same, bound; None: the task's.
         """
         config = self.config
         limits = Limits(
@@ -124,8 +126,9 @@ class TaskModel:
         )
         engine = make_engine(config.engine.type, spec)
         noisy = config.noisy_groups
+        terms = self.mdp if mdp is None else mdp
         return TaskEnv(
-            engine, self.mdp, self.layout, self.timing, config.engine, limits, noisy, recorded
+            engine, terms, self.layout, self.timing, config.engine, limits, noisy, recorded
         )
 
     def _terms(self) -> dict[str, dict[str, Any]]:

@@ -31,6 +31,7 @@ class Layout:
         groups: group -> observation -> elements with history, in the order of the group's vector.
         commands: command -> whether it reads the view, itself or through a command that it reads;
             in an order in which each comes after those it reads.
+        command_shapes: command -> shape of its value.
     """
 
     fields: frozenset[str]
@@ -38,6 +39,7 @@ class Layout:
     sizes: Mapping[str, int]
     groups: Mapping[str, Mapping[str, int]]
     commands: Mapping[str, bool]
+    command_shapes: Mapping[str, tuple[int, ...]]
 
     @property
     def group_sizes(self) -> dict[str, int]:
@@ -90,7 +92,8 @@ def inspect_terms(
     for name, term in mdp.observations.items():
         for group in term.groups:
             groups.setdefault(group, {})[name] = sizes[name] * term.history
-    layout = Layout(fields, frozenset(), sizes, groups, reads_view)
+    shapes = {name: value.shape for name, value in commands.items()}
+    layout = Layout(fields, frozenset(), sizes, groups, reads_view, shapes)
     extra = () if aux is None else aux(layout.group_sizes)
 
     def score(view: View) -> None:

@@ -134,6 +134,7 @@ def manager(noisy_groups, num_envs=3, **terms):
         sizes=sizes,
         groups={g: {n: sizes[n] for n, t in terms.items() if g in t.groups} for g in groups},
         commands={},
+        command_shapes={},
     )
     return ObservationManager(terms, layout, DT, num_envs, noisy_groups)
 
