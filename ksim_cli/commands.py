@@ -177,8 +177,10 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
                 refuse_foreign_model(config.task, run.path)
         if command == "view" or config.run_model_viewer:
             from ksim_cli.io.gl import pick_gl
+            from ksim_cli.view.kind import viewer_kind
 
-            pick_gl(config.render_with_glfw)  # MuJoCo looks at it while it is imported
+            if viewer_kind(config) == "video":
+                pick_gl(config.render_with_glfw)  # MuJoCo looks at it while it is imported
         from ksim_cli.run.backend import prepare
 
         prepare(config)

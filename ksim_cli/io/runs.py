@@ -27,7 +27,17 @@ FILES = (
 )
 """Files that ksim writes in a run's folder."""
 
-FOLDERS = ("checkpoints", "seeds", "tensorboard", "dumps", "code", "videos", "datasets", "wandb")
+FOLDERS = (
+    "checkpoints",
+    "seeds",
+    "tensorboard",
+    "dumps",
+    "code",
+    "videos",
+    "datasets",
+    "wandb",
+    "live",
+)
 """Folders that it writes there; what else there is is left alone."""
 
 _SEARCH_DEPTH = 4  # runs/<task>/<time>, runs/<group>/<task>/<time>, runs/sweeps/<time>/<n>
@@ -43,6 +53,7 @@ class RunFolder:
         metrics: one JSON row per logged iteration.
         summary: what the run came to, written at its end.
         log: what the console showed, as plain text.
+        live: folder of the newest policy, renewed all the time while it is trained, for viewers.
         dumps: folder of what was quarantined.
         code: folder of the user's own code, as it was when training began.
     """
@@ -54,6 +65,7 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.summary = path / "summary.json"
         self.log = path / "train.log"
+        self.live = path / "live"
         self.dumps = path / "dumps"
         self.code = path / "code"
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -155,7 +156,12 @@ class LoadedPolicy:
 
 
 def load_policy(
-    config: RunConfig, task_model: TaskModel, env: TaskEnv, argmax: bool, console: Console
+    config: RunConfig,
+    task_model: TaskModel,
+    env: TaskEnv,
+    argmax: bool,
+    console: Console,
+    live: bool = False,
 ) -> LoadedPolicy:
     """The policy that `checkpoint=` or `policy=` names; without both that of the newest run.
 
@@ -165,34 +171,78 @@ def load_policy(
         env: environments to act in.
         argmax: the mode of the action distribution instead of a sample.
         console: says which it is.
+        live: that of a run that has no checkpoint yet will do, too.
 
     Raises:
         UserError: no run, no readable checkpoint, or one of another shape.
     """
     if config.policy is not None:
-        return _without_checkpoint(config.policy, task_model, env, argmax)
+        return without_checkpoint(config.policy, task_model, env, argmax)
     run, step = find_checkpoint(config.checkpoint, RUNS)
-    store = CheckpointStore(run.checkpoints)
+    reader = PolicyReader(config, task_model, env, run)
     if step is None:
-        step = store.newest(console.warn)
-    elif (reason := store.verify(step)) is not None:
+        step = reader.store.newest(console.warn)
+    elif (reason := reader.store.verify(step)) is not None:
         raise UserError(f"checkpoint={config.checkpoint}: {reason}")
+    if step is None and live:
+        reader = PolicyReader(config, task_model, env, run, run.live)
+        step = reader.store.newest(console.warn)
     if step is None:
         raise UserError(
             f"{run.path} holds no checkpoint that can be read. Train it further with"
             f" ksim train resume={run.path}, or name another with checkpoint="
         )
-    refuse_other_config(run, step, store.info(step))
     warn_of_changes(run, task_model.task, console)
-    context = task_model.make_context(env, num_steps=1)
-    states = read_policy_state(store, step, task_model.algorithm, context, config.num_seeds)
-    index, which = _chosen_seed(config, run, step)
+    state, which = reader.read(step)
     console.print(f"policy: {run.path}, iteration {step}{which}")
-    player = make_player(task_model.algorithm, context, argmax=argmax, record=record_nothing)
-    return LoadedPolicy(player, each_seed(states, config.num_seeds)[index], run, step)
+    return LoadedPolicy(reader.player(argmax), state, run, step)
 
 
-def _without_checkpoint(
+class PolicyReader:
+    """Reads what acts from the checkpoints of a run, for some environments.
+
+    Args:
+        config: the run's.
+        task_model: the task.
+        env: environments to act in.
+        run: the run.
+        folder: of its checkpoints; None: those that it is resumed from.
+
+    Attributes:
+        store: the checkpoints.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        task_model: TaskModel,
+        env: TaskEnv,
+        run: RunFolder,
+        folder: Path | None = None,
+    ) -> None:
+        self.store = CheckpointStore(run.checkpoints if folder is None else folder)
+        self._config, self._run = config, run
+        self._algorithm = task_model.algorithm
+        self._context = task_model.make_context(env, num_steps=1)
+
+    def player(self, argmax: bool) -> Player:
+        """What acts with what is read."""
+        return make_player(self._algorithm, self._context, argmax=argmax, record=record_nothing)
+
+    def read(self, step: int) -> tuple[PolicyState, str]:
+        """What acts at a step, and which of several seeds' policies it is, in words.
+
+        Raises:
+            UserError: it is damaged, of another shape, or of another config than the run's.
+        """
+        refuse_other_config(self._run, step, self.store.info(step))
+        count = self._config.num_seeds
+        states = read_policy_state(self.store, step, self._algorithm, self._context, count)
+        index, which = _chosen_seed(self._config, self._run, step)
+        return each_seed(states, count)[index], which
+
+
+def without_checkpoint(
     name: str, task_model: TaskModel, env: TaskEnv, argmax: bool
 ) -> LoadedPolicy:
     """`policy=zero`, `random`, or `initial`: the task's own, as it is before any training."""

@@ -1,7 +1,10 @@
 """What of a run is kept on disk while it trains: its configuration and its checkpoints."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
+
+import jax
 
 from ksim_cli.config.resuming import changes, told_change
 from ksim_cli.config.saved import config_text, hashes_of
@@ -18,6 +21,7 @@ from ksim_cli.io.files import replace_text
 from ksim_cli.io.runs import RunFolder
 from ksim_cli.physics.engine import Engine
 from ksim_cli.rl.algorithm import TrainState
+from ksim_cli.rl.rollout import PolicyState
 from ksim_cli.run import hosts
 from ksim_cli.run.own_files import keep_own_files, warn_of_changes
 from ksim_cli.run.seeds import HOST, POLICY, TRAINING
@@ -47,6 +51,7 @@ class RunStore:
 
     def __init__(self, run: RunFolder, config: RunConfig, console: Console) -> None:
         self.checkpoints = CheckpointStore(run.checkpoints)
+        self._live = CheckpointStore(run.live, keep=1)
         self._run, self._config, self._console = run, config, console
         self._writes = hosts.is_leader()
         self._hashes: list[str] = []
@@ -139,6 +144,16 @@ class RunStore:
             self._failures = 0
         except CheckpointError as error:
             self._count(error)
+
+    def show(self, step: int, policy: PolicyState) -> None:
+        """Leaves what acts now where a viewer finds it; where that fails there is nothing to see.
+
+        Only a process that trains alone does: what others hold would have to be gathered.
+        """
+        if not self._writes or jax.process_count() > 1:
+            return
+        with contextlib.suppress(CheckpointError):
+            self._live.save(step, {POLICY: policy}, {"config_sha256": self._hashes[-1]})
 
     def wait(self) -> None:
         """Returns once the last save is on disk.

@@ -164,9 +164,7 @@ class Session:
         push: Disturbance,
     ) -> tuple[Playing, Shown]:
         playing = playing.replace(env=steer(playing.env, held, push))
-        playing, experience = play(
-            self._player, policy, playing, jax.random.fold_in(key, count), 1
-        )
+        playing, experience = play(self._player, policy, playing, jax.random.fold_in(key, count), 1)
         steps, scores = experience.results.steps, experience.scores
         shown = Shown(
             qpos=steps.view.qpos,

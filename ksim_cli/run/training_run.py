@@ -29,12 +29,16 @@ from ksim_cli.run.run_store import LIMITS, RunStore
 from ksim_cli.run.schedule import Rate, Timer
 from ksim_cli.run.seeds import each_seed, read_policy_state
 from ksim_cli.run.signals import Interrupted, Signals
+from ksim_cli.run.watcher import watched
 
 GAVE_UP = 6
 """Exit status of a run that gave up."""
 
 SHOWN = ("episode_return", "episode_length", "reward", "quarantine_rate")
 """Scalars that the progress display shows, before the algorithm's own."""
+
+_SHOWS = 5.0
+"""s between two policies that a viewer may find."""
 
 _SAVING = "saving after this iteration, then leaving; once more leaves at once"
 _FINAL = "leaving once the checkpoint is written; who resumes gets the final evaluation"
@@ -159,6 +163,7 @@ class TrainingRun:
         valid = Timer(
             config.valid_every_n_seconds, config.valid_every_n_steps, config.valid_first_n_seconds
         )
+        show = Timer(_SHOWS, None)
         steps_each = fused * parts.context.num_steps * config.num_envs
         total = total_steps(config, parts)
         rate = Rate(self.env_steps)
@@ -168,10 +173,13 @@ class TrainingRun:
         with (
             self.signals.deferring(_SAVING),
             self.console.progress(total, self.env_steps, shown) as progress,
+            contextlib.ExitStack() as beside,
         ):
             (stops,) = hosts.broadcast(self.signals.received or 0)
             if stops:  # while it was compiled
                 raise Interrupted(stops)
+            self.store.show(self.iteration, state.policy)
+            beside.enter_context(watched(self.run, config, self.console.print))
             if self.unlogged is not None:
                 head, *rows = (dict(each) for each in self.unlogged)
                 self._evaluate(parts, evaluator, state, head, rows)
@@ -201,6 +209,8 @@ class TrainingRun:
                 saves, stops = hosts.broadcast(
                     save.due(before, self.iteration), self.signals.received or 0
                 )
+                if show.due(before, self.iteration):
+                    self.store.show(self.iteration, state.policy)
                 why = diagnostics.why_give_up()
                 if stops or why or (saves and not self._finished()):
                     self._save(parts, state)

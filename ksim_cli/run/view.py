@@ -1,10 +1,13 @@
 """`ksim view`: showing a policy, or the steps before a quarantine, as a video."""
 
+import contextlib
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import mujoco
 import numpy as np
 
 from ksim_cli.config.schema import RunConfig
@@ -12,27 +15,39 @@ from ksim_cli.env import TaskEnv
 from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console, open_console
 from ksim_cli.io.dumps import read_dump
-from ksim_cli.io.runs import RUNS, RunFolder
+from ksim_cli.io.runs import RUNS, RunFolder, find_checkpoint
 from ksim_cli.io.video import Recorder, write_frames, write_video
+from ksim_cli.physics.free_base import base_candidates
 from ksim_cli.rl.rollout import Playing, play
 from ksim_cli.run import signals
 from ksim_cli.run.build import LoadedPolicy, load_policy, make_task_model
+from ksim_cli.run.live import Live, labels_of
+from ksim_cli.run.policies import RunPolicies
+from ksim_cli.run.session import Session, make_steerable
 from ksim_cli.task_model import TaskModel
+from ksim_cli.view.desk import Desk
+from ksim_cli.view.kind import LOOPBACK, viewer_kind
+from ksim_cli.view.studio import Place, StudioScreen
 
 _ROWS = 8
 """Steps before a quarantine that are shown in the table."""
 
 
 def view(config: RunConfig) -> None:
-    """Renders one episode, or `viewer_num_seconds`, of one environment to a file.
+    """Shows an environment live, or renders one episode, or `viewer_num_seconds`, to a file.
 
     Raises:
-        UserError: there is no way to render here.
+        UserError: there is no way to show it here.
     """
     console = open_console(None)
+    kind = viewer_kind(config)
     task_model = make_task_model(config)
     if config.dump is not None:
         return _view_dump(config, Path(config.dump), task_model, console)
+    if kind != "video":
+        return _view_live(
+            config, Place(kind, config.viewer_host, config.viewer_port), task_model, console
+        )
     env = task_model.make_env(1)
     loaded = load_policy(config, task_model, env, config.viewer_argmax_action, console)
     # Before anything is compiled: where nothing can be rendered, say so at once.
@@ -42,6 +57,51 @@ def view(config: RunConfig) -> None:
     folder = RUNS if loaded.run is None else loaded.run.path / "videos"
     name = config.policy if loaded.step is None else f"{loaded.step:08d}"
     _write(config, recorder, states, folder / f"{config.task.name}-{name}", console)
+
+
+def _view_live(config: RunConfig, kind: str, task_model: TaskModel, console: Console) -> None:
+    """Plays one environment in a window or on a page until that is closed."""
+    watch, place = signals.current(), Place(kind, config.viewer_host, config.viewer_port)
+    env = make_steerable(task_model)
+    argmax = config.viewer_argmax_action
+    loaded = load_policy(config, task_model, env, argmax, console, live=True)
+    follows = loaded.run is not None and find_checkpoint(config.checkpoint, RUNS)[1] is None
+    policies = RunPolicies(config, task_model, env, loaded, follows)
+    with console.status("compiling the viewer"):
+        session = Session(loaded.player, loaded.state, config.seed)
+    screen = StudioScreen(task_model.model, Desk(labels_of(task_model)), place, _aim(config, env))
+    if screen.url:
+        console.print(f"viewer: {screen.url}  (Ctrl-C ends it)")
+        port = screen.url.rstrip("/").rpartition(":")[2]
+        console.print(
+            f"from another machine: ssh -L {port}:localhost:{port} {socket.gethostname()}"
+        )
+        if place.host not in LOOPBACK:
+            console.warn(
+                f"viewer_host={place.host}: whoever reaches this port sees and steers what is"
+                " viewed; nobody is asked who he is"
+            )
+    averaged = config.live_reward_buffer_size
+    with contextlib.closing(screen), watch.deferring("closing the viewer"):
+        Live(session, screen, policies, policies.first, averaged, watch.check).run(
+            config.viewer_num_seconds
+        )
+
+
+def _aim(config: RunConfig, env: TaskEnv) -> Callable[[mujoco.MjvCamera], None]:
+    """Aims a camera by the `render_*` keys, at the base where they name no body."""
+    bases = base_candidates(env.engine.spec.model)
+    body = config.render_track_body_id
+    if body is None and len(bases) == 1:
+        body = bases[0]
+
+    def aim(camera: mujoco.MjvCamera) -> None:
+        camera.distance, camera.azimuth = config.render_distance, config.render_azimuth
+        camera.elevation, camera.lookat[:] = config.render_elevation, config.render_lookat
+        if body is not None:
+            camera.type, camera.trackbodyid = mujoco.mjtCamera.mjCAMERA_TRACKING, body
+
+    return aim
 
 
 def _write(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +10,8 @@ import mujoco
 import numpy as np
 
 from ksim_cli.errors import UserError
-from ksim_cli.view import desk as orders
 from ksim_cli.view.desk import Desk
-
-_TITLE = "ksim"
+from ksim_cli.view.kind import WINDOWED, has_display
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +84,7 @@ def _studio(place: Place) -> Any:
     """
     instead = "Type viewer=video"
     if place.kind == "window":
-        if sys.version_info < (3, 12):
+        if sys.version_info < WINDOWED:
             version = f"{sys.version_info.major}.{sys.version_info.minor}"
             raise UserError(
                 f"viewer=window: needs Python 3.12, got {version}. Type viewer=web, or viewer=video"
@@ -100,10 +97,3 @@ def _studio(place: Place) -> Any:
         raise UserError(
             f"viewer={place.kind}: MuJoCo Studio cannot be used here ({error}). {instead}"
         ) from error
-
-
-def has_display() -> bool:
-    """Whether there is a display for a window."""
-    if sys.platform.startswith("linux"):
-        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    return True

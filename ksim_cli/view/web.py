@@ -20,9 +20,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from ksim_cli.errors import UserError
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-"""Names under which a machine knows itself."""
+from ksim_cli.view.kind import LOOPBACK
 
 _UPLOADS = "/drop"
 

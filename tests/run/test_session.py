@@ -11,6 +11,7 @@ from ksim_cli.run.build import make_task_model
 from ksim_cli.run.session import Session, Wishes, make_steerable
 from tests.helpers import run_config
 
+
 def acting(task, *overrides):
     """A task, its untrained policy, and what that acts with."""
     config = run_config(f"task={task}", "engine=mujoco", *overrides)
