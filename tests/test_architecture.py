@@ -38,7 +38,7 @@ LAYERS = (
     ("env",),
     ("models", "rl"),
     ("task", "tasks", "task_model", "load_task"),
-    ("run", "io"),
+    ("run", "io", "view"),
     ("cli", "commands", "__main__"),
 )
 """Parts of the package; each may import its own layer and those above it in this table."""
@@ -46,6 +46,7 @@ LAYERS = (
 CLOSED = {
     "rl": ("physics", "mdp"),
     "io": ("task", "tasks", "env"),
+    "view": ("task", "tasks", "env", "run"),
     "task": ("tasks", "task_model", "load_task"),
     "models": ("rl", "env"),
 }

@@ -159,11 +159,9 @@ class ViewerKeys:
         " auto, and none while training",
         choices=("auto", "window", "web", "video"),
     )
-    viewer_host: str = option("127.0.0.1", "IP address of viewer=web; any other is open to others")
+    viewer_host: str = option("127.0.0.1", "IP address of viewer=web; any other lets others in")
     viewer_port: int = option(0, "its port; 0: the first free one from 8080 on", ge=0, le=65535)
-    live_reward_buffer_size: int = option(
-        4, "steps that a viewer's curves of rewards average", ge=1
-    )
+    live_reward_buffer_size: int = option(4, "steps that a viewer averages rewards over", ge=1)
     run_model_viewer: bool = option(False, "`ksim train run_model_viewer=true` is `ksim view`")
     viewer_argmax_action: bool = option(True, "the policy's mode instead of a sample")
     viewer_num_seconds: float | None = option(

@@ -1,4 +1,4 @@
-"""Which viewer there is to be; standard library only, so that it is known before MuJoCo is there."""
+"""Which viewer there is to be; standard library only: it is known before MuJoCo is imported."""
 
 import os
 import sys
