@@ -45,9 +45,7 @@ def view(config: RunConfig) -> None:
     if config.dump is not None:
         return _view_dump(config, Path(config.dump), task_model, console)
     if kind != "video":
-        return _view_live(
-            config, Place(kind, config.viewer_host, config.viewer_port), task_model, console
-        )
+        return _view_live(config, kind, task_model, console)
     env = task_model.make_env(1)
     loaded = load_policy(config, task_model, env, config.viewer_argmax_action, console)
     # Before anything is compiled: where nothing can be rendered, say so at once.
