@@ -29,7 +29,7 @@ from ksim_cli.config.resuming import refuse_changes
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.config.validate import refuse_missing_packages
 from ksim_cli.errors import RunFailedError, UserError
-from ksim_cli.io.kept_code import refuse_foreign_model
+from ksim_cli.io.kept_code import refuse_foreign_files, refuse_foreign_model
 from ksim_cli.io.runs import RUNS, RunFolder, find_checkpoint, find_run, newest_with_checkpoint
 from ksim_cli.own_code import explain_own
 
@@ -175,6 +175,7 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
             run.check(writes=config.resume is not None)
             if run_chose_model:
                 refuse_foreign_model(config.task, run.path)
+            refuse_foreign_files(config, run.path, typed_now())
         if command == "view" or config.run_model_viewer:
             from ksim_cli.io.gl import pick_gl
 
