@@ -37,7 +37,7 @@ SHOWN = ("episode_return", "episode_length", "reward", "quarantine_rate")
 """Scalars that the progress display shows, before the algorithm's own."""
 
 _SAVING = "saving after this iteration, then leaving; once more leaves at once"
-_FINAL = "leaving once the checkpoint is written; who resumes gets the final evaluation"
+_FINAL = "leaving now, all is saved; who resumes gets the final evaluation"
 
 
 class TrainingRun:
@@ -183,6 +183,7 @@ class TrainingRun:
                 self.env_steps += steps_each
                 self._first_step()
                 diagnostics.report(self.iteration, mean_over_seeds(rows), incident, state.env.obs)
+                diagnostics.count_updates([row["skipped_updates"] for row in rows])
                 per_second = rate.per_second(self.env_steps)
                 self.facts["env_steps_per_second"] = per_second
                 head = {
@@ -207,6 +208,7 @@ class TrainingRun:
                 if stops or why:
                     self._leave(stops, why)
             self._save(parts, state)
+            self.store.wait()  # now, while no signal leaves it half written
         return state
 
     def _leave(self, signal: int, why: str | None) -> NoReturn:
@@ -242,7 +244,10 @@ class TrainingRun:
             return
         self.facts["first_step_seconds"] = self.clock.seconds()
         if self.config.profile_memory and self.writes:
-            jax.profiler.save_device_memory_profile(str(self.run.path / "memory.prof"))
+            try:
+                jax.profiler.save_device_memory_profile(str(self.run.path / "memory.prof"))
+            except (OSError, RuntimeError) as error:
+                self.console.warn(f"memory.prof could not be written: {error}")
 
     def _finished(self) -> bool:
         return bool(self._reached())
@@ -274,10 +279,9 @@ class TrainingRun:
 
     def _finish(self, parts: TrainingParts, evaluator: Evaluator, policy: PolicyState) -> float:
         """The final evaluation and the summary."""
-        with self.signals.leaving(_FINAL, self.store.wait):
+        with self.signals.leaving(_FINAL):
             text = f"playing {self.config.num_episodes} evaluation episodes"
             each = self._play(evaluator, policy, text)
-            self.store.wait()
             return self._summarise(parts, each)
 
     def _summarise(self, parts: TrainingParts, each: list[dict[str, float]]) -> float:
