@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from ksim_cli import OBSERVATIONS, REWARDS, Observation, Reward
 
-VALUES = {"sound": 0.0, "nan": jnp.nan, "huge": 1e30, "large": 1e9}
+VALUES = {"sound": 0.0, "broken": jnp.nan, "huge": 1e30, "large": 1e9}
 
 
 def spoilt(step, value, where):

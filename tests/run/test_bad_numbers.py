@@ -24,9 +24,9 @@ def own(tmp_path, monkeypatch):
     ("kind", "value"),
     [
         ("observations", "huge"),
-        pytest.param("observations", "nan", marks=pytest.mark.slow),
+        pytest.param("observations", "broken", marks=pytest.mark.slow),
         pytest.param("rewards", "huge", marks=pytest.mark.slow),
-        pytest.param("rewards", "nan", marks=pytest.mark.slow),
+        pytest.param("rewards", "broken", marks=pytest.mark.slow),
     ],
 )
 def test_what_some_environments_do_is_named_and_training_goes_on(own, kind, value):
@@ -40,7 +40,7 @@ def test_what_some_environments_do_is_named_and_training_goes_on(own, kind, valu
         if file == "eval.json":
             ksim("eval", "checkpoint=run", "num_episodes=4", cwd=own, check=0)
         facts = json.loads((run / file).read_text())
-        assert 0.0 < facts["quarantine_rate"] < 1.0, file
+        assert 0.0 < facts["quarantine_rate"] <= 1.0, file  # eval counts episodes
         assert set(facts["quarantined_by"]) == {name}, file
         assert facts["quarantined_by"][name] == pytest.approx(facts["quarantine_rate"]), file
     done = ksim("view", f"dump=run/dumps/{name}.npz", "checkpoint=run", *SHOWN, cwd=own, check=0)
@@ -49,7 +49,7 @@ def test_what_some_environments_do_is_named_and_training_goes_on(own, kind, valu
 
 
 def test_what_all_do_at_every_step_ends_training_and_mended_it_goes_on(own):
-    bad = typed("observations", "nan", "all")
+    bad = typed("observations", "broken", "all")
     done = ksim("train", *RUN, *bad, "num_iterations=30", cwd=own, check=6)
     dump = "run/dumps/observations.odd.npz"
     assert "training gave up at iteration 10" in done.stderr and dump in done.stderr
