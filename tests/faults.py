@@ -65,9 +65,13 @@ def attempts(folder: Path, numbers: Sequence[int], seed: int = 0) -> Iterator[tu
         assert stop(alone, typed, "\0").status == 0
         whole = time.monotonic() - start
     for i, number in enumerate(numbers):
-        place = folder / str(i)
-        place.mkdir()
-        left = stop(place, typed, moments.uniform(0.2, whole), number)
+        place, sent = folder / str(i), False
+        while not sent:
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            left = stop(place, typed, moments.uniform(0.2, whole), number)
+            sent = left.sent
+            whole *= 1.0 if sent else 0.8  # the machine has become faster
         go_on(place)
         yield left, course(place / "run") == course(alone / "run")
         shutil.rmtree(place)
