@@ -151,7 +151,7 @@ class ViewerKeys:
         choices=("zero", "random", "initial"),
     )
     dump: str | None = option(
-        None, "shows an environment that was quarantined: a file of a run's folder dumps/"
+        None, "shows an environment that was quarantined: a file of a run's folder dumps/", "path"
     )
     viewer: str = option("video", "video: render to a file", choices=("video",))
     run_model_viewer: bool = option(False, "`ksim train run_model_viewer=true` is `ksim view`")
