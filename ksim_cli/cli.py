@@ -5,7 +5,7 @@ import sys
 from ksim_cli import __version__
 from ksim_cli.config import help as texts
 from ksim_cli.config.options import list_options
-from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.errors import UserError, listing, nearest, of_a_disk
 from ksim_cli.registry import KINDS
 
 
@@ -19,6 +19,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        if (message := of_a_disk(error)) is None:
+            raise
+        print(f"ksim: {message}", file=sys.stderr)
+        return 2
 
 
 def _dispatch(arguments: list[str]) -> int:

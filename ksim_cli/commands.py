@@ -28,8 +28,8 @@ from ksim_cli.config.report import JobFailedError
 from ksim_cli.config.resuming import refuse_changes
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.config.validate import refuse_missing_packages
-from ksim_cli.errors import RunFailedError, UserError
-from ksim_cli.io.kept_code import refuse_foreign_model
+from ksim_cli.errors import RunFailedError, UserError, of_a_disk
+from ksim_cli.io.kept_code import refuse_foreign_files, refuse_foreign_model
 from ksim_cli.io.runs import RUNS, RunFolder, find_checkpoint, find_run, newest_with_checkpoint
 from ksim_cli.own_code import explain_own
 
@@ -175,6 +175,7 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
             run.check(writes=config.resume is not None)
             if run_chose_model:
                 refuse_foreign_model(config.task, run.path)
+            refuse_foreign_files(config, run.path, typed_now())
         if command == "view" or config.run_model_viewer:
             from ksim_cli.io.gl import pick_gl
             from ksim_cli.view.kind import viewer_kind
@@ -193,7 +194,7 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
         print(f"ksim {command}: {error}", file=sys.stderr)
         status = error.status
     except Exception as error:
-        message = None if os.environ.get(TRACEBACK) else explain_own(error) or _of_a_disk(error)
+        message = None if os.environ.get(TRACEBACK) else explain_own(error) or of_a_disk(error)
         status = 1 if message is None else 2
         if message is None:
             traceback.print_exc()
@@ -202,14 +203,6 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
     if is_sweep():
         raise JobFailedError(status)
     raise SystemExit(status)
-
-
-def _of_a_disk(error: Exception) -> str | None:
-    """The message for what a disk refused: full, read-only, a long name; None: another error."""
-    if not isinstance(error, OSError) or error.strerror is None:
-        return None
-    said = " ".join(error.strerror.split())  # h5py's holds the path, and much more
-    return f"{error.filename}: {said}" if error.filename else said
 
 
 def _begin_training(line: CommandLine) -> Start:

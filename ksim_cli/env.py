@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from ksim_cli.config.components import EngineConfig
-from ksim_cli.errors import error_context
 from ksim_cli.mdp.action_manager import ActionManager, Timing
 from ksim_cli.mdp.command_manager import CommandManager
+from ksim_cli.mdp.curricula import next_level
 from ksim_cli.mdp.event_manager import EventManager
 from ksim_cli.mdp.inspect_terms import Layout
 from ksim_cli.mdp.manager import blank_step
@@ -23,7 +23,6 @@ from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.mdp.observation_manager import ObservationManager
 from ksim_cli.mdp.reset_manager import ResetManager
 from ksim_cli.mdp.reward_manager import RewardManager
-from ksim_cli.mdp.term import checked
 from ksim_cli.mdp.termination_manager import TerminationManager
 from ksim_cli.physics.engine import Engine, View
 from ksim_cli.physics.free_base import base_candidates, free_joint_of
@@ -216,9 +215,7 @@ class TaskEnv:
             statistics: means over the episodes that ended in it.
         """
         curriculum, carry = self.mdp.curriculum, state.shared.curriculum
-        with error_context("curriculum"):
-            given = curriculum(state.level, statistics, carry)
-            level, carry = checked(curriculum, given, carry)
+        level, carry = next_level(curriculum, state.level, statistics, carry)
         by_reward = rewarded_badly(results, len(self.suspects))
         at_fault = jnp.where(state.at_fault > 0, state.at_fault, by_reward)
         return state.replace(shared=SharedState(level, carry), at_fault=at_fault)
@@ -243,9 +240,9 @@ class TaskEnv:
         action = jnp.clip(jnp.where(bad_action[:, None], 0.0, action), -limit, limit)
         state = state.replace(key=key, count=state.count + 1)
         state, bad = self._disturb(state, action, key_step)
-        state, overflow, bad["actuators"] = self._actuate(state, action, key_step)
+        state, overflow, bad_torques = self._actuate(state, action, key_step)
         steps, carries = self._steps(state, action), dict(state.carries)
-        ended, causes, carries["terminations"] = self.termination_manager(
+        ended, causes, carries["terminations"], bad_ends = self.termination_manager(
             steps, carries["terminations"]
         )
         commands, carries["commands"] = self.command_manager(steps, carries["commands"], key_step)
@@ -253,6 +250,7 @@ class TaskEnv:
             steps.replace(commands=commands), carries["observations"], key_step
         )
         bad |= {"action": bad_action, "physics": self.engine.unstable(state.physics)}
+        bad |= bad_torques | bad_ends
         state = state.replace(commands=commands, carries=carries)
         state, quarantined = self._quarantine(state, obs, bad)
         state = state.replace(at_fault=jnp.zeros_like(quarantined))
@@ -345,8 +343,8 @@ class TaskEnv:
 
     def _actuate(
         self, state: EnvState, action: jax.Array, key: jax.Array
-    ) -> tuple[EnvState, jax.Array, jax.Array]:
-        """Physics over one control step; `[N]` bool where contacts did not fit, or torques fail."""
+    ) -> tuple[EnvState, jax.Array, dict[str, jax.Array]]:
+        """Physics over one control step; where contacts did not fit, and which torques fail."""
         manager, level, physics = self.action_manager, state.level, state.physics
         updates = manager.num_updates
         each = self.timing.num_substeps // updates
@@ -372,7 +370,7 @@ class TaskEnv:
         carries = {**state.carries, "actuation": manager.finish(carry)}
         state = state.replace(physics=physics, carries=carries)
         overflow |= self.engine.overflows(physics)
-        return state, overflow, beyond(ctrl, self.num_envs)
+        return state, overflow, manager.beyond(ctrl)
 
     def _quarantine(
         self, state: EnvState, obs: dict[str, jax.Array], bad: dict[str, jax.Array]

@@ -49,6 +49,14 @@ def error_context(where: str) -> Generator[None]:
         raise
 
 
+def of_a_disk(error: BaseException) -> str | None:
+    """The message for what a disk refused: full, read-only, a long name; None: another error."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return None
+    said = " ".join(error.strerror.split())  # h5py's holds the path, and much more
+    return f"{error.filename}: {said}" if error.filename else said
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """A hint `" Did you mean 'x'?"` for the closest of `names`, or the empty string."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.55)

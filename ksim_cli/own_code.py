@@ -4,11 +4,17 @@ Standard library only. What goes wrong in ksim or elsewhere stays a crash with i
 """
 
 import inspect
+import sysconfig
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 from ksim_cli.errors import NOTE
 from ksim_cli.paths import PACKAGE, project_root
+
+_STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
+_ENVIRONMENT = {"site-packages", "dist-packages"}
+"""Where packages are installed, which may be below a user's project."""
 
 _SHOWN = 6
 """Most frames that are shown, the innermost last."""
@@ -59,12 +65,12 @@ def explain_own(error: BaseException) -> str | None:
     root = project_root()
     if root is None:
         return None
-    frames = _own_frames(error, root)
+    notes = [note for note in getattr(error, "__notes__", []) if note.startswith(NOTE)]
+    frames = _own_frames(error, root, notes)
     if not frames:
         return None
     last = frames[-1]
     where = f"{_short(last.filename, root)}:{last.lineno}"
-    notes = [note for note in getattr(error, "__notes__", []) if note.startswith(NOTE)]
     named = f"{notes[0].removeprefix(NOTE)} ({where})" if notes else where
     text = str(error.msg if isinstance(error, SyntaxError) else error).strip().split("\n")[0]
     lines = [f"{named}: {type(error).__name__}: {text}".rstrip(": ")]
@@ -84,32 +90,34 @@ def place_of(cls: type) -> str:
         line = code.co_firstlineno if code is not None else inspect.getsourcelines(cls)[1]
     except (TypeError, OSError):
         return ""
-    if root is None or file is None or not _is_own(file, root):
+    if root is None or file is None or not is_own(file, root):
         return ""
     return f" ({_short(file, root)}:{line})"
 
 
-def _own_frames(error: BaseException, root: Path) -> list[traceback.FrameSummary]:
-    """Frames of the project, if no frame of ksim is further in."""
+def _own_frames(
+    error: BaseException, root: Path, notes: Sequence[str] = ()
+) -> list[traceback.FrameSummary]:
+    """Frames of the project; of one of ksim further in only what a term called is his own doing."""
     if isinstance(error, SyntaxError):
-        if error.filename is None or not _is_own(error.filename, root):
+        if error.filename is None or not is_own(error.filename, root):
             return []
         line = (error.text or "").strip()
         return [traceback.FrameSummary(error.filename, error.lineno, "", line=line)]
     own: list[traceback.FrameSummary] = []
     for frame in traceback.extract_tb(error.__traceback__):
-        if _is_own(frame.filename, root):
+        if is_own(frame.filename, root):
             own.append(frame)
-        elif own and Path(frame.filename).is_relative_to(PACKAGE):
+        elif own and not notes and Path(frame.filename).is_relative_to(PACKAGE):
             own.clear()
     return own
 
 
-def _is_own(filename: str, root: Path) -> bool:
+def is_own(filename: str, root: Path) -> bool:
     """Whether a file is the user's: in his `tasks/` or beside it, but in no environment."""
     path = Path(filename)
-    inside = path.is_relative_to(root) and not path.is_relative_to(PACKAGE)
-    return inside and "site-packages" not in path.parts
+    others = any(path.is_relative_to(each) for each in (PACKAGE, _STANDARD_LIBRARY))
+    return path.is_relative_to(root) and not others and not _ENVIRONMENT.intersection(path.parts)
 
 
 def _short(filename: str, root: Path) -> str:

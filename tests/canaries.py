@@ -89,6 +89,12 @@ def forge(run: Path, text: str) -> None:
         manifest.write_text(checkpoint_files._seal(body))
 
 
+def _filled(value: Any, **places: Path) -> Any:
+    if isinstance(value, dict) and "path" in value:
+        return {name: _filled(item, **places) for name, item in value.items()}
+    return value.format(**places) if isinstance(value, str) else value
+
+
 def _set(key: str, value: Any) -> Callable[[Path, Path], None]:
     """Plants a value at a key of the config; `{home}` and `{run}` in a text are filled in."""
 
@@ -97,8 +103,7 @@ def _set(key: str, value: Any) -> Callable[[Path, Path], None]:
             *sections, last = key.split(":")
             for name in sections:
                 config = config.setdefault(name, {})
-            text = isinstance(value, str)
-            config[last] = value.format(home=home, run=run) if text else value
+            config[last] = _filled(value, home=home, run=run)
 
         rewrite(run, change)
 
@@ -223,6 +228,10 @@ KINDS: dict[str, dict[str, Callable[[Path, Path], None]]] = {
         "it says where to write": _set("dataset_save_path", "{home}/x"),
         "it says where to train": _set("run_dir", "{home}/x"),
         "it names a dump": _set("dump", "{home}/x.npz"),
+        **{
+            f"a reset reads {path}": _set("resets:x", {"type": "motion_state", "path": path})
+            for path in ("{home}/pipe", "../../key", "/dev/zero")
+        },
         "its home is a path": _set("task:home", "../../x"),
         "its camera is a path": _set("render_camera_name", "../../x"),
         "the id of another run": _text("wandb_id.txt", "../../../x\n"),

@@ -9,7 +9,7 @@ import numpy as np
 
 from ksim_cli.mdp.observations.joints import JointPosition
 from ksim_cli.mdp.observations.task import CommandObservation
-from ksim_cli.mdp.term import Command, Disturbance, Event, Observation, Reward
+from ksim_cli.mdp.term import Command, Disturbance, Event, Observation, Reward, Termination
 from ksim_cli.models.policy import ActionSample, Policy
 from ksim_cli.rl.rollout import Player, PolicyState, play
 from ksim_cli.types import EpisodeStatistics
@@ -19,12 +19,15 @@ from tests.rl.policies import PlainAdapter
 N, T, BAD = 4, 6, 1
 VALUES = (jnp.nan, jnp.inf, -jnp.inf, 1e30)
 STATISTICS = EpisodeStatistics(*jnp.zeros(5))
-KINDS = ("action", "observations.imu", "commands.speed", "events.push", "actuators", "rewards.up")
+KINDS = (
+    *("action", "observations.imu", "commands.speed", "events.push", "actuators.all"),
+    *("rewards.up", "terminations.end"),
+)
 
 
 SEEN_ELSEWHERE = {
     "events.push": "physics",
-    "actuators": "physics",
+    "actuators.all": "physics",
     "commands.speed": "observations.told",
 }
 """Where 1e30 is noticed, which is a number that these may give."""
@@ -76,6 +79,14 @@ class BadReward(Reward):
         return spoilt(step.view.qpos[0], self.value), carry
 
 
+@dataclass(frozen=True, kw_only=True)
+class BadEnd(Termination):
+    value: float = 0.0
+
+    def __call__(self, step, carry):
+        return jnp.where(step.view.qpos[0] > 1.0, self.value, 0.0), carry
+
+
 def terms(kind: str, value: float) -> dict[str, Any]:
     """A task of which one term is bad."""
     two: dict[str, Any] = {"position": JointPosition()}
@@ -88,7 +99,8 @@ def terms(kind: str, value: float) -> dict[str, Any]:
             "observations": {**two, "told": CommandObservation(command="speed")},
         },
         "events.push": {"events": {"push": BadEvent(value=value)}, "observations": two},
-        "actuators": {"actuators": {"all": BadSpring(value=value)}, "observations": two},
+        "actuators.all": {"actuators": {"all": BadSpring(value=value)}, "observations": two},
+        "terminations.end": {"terminations": {"end": BadEnd(value=value)}, "observations": two},
         "rewards.up": {"observations": two, "rewards": {"up": BadReward(value=value, weight=2.0)}},
     }[kind]
 

@@ -31,6 +31,7 @@ LAYERS = (
         "clock",
         "rng",
         "trees",
+        "npz",
     ),
     ("config",),
     ("physics",),

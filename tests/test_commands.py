@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -220,6 +221,49 @@ def test_what_a_disk_refuses_is_told_in_one_message(project, monkeypatch, capsys
     monkeypatch.setenv(commands.TRACEBACK, "1")
     assert ksim("train", "task=cartpole") == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+LONG = "x" * 300
+REFUSED = (
+    *("eval checkpoint={}", "view checkpoint={}", "collect checkpoint={}", "view dump={}/dumps/x"),
+    *("train resume={}", "train task=cartpole run_dir={}", "train task={} --help"),
+    *("train task=model task.model={}", "train task={}", "train task=cartpole algo={}"),
+    *("train task=cartpole --config-name={}", "train task=cartpole --config-dir={}"),
+    *("train -m task=cartpole hydra.sweep.dir={}", "bench task={}", "list {}"),
+)
+
+
+@pytest.mark.parametrize("typed", REFUSED)
+def test_a_name_that_no_file_can_have_is_told_in_one_message(project, work, capsys, typed):
+    assert ksim(*typed.format(LONG).split()) == 2
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err and err.startswith("ksim") and err.count("ksim ") <= 1
+    assert LONG in err and not work and not [*project.iterdir()]
+
+
+def test_a_sweep_over_paths_may_be_longer_than_a_name(project, work, capsys):
+    names = [f"{letter * 99}.xml" for letter in "abc"]
+    ksim("train", "-m", "task=model", f"task.model={','.join(names)}")
+    assert [config.task.model for _, config in work] == names
+
+
+@pytest.mark.parametrize("typed", ["list", "list rewards", "train task=mine", "eval checkpoint=x"])
+def test_what_may_not_be_read_is_told_in_one_message(runs, project, monkeypatch, capsys, typed):
+    for name in ("configs/rewards/mine.yaml", "configs/task/mine.yaml", "x/config.yaml"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("# @package _global_\n")
+    read = Path.read_text
+
+    def refuse(path, *arguments, **keywords):
+        if path.is_relative_to(project) or not path.is_absolute():
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path, *arguments, **keywords)
+
+    monkeypatch.setattr(Path, "read_text", refuse)  # who tests may be root, who may read all
+    assert ksim(*typed.split()) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("ksim") and err.endswith(".yaml: Permission denied\n")
+    assert len(err.splitlines()) == 1
 
 
 def sweep(monkeypatch, outcomes):

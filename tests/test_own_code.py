@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from ksim_cli import ACTUATORS, COMMANDS, EVENTS, OBSERVATIONS, RESETS, REWARDS, TERMINATIONS
 from ksim_cli import Actuator, Command, Event, Observation, Reset, Reward, Termination
+from ksim_cli import CURRICULA, RANDOMIZERS, Curriculum, Randomizer
+from ksim_cli.mdp import maths
 from ksim_cli.mdp.term import Disturbance
 
 frozen = dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,12 @@ KINDS = {
     "events": ("EVENTS", "Event", "step, carry, key"),
     "resets": ("RESETS", "Reset", "pose, key, level"),
     "actuators": ("ACTUATORS", "Actuator", "action, joints, carry"),
+    "randomization": ("RANDOMIZERS", "Randomizer", "model, rng"),
+    "curriculum": ("CURRICULA", "Curriculum", "level, statistics, carry"),
 }
+KEYS = {"actuators": "actuators.all", "curriculum": "curriculum"}
+"""Section -> key of the term there, where it is not `<section>.up`."""
+LEVEL = "    initial_level = lambda self: 0.5\n"
 
 
 def term(kind, body, decorator="@frozen", more=""):
@@ -39,6 +46,9 @@ def told(tmp_path, code, typed):
     """What is said of a project whose `tasks/__init__.py` is this; all of it."""
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "__init__.py").write_text(code)
+    if typed == "curriculum=mine":
+        (tmp_path / "configs" / "curriculum").mkdir(parents=True)
+        (tmp_path / "configs" / "curriculum" / "mine.yaml").write_text("type: mine\n")
     done = ksim("train", *TINY, "num_iterations=1", typed, cwd=tmp_path, check=2)
     (said,) = done.stderr.split("ksim train: ")[1:]
     assert "Traceback" not in said and "site-packages" not in said
@@ -48,6 +58,8 @@ def told(tmp_path, code, typed):
 
 
 def section(kind):
+    if kind == "curriculum":
+        return "curriculum=mine"
     return f"+{kind}.up={{type: mine}}" if kind != "actuators" else "actuators.all={type: mine}"
 
 
@@ -84,17 +96,24 @@ WRONG = {
         *("FrozenInstanceError", "return value, carry"),
     ),
     "actuator": ("actuators", "return {}['kp'], carry", "KeyError: 'kp'", ""),
+    "randomizer": ("randomization", "model.opt.timestep = 1 / 0", "ZeroDivisionError", ""),
+    "curriculum": ("curriculum", "return {}['high'], carry", "KeyError: 'high'", ""),
+    "ksim in a reward": ("rewards", "return maths.about_z(self), carry", "TypeError", ""),
+    "ksim in an event": ("events", "return maths.about_z(self), carry", "TypeError", ""),
+    "ksim in a randomizer": ("randomization", "maths.about_z(self)", "TypeError", ""),
+    "no super": ("rewards", "return super().__call__(step, carry)", "NotImplementedError", ""),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_a_term_raises_is_told_by_its_key_and_line(case, tmp_path):
     kind, body, raised, cause = WRONG[case]
-    said = told(tmp_path, term(kind, body), section(kind))
-    key = "actuators.all" if kind == "actuators" else f"{kind}.up"
+    more = LEVEL if kind == "curriculum" else ""
+    said = told(tmp_path, term(kind, body, more=more), section(kind))
+    key, line = KEYS.get(kind, f"{kind}.up"), CALL + 1 + more.count("\n")
     first, *frames = said.splitlines()
-    assert first.startswith(f"{key} (tasks/__init__.py:{CALL + 1}): {raised}")
-    assert frames[0] == f"  tasks/__init__.py:{CALL + 1}: {body}"
+    assert first.startswith(f"{key} (tasks/__init__.py:{line}): {raised}")
+    assert frames[0] == f"  tasks/__init__.py:{line}: {body}"
     assert cause in said and ("Mostly:" in said) == bool(cause)
     assert "KSIM_TRACEBACK=1 shows all of it" in said
 
@@ -127,9 +146,15 @@ GIVES = {
 def test_what_a_term_gives_is_looked_at(case, tmp_path):
     kind, body, wrong, cause = GIVES[case]
     said = told(tmp_path, term(kind, body), section(kind))
-    key = "actuators.all" if kind == "actuators" else f"{kind}.up"
+    key = KEYS.get(kind, f"{kind}.up")
     assert said.startswith(f"{key}: ") and wrong in said and cause in said
     assert f"(tasks/__init__.py:{CALL})" in said
+
+
+def test_a_command_that_there_is_not_is_told_to_the_command_that_reads_it(tmp_path):
+    code = term("commands", 'return step.commands["upp"], carry')
+    said = told(tmp_path, code, section("commands"))
+    assert said.startswith("commands.up: no command 'upp'. Did you mean 'up'? Commands: up\n")
 
 
 def test_a_carry_that_grows_is_told(tmp_path):

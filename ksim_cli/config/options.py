@@ -35,7 +35,7 @@ def list_options() -> dict[str, list[Option]]:
 def tasks_without_config() -> list[str]:
     """Names of the user's tasks that have a Python file and no YAML anywhere."""
     own, roots = project_root(), project_roots()
-    written = {p.stem for root in roots for p in (root / "configs" / "task").glob("*.yaml")}
+    written = {path.stem for root in roots for path in _files(root, "task")}
     return [] if own is None else [name for name in task_files(own) if name not in written]
 
 
@@ -50,13 +50,17 @@ def _group(group: str) -> list[Option]:
     options: dict[str, Option] = {}
     for root in reversed(project_roots()):
         source = "built-in" if root == builtin_root() else "./configs"
-        for path in (root / "configs" / group).glob("*.yaml"):
+        for path in _files(root, group):
             shadows = path.stem in options
             options[path.stem] = Option(path.stem, source, _description(path), shadows)
     if group == "task":
         for name in tasks_without_config():
             options[name] = Option(name, "./tasks", "no YAML: the class's own defaults")
     return [options[name] for name in sorted(options)]
+
+
+def _files(root: Path, group: str) -> list[Path]:
+    return [path for path in (root / "configs" / group).glob("*.yaml") if path.is_file()]
 
 
 def _description(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Parsing of the command line, before Hydra sees it."""
 
 import dataclasses
+import re
 import sys
 from collections import deque
 from dataclasses import dataclass
@@ -178,8 +179,9 @@ def _named(command: str, argument: str) -> list[str]:
 def _written(override: str, multirun: bool) -> str:
     """An override as Hydra reads it: paths quoted, patterns inside of mappings."""
     name, _, value = override.partition("=")
-    if name in PATHS or name in ("hydra.sweep.dir", "hydra.launcher.submitit_folder"):
-        return f"{name}={path_value(value, multirun)}"
+    if _takes_path(name, value):
+        value = path_value(value, multirun)
+        override = f"{name}={value}"
     key = name.removeprefix("~")
     section, dot, entry = key.partition(".")
     if not dot or section not in TERM_SECTIONS:
@@ -195,6 +197,13 @@ def _written(override: str, multirun: bool) -> str:
     if names:
         return f"{head}={nested_value(key, names, value, multirun)}"
     return f"~{key}" if removes and "." not in entry else override
+
+
+def _takes_path(key: str, value: str) -> bool:
+    """Whether a key takes a path: a term's `path` does, unless it holds numbers (way points)."""
+    if key.partition(".")[0] in TERM_SECTIONS:
+        return key.endswith(".path") and not re.match(r"[\[{]|[\d.+-]+$", value)
+    return key in PATHS or key in ("hydra.sweep.dir", "hydra.launcher.submitit_folder")
 
 
 def _run_mode(value: str) -> list[str]:

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ksim_cli.config.aliases import ALIASES
 from ksim_cli.config.components import COMPONENTS
 from ksim_cli.config.schema import RunConfig
-from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.errors import UserError, listing, nearest, of_a_disk
 from ksim_cli.paths import GROUPS
 from ksim_cli.registry import convert
 
@@ -76,7 +76,7 @@ def explain(error: BaseException) -> str | None:
             "a config includes itself. A file that extends the built-in one of the same name needs"
             " another name"
         )
-    return None
+    return of_a_disk(error)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

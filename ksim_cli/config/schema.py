@@ -151,7 +151,7 @@ class ViewerKeys:
         choices=("zero", "random", "initial"),
     )
     dump: str | None = option(
-        None, "shows an environment that was quarantined: a file of a run's folder dumps/"
+        None, "shows an environment that was quarantined: a file of a run's folder dumps/", "path"
     )
     viewer: str | None = option(
         None,

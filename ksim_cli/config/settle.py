@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ksim_cli.config.schema import PATHS, RunConfig
+from ksim_cli.config.schema import PATHS, TERM_SECTIONS, RunConfig
 from ksim_cli.config.typed import REMOVED, split_choices
 from ksim_cli.config.validate import divisors
 from ksim_cli.errors import UserError, listing, nearest
@@ -64,15 +64,24 @@ def with_paths(config: RunConfig, folder: Path, typed: Collection[str]) -> RunCo
     """
     moved = folder != Path.cwd()
     changes: dict[str, Any] = {}
+
+    def placed(value: str, is_written: bool = False) -> str:
+        path = Path(value).expanduser()
+        if moved and (is_written or (folder / path).exists()):
+            path = folder / path
+        return value if path == Path(value) else str(path)
+
     for key in (key for key in PATHS if "." not in key):
         value = getattr(config, key)
-        if value in (None, "", "latest"):
-            continue
-        path = Path(value).expanduser()
-        if moved and (key in _WRITTEN or (folder / path).exists()):
-            path = folder / path
-        if path != Path(value):
-            changes[key] = str(path)
+        if value not in (None, "", "latest"):
+            changes[key] = placed(value, key in _WRITTEN)
+    for section in TERM_SECTIONS:
+        changes[section] = {
+            name: {**term, "path": placed(term["path"])}
+            if isinstance(term, Mapping) and isinstance(term.get("path"), str)
+            else term
+            for name, term in getattr(config, section).items()
+        }
     model = config.task.model
     if "task.model" in typed and model and (folder / Path(model).expanduser()).is_file():
         path = (folder / Path(model).expanduser()).resolve()

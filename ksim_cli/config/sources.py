@@ -31,10 +31,17 @@ _CODE = re.compile(r"_target_|_partial_|_recursive_|_convert_|_args_|class|\(\)"
 
 _PLAIN = (
     *("sweep", "launcher", "sweeper", "mode", "verbose", "output_subdir", "searchpath"),
-    *("job_logging", "hydra_logging"),
     *("job.name", "job.chdir", "job.config"),
 )
 """Sections of `hydra` that a file may set."""
+
+_LEVELS = re.compile(r"(job|hydra)_logging(\.(root|loggers|handlers)(\..+)?)?(\.level)?")
+"""Of its logging only how much is said: handlers write where they are told to."""
+
+_RESOLVERS = re.compile(
+    r"\$\{(new_sweep:\w+|hydra\.(sweep\.dir|job\.(num|id|name|override_dirname)))\}"
+)
+"""Interpolations that a file's section `hydra` may hold; others could come to anything."""
 
 _NOT_PLAIN = ("setup", "additional_parameters", "srun_args", "python", "custom_search_space")
 """Parameters of launchers and sweepers that a shell runs, or that name what is imported."""
@@ -142,7 +149,8 @@ def refuse_code(content: Any, package: str, file: Path) -> None:
             key = _unfit(names, value)
         if key is not None:
             raise UserError(
-                f"{where}: {path}: '{key}' could run code, and a file of configuration may not."
+                f"{where}: {path}: '{key}' could run code, or write where it likes, and a file of"
+                " configuration may do neither."
                 " Take it out; what is a plain parameter of Hydra can be typed"
             )
 
@@ -166,15 +174,39 @@ def _unfit(names: list[str], value: Any) -> str | None:
     for name in names[1:]:
         if name in _NOT_PLAIN:
             return name
+    if path.startswith("sweeper.params."):
+        return _unfit_parameter(".".join(names[3:]), value)
     known = any(f"{path}.".startswith(f"{plain}.") for plain in ("", *_PLAIN))
+    known |= bool(_LEVELS.fullmatch(path)) and (isinstance(value, dict) or names[-1] == "level")
     if not known and not (path in ("job", "run") and isinstance(value, dict)):
         return path if names[1] == "job" else names[1]
-    if path in ("", "launcher", "sweeper", "job") and isinstance(value, str):
+    whole = ("", "launcher", "sweeper", "sweeper.params", "sweep", "job")
+    if path in whole and isinstance(value, str):
         return value  # a whole section from elsewhere
-    if isinstance(value, str) and not value.isprintable():
-        return names[-1]  # a line of its own in the script of a launcher
-    if names[1:2] == ["searchpath"] and isinstance(value, str) and "://" in value:
-        return None if value.startswith("file://") else value
+    if path == "output_subdir" and value is not None:
+        return path  # where Hydra writes files of its own, over whatever is there
+    if not isinstance(value, str):
+        return None
+    if names[1:2] == ["searchpath"]:
+        return None if value.startswith("file://") or "://" not in value else value
+    # Of several lines, one of its own in the script of a launcher; of a path, another's folder.
+    literal = _RESOLVERS.sub("x", value)
+    leads_away = os.path.isabs(literal) or literal[:1] == "~" or ".." in re.split(r"[/\\]", literal)
+    if path == "sweep.dir":  # which gets a file
+        places = Path(literal, "multirun.yaml")
+        leads_away |= any(place.is_symlink() for place in (places, *places.parents))
+    return names[-1] if leads_away or "${" in literal or not value.isprintable() else None
+
+
+def _unfit_parameter(key: str, value: Any) -> str | None:
+    """What of a parameter of a sweep, which becomes an override as if typed, is not plain."""
+    name = key.lstrip("+~ ")
+    if re.split(r"[./]", name)[0] == "hydra" or "@" in name:
+        return name
+    try:
+        refuse_code_typed(name, str(value))
+    except UserError:
+        return name
     return None
 
 

@@ -6,7 +6,6 @@ quotes; here both are written in the way that it reads.
 
 import os
 import re
-from pathlib import Path
 
 from ksim_cli.errors import UserError
 
@@ -48,7 +47,7 @@ def path_value(value: str, multirun: bool) -> str:
     if value in ("", "null") or _is_quoted(value) or (multirun and _FUNCTION.fullmatch(value)):
         return value
     path = os.path.expanduser(value)
-    if Path(path).exists():
+    if os.path.exists(path):  # unlike a Path's it raises nothing: a long name is no file yet
         return quoted(path)
     if multirun and "," in value:
         return ",".join(path_value(each, multirun=False) for each in value.split(","))

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -164,11 +164,10 @@ class CheckpointStore:
                 self.sweep()
             files.write_step(self.folder, manifest, arrays)
         except Exception as error:  # whatever it is: the next save or wait raises it
-            place = next(path for path in (self.folder, *self.folder.parents) if path.exists())
             reason = str(error).strip().split("\n")[0]
             raise CheckpointError(
                 f"checkpoint {step} could not be saved to {self.folder}: {type(error).__name__}:"
-                f" {reason} ({shutil.disk_usage(place).free} bytes free there)."
+                f" {reason} ({_free(self.folder)} bytes free there)."
                 " Earlier checkpoints are as they were."
             ) from error
         try:
@@ -205,6 +204,14 @@ class CheckpointStore:
         found = {name: arrays[old] for name, old in stored.items()}
         leaves = {name: manifest.tree[old] for name, old in stored.items()}
         return pytrees.unflatten(target, found, leaves), manifest.info
+
+
+def _free(folder: Path) -> str:
+    """How many bytes are free where a folder is, or would be; a disk that is gone cannot say."""
+    for place in (folder, *folder.parents):
+        with suppress(OSError):
+            return str(shutil.disk_usage(place).free)
+    return "an unknown number of"
 
 
 def refuse_misfit(store: CheckpointStore, step: int, target: Any) -> None:

@@ -4,8 +4,6 @@ Arrays by name: `step`, `env`, `iteration`, and of each control step of the roll
 `obs/<group>` before it, `view/<field>` after it, `command/<name>`, `reward/<name>`.
 """
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +13,10 @@ import numpy as np
 
 from ksim_cli.errors import UserError, listing
 from ksim_cli.io.files import make_folder, open_own
+from ksim_cli.npz import read_arrays
 
 _NEEDED = ("step", "env", "iteration", "action", "view/qpos", "view/qvel")
-_DIMS = dict.fromkeys(_NEEDED[:3], 0) | dict.fromkeys(_NEEDED[3:], 2)
-_MAX_BYTES = 2**30
-_DAMAGED = (
-    *(ValueError, TypeError, KeyError, OSError, EOFError, MemoryError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
-)
-"""What readers of ZIP and of arrays raise where somebody wrote other bytes."""
+_DIMS: dict[str, int] = dict.fromkeys(_NEEDED[:3], 0) | dict.fromkeys(_NEEDED[3:], 2)
 
 
 @dataclass(frozen=True)
@@ -66,11 +59,7 @@ def read_dump(path: Path) -> Dump:
     if not path.is_file():
         raise UserError(f"dump={path}: no such file. A run's are in its folder dumps/")
     try:
-        with zipfile.ZipFile(path) as archive:
-            if (size := sum(each.file_size for each in archive.infolist())) > _MAX_BYTES:
-                raise ValueError(f"its arrays take {size} bytes")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_arrays(path)
         if missing := [name for name in _NEEDED if name not in arrays]:
             raise ValueError(f"it lacks {listing(missing)}")
         per_step = [array for name, array in arrays.items() if name not in _NEEDED[:3]]
@@ -80,6 +69,6 @@ def read_dump(path: Path) -> Dump:
                 raise ValueError(f"its {name} is {array.dtype} of {array.ndim} dimensions")
         if not 0 <= int(arrays["step"]) < min(len(array) for array in per_step):
             raise ValueError(f"it has no step {arrays['step']}")
-    except _DAMAGED as error:
+    except (ValueError, TypeError) as error:
         raise UserError(f"dump={path}: cannot be read: {error}") from error
     return Dump(path.stem, arrays)

@@ -7,10 +7,11 @@ it was trained, nobody can tell why it evaluates otherwise a month later.
 import contextlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from ksim_cli.config.components import TaskConfig
+from ksim_cli.config.schema import TERM_SECTIONS, RunConfig
 from ksim_cli.errors import UserError
 from ksim_cli.io.files import hash_file, refuse_link, write_json
 from ksim_cli.paths import project_roots
@@ -100,6 +101,36 @@ def refuse_foreign_model(task: TaskConfig, run: Path) -> None:
                 f" (or no longer) what the run was trained with. If it is yours, type"
                 f" task.model={file}"
             )
+
+
+def refuse_foreign_files(config: RunConfig, run: Path, typed: Collection[str]) -> None:
+    """Refuses files of a saved config's terms that lie outside of the user's project.
+
+    A run of his own that took one from elsewhere is told what to type; a stranger's would have
+    any file opened.
+
+    Args:
+        config: as it was composed.
+        run: the run's folder.
+        typed: keys that were typed.
+
+    Raises:
+        UserError: it says what to type.
+    """
+    here = Path.cwd()
+    roots = [root.resolve() for root in (*project_roots(), here)]
+    for kind in TERM_SECTIONS:
+        for name, term in getattr(config, kind).items():
+            path = term.get("path") if isinstance(term, Mapping) else None
+            key = f"{kind}.{name}.path"
+            if not isinstance(path, str) or key in typed:
+                continue
+            file = (here / path).resolve()
+            if not any(file.is_relative_to(root) for root in roots):
+                raise UserError(
+                    f"{run / 'config.yaml'}: {key}: {path} lies outside of this folder. If it is"
+                    f" yours, type {key}={path}"
+                )
 
 
 def _kept_hashes(folder: Path) -> dict[str, str]:

@@ -18,8 +18,11 @@ _START_SECONDS = 120.0
 _CALL_SECONDS = 60.0
 """For a logger to take a row, before it is given up."""
 
-_END_SECONDS = 15.0
-"""For all loggers to hand over what they hold, at the end of a run."""
+_END_SECONDS = 120.0
+"""For all loggers to hand over what they hold, at the end of a run; a long one's takes a while."""
+
+_STOPPED_SECONDS = 15.0
+"""The same where a run was stopped, and its scheduler does not wait."""
 
 _FLUSH_SECONDS = 0.2
 """Between two times that TensorBoard's events are handed to the system."""
@@ -148,15 +151,28 @@ class Loggers:
             if reason := worker.put(dict(values)):
                 self._drop(name, reason)
 
-    def close(self) -> None:
-        """Let every sink hand over what it holds, for some seconds."""
-        deadline = time.monotonic() + _END_SECONDS
+    def close(self, is_stopped: Callable[[], bool] = lambda: False) -> None:
+        """Let every sink hand over what it holds, for some time.
+
+        Args:
+            is_stopped: asked again and again: whether the time is short.
+        """
+        began = time.monotonic()
         for name, worker in list(self._workers.items()):
             if reason := worker.put(None):
                 self._drop(name, reason)
         for name, worker in list(self._workers.items()):
-            if not worker.ended.wait(max(0.0, deadline - time.monotonic())):
-                self._drop(name, f"not done {_END_SECONDS:.0f} s after the end")
+            waited = 0.0
+            while not worker.ended.wait(0.05) and waited < (
+                min(_END_SECONDS, _STOPPED_SECONDS) if is_stopped() else _END_SECONDS
+            ):
+                waited = time.monotonic() - began
+            if not worker.ended.is_set():
+                rest = "; wandb sync wandb/latest-run in its folder sends the rest"
+                self._warn(
+                    f"logger {name} was not done {waited:.0f} s after the end and is left."
+                    f" metrics.jsonl has every row{rest if name == 'wandb' else ''}"
+                )
             elif worker.failure is not None:
                 self._drop(name, f"{type(worker.failure).__name__}: {worker.failure}")
         self._workers.clear()

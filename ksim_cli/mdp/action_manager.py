@@ -25,6 +25,7 @@ from ksim_cli.mdp.term import Carry, JointState, Latch, checked
 from ksim_cli.own_code import place_of
 from ksim_cli.physics.names import joint_addresses, scalar_joints
 from ksim_cli.physics.robot import home_control
+from ksim_cli.quarantine import beyond
 from ksim_cli.rng import named_key
 
 
@@ -114,6 +115,13 @@ class ActionManager:
         """
         batched = jax.vmap(self._torques, in_axes=(0, None, 0, 0, None))
         return batched(carry, update, qpos, qvel, level)
+
+    def beyond(self, ctrl: jax.Array) -> dict[str, jax.Array]:
+        """Key of an actuator -> `[N]` bool: what it gave, of `ctrl` `[N, nu]`, is not finite."""
+        return {
+            f"actuators.{name}": beyond(ctrl[:, np.array(term.ctrl_addresses, int)], len(ctrl))
+            for name, term in self._actuators.items()
+        }
 
     def finish(self, carry: Carry) -> Carry:
         """The carry from one control step to the next."""

@@ -7,10 +7,30 @@ import jax
 import jax.numpy as jnp
 import mujoco
 
-from ksim_cli.mdp.term import Carry, Curriculum
+from ksim_cli.errors import error_context
+from ksim_cli.mdp.term import Carry, Curriculum, checked
 from ksim_cli.physics.free_base import base_body
+from ksim_cli.quarantine import beyond
 from ksim_cli.registry import CURRICULA
 from ksim_cli.types import EpisodeStatistics
+
+
+def next_level(
+    curriculum: Curriculum, level: jax.Array, statistics: EpisodeStatistics, carry: Carry
+) -> tuple[jax.Array, Carry]:
+    """What a curriculum makes of a rollout: a level in [0, 1], and its carry.
+
+    Both stay as they are where it gives what is not finite: statistics are NaN while no episode
+    has ended, and what is made of that is not known either.
+
+    Raises:
+        UserError: it gave no level, or a carry of another kind.
+    """
+    with error_context("curriculum"):
+        moved = checked(curriculum, curriculum(level, statistics, carry), carry)
+    stays = beyond(jax.tree.map(lambda x: jnp.asarray(x)[None], moved), 1)[0]
+    level, carry = jax.tree.map(lambda new, old: jnp.where(stays, old, new), moved, (level, carry))
+    return jnp.clip(level, 0.0, 1.0), carry
 
 
 @CURRICULA.register("constant")

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import mujoco
 
-from ksim_cli.errors import UserError, error_context
+from ksim_cli.errors import UserError, error_context, listing, nearest
 from ksim_cli.mdp.manager import blank_step
 from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.mdp.term import Command, Disturbance, Pose, checked
@@ -124,7 +124,10 @@ class _CommandTrace(UserDict[str, Any]):
         self.viewers: set[str] = set()
 
     def __getitem__(self, key: str) -> jax.Array:
-        term = self.data[key]
+        if (term := self.data.get(key)) is None:
+            raise UserError(
+                f"no command '{key}'.{nearest(key, self.data)} Commands: {listing(self.data)}"
+            )
         if key in self._path:
             circle = " > ".join([*self._path[self._path.index(key) :], key])
             raise UserError(f"commands read each other in a circle: {circle}")

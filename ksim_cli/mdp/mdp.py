@@ -49,7 +49,7 @@ class Mdp:
         def of(kind: str) -> list[str]:
             return [f"{kind}.{name}" for name in getattr(self, kind)]
 
-        driven = (*of("events"), "actuators", "physics", "view")
+        driven = (*of("events"), *of("actuators"), "physics", "view", *of("terminations"))
         return (*of("resets"), "action", *driven, *of("commands"), *of("observations"))
 
     def edit(

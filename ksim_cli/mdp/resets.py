@@ -15,6 +15,7 @@ from ksim_cli.mdp import maths
 from ksim_cli.mdp.floating_base import FreeBaseTerm
 from ksim_cli.mdp.joints import JointTerm, position_bounds
 from ksim_cli.mdp.term import Pose, Reset, resolved
+from ksim_cli.npz import read_arrays
 from ksim_cli.physics.names import joint_ids, object_ids
 from ksim_cli.physics.robot import home_pose
 from ksim_cli.registry import RESETS
@@ -265,13 +266,13 @@ class MotionState(Reset):
         if not file.is_file():
             raise UserError(f"path={self.path}: no such file. The current folder is {Path.cwd()}")
         try:
-            with np.load(file, allow_pickle=False) as arrays:
-                qpos, qvel = (np.asarray(arrays[n], np.float64) for n in ("qpos", "qvel"))
-        except (OSError, ValueError, KeyError) as error:
+            arrays = read_arrays(file)
+            qpos, qvel = (np.asarray(arrays[n], np.float64) for n in ("qpos", "qvel"))
+            wanted = {"qpos": (len(qpos), model.nq), "qvel": (len(qpos), model.nv)}
+        except (ValueError, TypeError, KeyError) as error:
             raise UserError(
                 f"path={self.path}: is no .npz file with qpos and qvel ({error})"
             ) from error
-        wanted = {"qpos": (len(qpos), model.nq), "qvel": (len(qpos), model.nv)}
         for name, array in (("qpos", qpos), ("qvel", qvel)):
             if array.shape != wanted[name] or not len(array) or not np.isfinite(array).all():
                 raise UserError(

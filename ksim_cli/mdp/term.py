@@ -341,5 +341,5 @@ class Curriculum(Term):
     def __call__(
         self, level: jax.Array, statistics: EpisodeStatistics, carry: Carry
     ) -> tuple[jax.Array, Carry]:
-        """The next level and the new carry."""
+        """The next level and the new carry; both stay where one of them is not finite."""
         raise NotImplementedError

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from ksim_cli.mdp.manager import Manager
 from ksim_cli.mdp.term import Termination
+from ksim_cli.quarantine import beyond
 from ksim_cli.types import Step
 
 
@@ -17,16 +18,17 @@ class TerminationManager(Manager[Termination]):
 
     def __call__(
         self, steps: Step, carry: dict[str, Any]
-    ) -> tuple[Step, dict[str, jax.Array], dict[str, Any]]:
-        """The steps with `termination` and `truncated`, which terms fired, and the new carries.
+    ) -> tuple[Step, dict[str, jax.Array], dict[str, Any], dict[str, jax.Array]]:
+        """The steps with `termination` and `truncated`, and what the terms said.
 
         Returns:
-            The steps; name -> `[N]` bool; the carries.
+            The steps; name -> `[N]` bool, it fired; the carries; key -> `[N]` bool, it is no code.
         """
         code, truncated = steps.termination, steps.truncated
-        causes, carries = {}, {}
+        causes, carries, bad = {}, {}, {}
         for name, term in self.terms.items():
             value, carries[name] = jax.vmap(term)(steps, carry[name])
+            bad[f"terminations.{name}"] = beyond(value, self.num_envs, 1.0)
             off = term.disable_at_curriculum_level
             if off is not None:
                 value = jnp.where(steps.level >= off, 0, value)
@@ -36,4 +38,4 @@ class TerminationManager(Manager[Termination]):
             else:
                 value = value.astype(jnp.int32)
                 code = jnp.where((code < 0) | (value < 0), -1, jnp.maximum(code, value))
-        return steps.replace(termination=code, truncated=truncated), causes, carries
+        return steps.replace(termination=code, truncated=truncated), causes, carries, bad

@@ -180,7 +180,8 @@ class _Drawing:
     def _edit(self, name: str, draws: Mapping[str, int]) -> None:
         randomize = self._randomizers[name]
         generator = np.random.default_rng([self._seed, draws[randomize.mode], *name.encode()])
-        randomize(self._scratch, generator)
+        with error_context(f"randomization.{name}"):
+            randomize(self._scratch, generator)
 
     def _restore(self, changed: Mapping[str, np.ndarray]) -> None:
         for name in changed:

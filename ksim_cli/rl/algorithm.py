@@ -325,27 +325,35 @@ def _sound_or_skipped(
 
     So no algorithm can leave a number behind that ends learning for good.
     """
-
-    def broken(old: jax.Array, new: jax.Array) -> jax.Array:
-        if not jnp.issubdtype(new.dtype, jnp.inexact):
-            return jnp.zeros((), bool)
-        return (jnp.isfinite(old) & ~jnp.isfinite(new)).any()  # some begin with an infinity
-
     if jax.eval_shape(lambda: before) != jax.eval_shape(lambda: after):
         return after, metrics  # a mistake that is told when the iteration is compiled
-    each = jax.tree.leaves(jax.tree.map(broken, before, after))
-    skips = jnp.stack([*each, ~experience.valid.any()]).any()
-    kept = jax.tree.map(lambda old, new: jnp.where(skips, old, new), before, after)
+    skips = _breaks(before, after) | ~experience.valid.any()
+    kept = _unless(skips, before, after)
     counted = metrics.get("skipped_updates", jnp.zeros(()))
     return kept, {**metrics, "skipped_updates": jnp.where(skips, 1.0, counted)}
 
 
+def _breaks(before: Any, after: Any) -> jax.Array:
+    """Whether a number that was finite no longer is; some begin with an infinity."""
+
+    def broken(old: jax.Array, new: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(new.dtype, jnp.inexact):
+            return jnp.zeros((), bool)
+        return (jnp.isfinite(old) & ~jnp.isfinite(new)).any()
+
+    each = jax.tree.leaves(jax.tree.map(broken, before, after))
+    return jnp.stack([jnp.zeros((), bool), *each]).any()
+
+
+def _unless(skips: jax.Array, before: Any, after: Any) -> Any:
+    return jax.tree.map(lambda old, new: jnp.where(skips, old, new), before, after)
+
+
 def _seen(context: Context, learner: Any, experience: Experience) -> Any:
-    """The learner whose policy's running statistics have seen the experience."""
-    variables = context.policy.update_statistics(
-        learner.variables, experience.obs, experience.valid
-    )
-    return learner.replace(variables=variables)
+    """The learner whose policy's running statistics have seen what they survive."""
+    before = learner.variables
+    after = context.policy.update_statistics(before, experience.obs, experience.valid)
+    return learner.replace(variables=_unless(_breaks(before, after), before, after))
 
 
 def rollout_metrics(experience: Experience, episodes: EpisodeStatistics) -> Metrics:

@@ -270,7 +270,8 @@ def _chosen_seed(config: RunConfig, run: RunFolder, step: int) -> tuple[int, str
         return seeds.index(asked), "" if count == 1 else f", seed {asked}"
     summary = run.read_summary()
     returns = summary.get("eval_return_per_seed", ())
-    if summary.get("iterations") != step or len(returns) != count:
+    known = [each for each in returns if each is not None]  # null: it was not finite
+    if summary.get("iterations") != step or len(returns) != count or not known:
         return 0, f", seed {first} (which of them is best at this iteration is not known)"
-    best = returns.index(max(returns))
+    best = returns.index(max(known))
     return best, f", seed {seeds[best]}, which evaluated best"

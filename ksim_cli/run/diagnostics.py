@@ -1,7 +1,7 @@
 """Warnings of what goes wrong in an iteration without ending the run, and dumps of it."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -68,7 +68,8 @@ class Diagnostics:
         self._layout = env.observation_layout
         self._first_obs: Mapping[str, np.ndarray] | None = _on_host(obs)
         self._has_overflowed = False
-        self._short = self._without_update = 0
+        self._short = 0
+        self._without_update = [0] * config.num_seeds
         self._shares = list(_SHARES)
         self._dumped: dict[str, str] = {}  # in order: the last one stands last
         self._quarantined = quarantined
@@ -105,11 +106,21 @@ class Diagnostics:
         self._watch_length(iteration, row)
         if row["quarantined"]:
             self._watch_quarantine(iteration, row, incident)
-        self._count_updates(row)
+
+    def count_updates(self, skipped: Sequence[float]) -> None:
+        """Take note of each seed's share of updates that were not applied; say which is lost."""
+        for i, share in enumerate(skipped):
+            before = self._without_update[i]
+            self._without_update[i] = before + self._iterations_each if share == 1.0 else 0
+            if before < GIVES_UP <= self._without_update[i] and len(skipped) > 1:
+                self._console.warn(
+                    f"the {i + 1}. of {len(skipped)} seeds has learned nothing for {GIVES_UP}"
+                    " iterations; the others go on"
+                )
 
     def why_give_up(self) -> str | None:
         """Why training is to end; None: it goes on."""
-        if self._without_update < GIVES_UP:
+        if min(self._without_update) < GIVES_UP:
             return None
         path = [*self._dumped.values()][-1] if self._dumped else None
         todo = (
@@ -118,12 +129,6 @@ class Diagnostics:
             else "No environment was at fault: lower optimizer.learning_rate, or look at the loss"
         )
         return f"no update of the last {GIVES_UP} iterations could be applied. {todo}"
-
-    def _count_updates(self, row: Mapping[str, Any]) -> None:
-        if row["skipped_updates"] == 1.0:
-            self._without_update += self._iterations_each
-        else:
-            self._without_update = 0
 
     def _watch_quarantine(self, iteration: int, row: Mapping[str, Any], incident: Incident) -> None:
         """Count what was at fault; dump the first of each, and say where it gets serious."""

@@ -8,13 +8,16 @@ from typing import Any
 
 import jax
 
+from ksim_cli.config.resuming import changes
 from ksim_cli.config.schema import RunConfig
+from ksim_cli.errors import listing
 from ksim_cli.io.files import make_folder, plain
 from ksim_cli.io.loggers import Loggers, open_loggers
 from ksim_cli.io.metrics import MetricsLog
 from ksim_cli.io.runs import RunFolder
 from ksim_cli.rl.algorithm import Metrics
-from ksim_cli.run import hosts
+from ksim_cli.run import hosts, signals
+from ksim_cli.run.run_store import LIMITS
 from ksim_cli.run.seeds import each_seed
 
 EVALUATED = ("episode_return_mean", "episode_return_std", "episode_length_mean")
@@ -111,6 +114,15 @@ class MetricsLogger:
         """
         facts = dataclasses.asdict(self._config)
         kept = self._main.read() if iteration and self.extra else []
+        changed = set[str]()
+        if "wandb" in self.extra and kept and kept[-1]["iteration"] > iteration:
+            changed = changes(self._config, self._run.config).keys() - {*LIMITS}
+        if changed:
+            self._warn(
+                f"logger.wandb: W&B keeps what it has of iterations {iteration + 1} to"
+                f" {kept[-1]['iteration']}, of before {listing(changed)} changed: history there can"
+                " only grow. metrics.jsonl has the new rows"
+            )
         again = [row for row in kept if iteration - AGAIN < row["iteration"] <= iteration]
         first = again[0]["iteration"] - 1 if again else iteration
         self._loggers = open_loggers(self.extra, self._run.path, facts, first, self._warn)
@@ -123,7 +135,7 @@ class MetricsLogger:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._loggers.close()
+        self._loggers.close(lambda: any(error) or signals.current().received is not None)
         for log in (self._main, *self._each):
             with contextlib.suppress(OSError):  # it was said
                 log.write_waiting()

@@ -1,10 +1,12 @@
 """What of a run is kept on disk while it trains: its configuration and its checkpoints."""
 
 import contextlib
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from ksim_cli.config.resuming import changes, told_change
 from ksim_cli.config.saved import config_text, hashes_of
@@ -56,6 +58,7 @@ class RunStore:
         self._writes = hosts.is_leader()
         self._hashes: list[str] = []
         self._failures = 0
+        self._task: Task | None = None
 
     def newest(self) -> tuple[int | None, dict[str, Any]]:
         """The checkpoint to resume from, and its facts; None for a run that starts afresh.
@@ -87,6 +90,7 @@ class RunStore:
 
     def begin(self, task: Task) -> None:
         """Keeps what a fresh run is made of, so that one killed while compiling can go on."""
+        self._task = task
         if not self._writes:
             return
         try:
@@ -116,6 +120,7 @@ class RunStore:
 
     def restore(self, saved: int, abstract: TrainState, engine: Engine, task: Task) -> TrainState:
         """The state of a checkpoint; from here on the run's config is what was typed."""
+        self._task = task
         tree, _ = self.checkpoints.restore(saved, stored(abstract, engine))
         engine.load_host_state(tree[HOST])
         if self._writes:  # only now: what does not fit the checkpoint shall not be kept
@@ -134,11 +139,9 @@ class RunStore:
         state = hosts.gather(state)
         if not self._writes:
             return
-        if not self._run.config.exists():  # the folder was removed: what is saved shall be a run
-            self._console.warn(f"{self._run.path} was removed; it is made again")
-            self._run.path.mkdir(parents=True, exist_ok=True)
-            self._write_config()
         try:
+            self._make_again(step)
+            refuse_unsound(step, state.policy)
             facts = {**info, "config_sha256": self._hashes[-1]}
             self.checkpoints.save(step, stored(state, engine), facts)
             self._failures = 0
@@ -154,6 +157,19 @@ class RunStore:
             return
         with contextlib.suppress(CheckpointError):
             self._live.save(step, {POLICY: policy}, {"config_sha256": self._hashes[-1]})
+
+    def _make_again(self, step: int) -> None:
+        """Makes the folder of a run that was removed: what is saved shall be a run."""
+        try:
+            if not os.path.lexists(self._run.config):
+                self._console.warn(f"{self._run.path} was removed; it is made again")
+                self._run.path.mkdir(parents=True, exist_ok=True)
+                self._write_config()
+                if self._task is not None:
+                    keep_own_files(self._run, self._task)
+        except OSError as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise CheckpointError(f"checkpoint {step} could not be saved: {reason}.") from error
 
     def wait(self) -> None:
         """Returns once the last save is on disk.
@@ -195,6 +211,18 @@ def refuse_other_config(run: RunFolder, step: int, info: Mapping[str, Any]) -> l
             " Put that one back, or take the run that this one is of"
         )
     return hashes
+
+
+def refuse_unsound(step: int, policy: Any) -> None:
+    """Refuses to keep what can never act again; an infinity may be meant.
+
+    Raises:
+        CheckpointError: it names what is not a number.
+    """
+    for path, leaf in jax.tree.leaves_with_path(policy):
+        if jnp.issubdtype(leaf.dtype, jnp.inexact) and bool(jnp.isnan(leaf).any()):
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise CheckpointError(f"checkpoint {step} cannot be saved: {name} is not a number.")
 
 
 def _is_of_training(info: Mapping[str, Any]) -> bool:

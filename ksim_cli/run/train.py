@@ -42,7 +42,9 @@ def train(config: RunConfig, typed: Collection[str] = ()) -> float:
             try:
                 run = _run_folder(config)
                 held.enter_context(run.lock())
-                MetricsLog(run.metrics).read()  # what cannot be is said now, not after compiling
+                # What cannot be read is said now, not after compiling.
+                for file in (run.metrics, *run.path.glob("seeds/*/metrics.jsonl")):
+                    MetricsLog(file).read()
             except OSError as error:
                 where = error.filename or config.run_dir or RUNS
                 raise UserError(

@@ -41,7 +41,7 @@ _SHOWS = 5.0
 """s between two policies that a viewer may find."""
 
 _SAVING = "saving after this iteration, then leaving; once more leaves at once"
-_FINAL = "leaving once the checkpoint is written; who resumes gets the final evaluation"
+_FINAL = "leaving now, all is saved; who resumes gets the final evaluation"
 
 
 class TrainingRun:
@@ -191,6 +191,7 @@ class TrainingRun:
                 self.env_steps += steps_each
                 self._first_step()
                 diagnostics.report(self.iteration, mean_over_seeds(rows), incident, state.env.obs)
+                diagnostics.count_updates([row["skipped_updates"] for row in rows])
                 per_second = rate.per_second(self.env_steps)
                 self.facts["env_steps_per_second"] = per_second
                 head = {
@@ -217,6 +218,7 @@ class TrainingRun:
                 if stops or why:
                     self._leave(stops, why)
             self._save(parts, state)
+            self.store.wait()  # now, while no signal leaves it half written
         return state
 
     def _leave(self, signal: int, why: str | None) -> NoReturn:
@@ -252,7 +254,10 @@ class TrainingRun:
             return
         self.facts["first_step_seconds"] = self.clock.seconds()
         if self.config.profile_memory and self.writes:
-            jax.profiler.save_device_memory_profile(str(self.run.path / "memory.prof"))
+            try:
+                jax.profiler.save_device_memory_profile(str(self.run.path / "memory.prof"))
+            except (OSError, RuntimeError) as error:
+                self.console.warn(f"memory.prof could not be written: {error}")
 
     def _finished(self) -> bool:
         return bool(self._reached())
@@ -284,10 +289,9 @@ class TrainingRun:
 
     def _finish(self, parts: TrainingParts, evaluator: Evaluator, policy: PolicyState) -> float:
         """The final evaluation and the summary."""
-        with self.signals.leaving(_FINAL, self.store.wait):
+        with self.signals.leaving(_FINAL):
             text = f"playing {self.config.num_episodes} evaluation episodes"
             each = self._play(evaluator, policy, text)
-            self.store.wait()
             return self._summarise(parts, each)
 
     def _summarise(self, parts: TrainingParts, each: list[dict[str, float]]) -> float:

@@ -34,3 +34,10 @@ def test_a_mistake_inside_another_error_is_found():
             raise RuntimeError("wrapped") from error
     assert explain(outer.value) == "the cause"
     assert explain(ValueError("x")) is None
+
+
+def test_what_the_system_refuses_is_told_with_its_file():
+    assert (
+        explain(PermissionError(13, "Permission denied", "a.yaml")) == "a.yaml: Permission denied"
+    )
+    assert explain(OSError("of a library")) is None

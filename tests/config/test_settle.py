@@ -122,14 +122,19 @@ def test_a_batch_size_that_is_typed_or_stands_beside_num_envs_in_a_file_does_not
 def test_a_job_in_a_folder_of_its_own_knows_the_project_and_its_paths(project, ran):
     """`hydra.job.chdir`: what was typed means the folder that it was typed in."""
     (project / "tasks").mkdir()
-    (project / "robot.xml").write_text("<mujoco/>")
+    for name in ("robot.xml", "a=b.npz", "x.npz"):
+        (project / name).write_text("<mujoco/>")
+    term = ("resets.m.type=motion_state", "resets.m.path=a=b.npz")
     typed = ("-m", "task=cartpole", "hydra.job.chdir=true", "seed=0,1")
-    assert ksim("train", *typed, "task.model=robot.xml", "dataset_save_path=a=b") == 0
+    typed = (*typed, "task.model=robot.xml", "dataset_save_path=a=b", "dump=x.npz", *term)
+    assert ksim("train", *typed) == 0
     for i, (config, root, _, folder) in enumerate(ran):
         assert root == project and folder != project
         assert Path(config.run_dir) == folder and folder.name == str(i)
         assert config.task.model == str(project / "robot.xml")
         assert config.dataset_save_path == str(project / "a=b")
+        assert config.dump == str(project / "x.npz")
+        assert config.resets["m"]["path"] == str(project / "a=b.npz")
     assert project_root() == project
 
 
@@ -143,6 +148,9 @@ def test_paths_in_a_folder_that_was_not_left(project):
     assert with_paths(config, project, ()) == config
     home = dataclasses.replace(config, run_dir="~/x")
     assert with_paths(home, project, ()).run_dir == str(Path.home() / "x")
+    config = dataclasses.replace(config, commands={"c": {"path": "~/x"}, "d": {"path": [1, 2]}})
+    wanted = {"c": {"path": str(Path.home() / "x")}, "d": {"path": [1, 2]}}
+    assert with_paths(config, project, ()).commands == wanted
 
 
 def test_a_model_that_lies_beside_the_task_is_left_to_it(project):

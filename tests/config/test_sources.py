@@ -67,6 +67,79 @@ FILES = {
         "# @package _global_\nhydra: {job: {env_set: {LD_PRELOAD: ./evil.so}}}\n",
         "'job.env_set'",
     ),
+    "a sweep over hydra's own section": (
+        "configs/task/mine.yaml",
+        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {'++hydra.job_logging':"
+        f" '{{version: 1, handlers: {{x: {HANDLER}}}, root: {{handlers: [x]}}}}'}}}}}}\n",
+        "'hydra.job_logging'",
+    ),
+    "a sweep over the environment of jobs": (
+        "configs/task/mine.yaml",
+        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params:"
+        " {'++hydra.job.env_set': '{LD_PRELOAD: ./evil.so}'}}}\n",
+        "'hydra.job.env_set'",
+    ),
+    "a sweep over options of hydra": (
+        "configs/experiment/mine.yaml",
+        "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {'+hydra/callbacks': x}}}\n",
+        "'hydra/callbacks'",
+    ),
+    "a sweep that puts a file into hydra's section": (
+        "configs/task/mine.yaml",
+        "# @package _global_\nhydra: {sweeper: {params: {'rewards@hydra.launcher': other}}}\n",
+        "'rewards@hydra.launcher'",
+    ),
+    "a sweep over targets": (
+        "configs/task/mine.yaml",
+        "# @package _global_\nhydra: {sweeper: {params: {rewards: '{x: {_target_: shutil.copy}}'}}}\n",
+        "'rewards'",
+    ),
+    "a sweep from elsewhere": (
+        "configs/task/mine.yaml",
+        "# @package _global_\nhydra: {sweeper: {params: '${rewards.x}'}}\n",
+        "${rewards.x}",
+    ),
+    "a folder of hydra's own files": (
+        "configs/task/mine.yaml",
+        "# @package _global_\nhydra: {output_subdir: configs}\n",
+        "'output_subdir'",
+    ),
+    "a sweep's folder elsewhere": (
+        "configs/task/mine.yaml",
+        "# @package _global_\nhydra: {sweep: {dir: /tmp}}\n",
+        "'dir'",
+    ),
+    "a sweep's folder that an interpolation names": (
+        "configs/task/mine.yaml",
+        "# @package _global_\nhydra: {sweep: {dir: '${oc.env:HOME}'}}\n",
+        "'dir'",
+    ),
+    "a sweep's folder behind a link": (
+        "configs/task/mine.yaml",
+        "# @package _global_\nhydra: {sweep: {dir: link/x}}\n",
+        "'dir'",
+    ),
+    "a job's folder above": (
+        "configs/task/mine.yaml",
+        "# @package _global_\nhydra: {sweep: {subdir: ../../x}}\n",
+        "'subdir'",
+    ),
+    "a job's name that is a path": (
+        "configs/task/mine.yaml",
+        "# @package _global_\nhydra: {job: {name: ../x}}\n",
+        "'name'",
+    ),
+    "a launcher's folder": (
+        "configs/task/mine.yaml",
+        "# @package _global_\nhydra: {launcher: {submitit_folder: ~/x}}\n",
+        "'submitit_folder'",
+    ),
+    "a file that hydra's logging writes": (
+        "configs/task/mine.yaml",
+        "# @package _global_\ndefaults: [{override /hydra/job_logging: default}]\n"
+        "hydra: {job_logging: {handlers: {file: {filename: canary}}}}\n",
+        "'job_logging'",
+    ),
     "a launcher from elsewhere": (
         "configs/task/mine.yaml",
         "# @package _global_\nhydra: {launcher: '${rewards.x}'}\n",
@@ -90,7 +163,7 @@ FILES = {
     "logging that a defaults list takes": (
         "configs/hydra/job_logging/mine.yaml",
         f"version: 1\nhandlers: {{x: {HANDLER}}}\n",
-        "'class'",
+        "'job_logging'",
     ),
     "the primary config": (
         "configs/train.yaml",
@@ -131,6 +204,7 @@ def test_a_file_that_would_run_code_is_refused(project, capsys, case, command):
     for name, content in ((file, text), ("configs/rewards/other.yaml", "x: {type: stay_alive}\n")):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(content)
+    (project / "link").symlink_to(project)
     assert main([*command, *typed(file)]) == 2
     error = capsys.readouterr().err
     assert str(file) in error and key in error, error
@@ -161,7 +235,8 @@ def test_plain_parameters_of_hydra_are_for_both(project, capsys):
     (project / "configs" / "experiment").mkdir(parents=True)
     (project / "configs" / "experiment" / "mine.yaml").write_text(
         "# @package _global_\nhydra: {sweep: {subdir: 'x_${hydra.job.num}'}, job: {name: y},"
-        " sweeper: {max_batch_size: 3}, verbose: false}\n"
+        " sweeper: {max_batch_size: 3, params: {seed: '0,1'}}, verbose: false,"
+        " job_logging: {root: {level: DEBUG}}}\n"
     )
     mine = ["train", "task=cartpole", "experiment=mine", "--cfg", "hydra", "-p"]
     for package, shown in (("hydra.sweep", "subdir: x_"), ("hydra.sweeper", "max_batch_size: 3")):

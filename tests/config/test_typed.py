@@ -1,6 +1,9 @@
+import re
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from ksim_cli.config import schema
 from ksim_cli.config.overrides import parse
 from ksim_cli.config.typed import MAX_DEPTH, MAX_OVERRIDES, split_choices, unquoted
 from ksim_cli.errors import UserError
@@ -9,6 +12,8 @@ PATHS = (
     *("out/lr=0.1/checkpoints/1", "a b", "a,b", "[x]", "{x}", "(1)", "it's", 'say "x"', "müde/雪"),
     *("a:b", "#1", "a\\", "a\\'b", "100%", "x;y", "null.d", "1", "a&b", "*"),
 )
+
+KEYS = (*schema.PATHS, "dump", "resets.m.path", "commands.own.path")
 
 
 def read(override):
@@ -23,12 +28,24 @@ def value(*typed):
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("key", ["checkpoint", "resume", "run_dir", "dataset_save_path"])
+@pytest.mark.parametrize("key", sorted({*KEYS}))
 def test_any_text_passes_as_a_path_without_quotes(key, path):
+    if key.endswith(".path") and re.match(r"[\[{]|1$", path):
+        return  # a term's may be numbers
     line = parse("train", [f"{key}={path}"])
     assert read(line.overrides[0]).value() == line.value(key) == path
     again = line.replace(key, path)
     assert read(again.overrides[0]).value() == again.value(key) == path
+
+
+def test_numbers_of_a_term_stay_numbers():
+    assert value("commands.own.path=[[0,1],[2,3]]") == [[0, 1], [2, 3]]
+    assert value("commands.own.path=-1.5") == -1.5
+    assert value("resets.m.path=null") is None
+    (override,) = parse("train", ["resets.*_x.path=a=b.npz"]).overrides
+    assert read(override).value() == {"*_x": {"path": "a=b.npz"}}
+    (override,) = parse("train", ["-m", "resets.m.path=a=1,b=2"]).overrides
+    assert read(override).is_sweep_override()
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -1,4 +1,6 @@
+import dataclasses
 import json
+from contextlib import nullcontext
 
 import pytest
 
@@ -9,8 +11,10 @@ from ksim_cli.io.kept_code import (
     changed_code,
     keep_code,
     own_files,
+    refuse_foreign_files,
     refuse_foreign_model,
 )
+from tests.helpers import tiny_cartpole
 
 
 @pytest.fixture
@@ -122,3 +126,27 @@ def test_a_model_inside_the_run_is_not_opened_though_it_has_its_hash(run):
 def test_models_of_the_users_own_folder_are(run, tmp_path, model):
     (run.parent / "mine.xml").write_text("<mujoco/>")
     refuse_foreign_model(TaskConfig(model=model.format(tmp_path)), run)
+
+
+@pytest.mark.parametrize(
+    ("path", "typed", "refused"),
+    [
+        ("motion.npz", (), False),
+        ("tasks/mine/motion.npz", (), False),
+        ("../motion.npz", (), True),
+        ("{elsewhere}/motion.npz", (), True),
+        ("{elsewhere}/motion.npz", ("resets.x.path",), False),
+        ("link/motion.npz", (), True),
+    ],
+)
+def test_a_file_that_a_saved_config_names_lies_in_the_project(
+    project, monkeypatch, path, typed, refused
+):
+    monkeypatch.chdir(project)
+    elsewhere = project.parent / f"{project.name}-elsewhere"
+    elsewhere.mkdir()
+    (project / "link").symlink_to(elsewhere)
+    term = {"type": "motion_state", "path": path.format(elsewhere=elsewhere)}
+    config = dataclasses.replace(tiny_cartpole(), resets={"x": term})
+    with pytest.raises(UserError, match=r"type resets\.x\.path=") if refused else nullcontext():
+        refuse_foreign_files(config, project / "run", typed)

@@ -111,12 +111,24 @@ def test_a_sink_that_hangs_is_left_out_and_nothing_waits_for_it(monkeypatch, han
     assert len(warnings) == 1 and good.closed == 1
 
 
-def test_a_sink_that_hangs_at_its_end_is_left(monkeypatch, hanging):
-    monkeypatch.setattr(loggers, "_END_SECONDS", 0.05)
+@pytest.mark.parametrize("limit", ["_END_SECONDS", "_STOPPED_SECONDS"])
+def test_a_sink_that_hangs_at_its_end_is_left(monkeypatch, hanging, limit):
+    monkeypatch.setattr(loggers, limit, 0.05)
     warnings: list[str] = []
-    sinks = Loggers({"bad": lambda: Fake(on_close=hanging)}, warnings.append)
-    sinks.close()
-    assert len(warnings) == 1 and "after the end" in warnings[0]
+    sinks = Loggers({"wandb": lambda: Fake(on_close=hanging)}, warnings.append)
+    began, asked = time.monotonic(), []
+    # Of a run that is stopped while it waits.
+    sinks.close(lambda: asked.append(1) or (limit == "_STOPPED_SECONDS" and len(asked) > 3))
+    assert time.monotonic() - began < 10
+    (warning,) = warnings
+    assert "after the end" in warning and "wandb sync" in warning and not sinks.names
+
+
+def test_a_sink_that_takes_its_time_at_its_end_has_it(monkeypatch):
+    monkeypatch.setattr(loggers, "_STOPPED_SECONDS", 0.01)
+    slow = Fake(on_close=lambda: time.sleep(0.5))
+    Loggers({"slow": lambda: slow}, pytest.fail).close()
+    assert slow.closed == 1
 
 
 def test_an_unknown_logger_names_the_nearest(tmp_path: Path):

@@ -1,9 +1,14 @@
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from ksim_cli.errors import UserError
 from ksim_cli.mdp import register_terms
+from ksim_cli.mdp.curricula import next_level
+from ksim_cli.mdp.term import Curriculum
 from ksim_cli.registry import CURRICULA
 from ksim_cli.types import EpisodeStatistics
 
@@ -73,3 +78,21 @@ def test_wrong_parameters_are_refused(changes, message):
 def test_every_curriculum_is_tried_here():
     tried = {"constant", "linear", "episode_length", "distance_from_origin", "step_when_saturated"}
     assert set(CURRICULA.names()) == tried
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fifth(Curriculum):
+    """A hundredth of the mean return, and how often it was asked."""
+
+    def __call__(self, level, statistics, carry):
+        return statistics.episode_return / 100.0, carry + 1
+
+
+@pytest.mark.parametrize(
+    ("value", "level", "asked"),
+    [(50.0, 0.5, 1), (NAN, 0.25, 0), (np.inf, 0.25, 0), (500.0, 1.0, 1), (-3.0, 0.0, 1)],
+)
+def test_a_level_is_a_number_in_its_range_or_stays(value, level, asked):
+    statistics = EpisodeStatistics(*map(jnp.float32, (1.0, NAN, value, NAN, NAN)))
+    got, carry = next_level(Fifth(), jnp.float32(0.25), statistics, jnp.int32(0))
+    assert float(got) == level and int(carry) == asked

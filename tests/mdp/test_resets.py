@@ -217,6 +217,9 @@ def test_a_motion_of_another_robot_is_refused():
     np.savez("motion.npz", frames=np.zeros(3))
     with pytest.raises(UserError, match=r"is no \.npz file with qpos and qvel"):
         build("motion_state").bind(model_of())
+    np.savez("motion.npz", qpos=np.zeros(()), qvel=np.zeros(()))
+    with pytest.raises(UserError, match=r"is no \.npz file with qpos and qvel"):
+        build("motion_state").bind(model_of())
 
 
 @pytest.mark.parametrize("kind", sorted(k for k in TABLE if "joint" not in k and "motion" not in k))

@@ -35,7 +35,7 @@ def judge(**terms):
 def test_failure_wins_over_success_whatever_the_order(failure_first):
     terms = {"failure": Codes(codes=(-1, 0, -1, 0)), "success": Codes(codes=(1, 1, 0, 0))}
     names = sorted(terms, reverse=not failure_first)
-    steps, causes, _ = judge(**{name: terms[name] for name in names})
+    steps, causes, _, _ = judge(**{name: terms[name] for name in names})
     assert steps.termination.tolist() == [-1, 1, -1, 0]
     assert not steps.truncated.any()
     assert causes["failure"].tolist() == [True, False, True, False]
@@ -43,7 +43,7 @@ def test_failure_wins_over_success_whatever_the_order(failure_first):
 
 
 def test_a_time_limit_is_kept_apart():
-    steps, causes, _ = judge(limit=Limits(codes=(0, 1, 1, 0)), end=Codes(codes=(0, 0, 1, 1)))
+    steps, causes, _, _ = judge(limit=Limits(codes=(0, 1, 1, 0)), end=Codes(codes=(0, 0, 1, 1)))
     assert steps.truncated.tolist() == [False, True, True, False]
     assert steps.termination.tolist() == [0, 0, 1, 1]
     assert causes["limit"].tolist() == [False, True, True, False]
@@ -53,7 +53,7 @@ def test_a_time_limit_is_kept_apart():
 def test_a_termination_is_off_from_a_level_on(level, wanted):
     term = Codes(codes=(-1, 0), disable_at_curriculum_level=0.5)
     steps = steps_of(2, action=jnp.array([[0.0, 0.0], [1.0, 0.0]]), level=jnp.full(2, level))
-    ended, causes, _ = TerminationManager({"x": term}, 2)(steps, {"x": ()})
+    ended, causes, _, _ = TerminationManager({"x": term}, 2)(steps, {"x": ()})
     assert ended.termination.tolist() == wanted
     assert causes["x"].tolist() == [code != 0 for code in wanted]
 
@@ -62,11 +62,24 @@ def test_carries_are_handed_on():
     manager, carry = TerminationManager({"third": Third()}, 1), {"third": jnp.zeros(1, int)}
     codes = []
     for _ in range(4):
-        steps, _, carry = manager(steps_of(1), carry)
+        steps, _, carry, _ = manager(steps_of(1), carry)
         codes.append(int(steps.termination[0]))
     assert codes == [0, 0, -1, 0] and carry["third"].tolist() == [4]
 
 
 def test_without_terms_nothing_ends():
-    steps, causes, carry = judge()
+    steps, causes, carry, _ = judge()
     assert not steps.termination.any() and not steps.truncated.any() and causes == carry == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "is_one"), [(1.0, True), (-1, True), (0.0, True), (jnp.nan, False), (2, False)]
+)
+def test_what_is_no_code_is_noticed(code, is_one):
+    @dataclass(frozen=True, kw_only=True)
+    class Gives(Termination):
+        def __call__(self, step, carry):
+            return jnp.where(step.action[0] == 2.0, jnp.asarray(code), 0), carry
+
+    _, _, _, bad = judge(end=Gives())
+    assert bad["terminations.end"].tolist() == [False, False, not is_one, False]

@@ -4,6 +4,8 @@ The episodes have three steps, of which the observation shows 0, 1, 2. The burn-
 steps, so the first iteration sees 1, 2 | 0, 1 and its last step leads to 2.
 """
 
+import copy
+import dataclasses
 from dataclasses import dataclass
 from functools import partial
 
@@ -235,6 +237,21 @@ def test_an_update_that_is_not_finite_is_not_applied_and_is_counted(leaf):
     assert int(first.learner.opt_state["count"]) == int(second.learner.opt_state["count"]) == 1
     assert first.learner.variables.params == second.learner.variables.params
     np.testing.assert_array_equal(first.own, second.own)
+
+
+def test_statistics_that_an_experience_would_ruin_stay_as_they_were():
+    """In the burn-in, too."""
+    context = make_context(Probe(counts, 3, num_envs=N))
+
+    def ruined(variables, obs, valid):
+        return variables.replace(params=jax.tree.map(lambda x: x * jnp.nan, variables.params))
+
+    policy = copy.copy(context.policy)
+    policy.update_statistics = ruined
+    for before, after, metrics, _ in iterate(Still(), dataclasses.replace(context, policy=policy)):
+        for state in (before, after):
+            assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.learner.variables))
+        assert metrics["skipped_updates"] == 0.0
 
 
 def test_an_iteration_with_nothing_sound_in_it_changes_nothing():

@@ -1,11 +1,15 @@
 import dataclasses
+import json
 
 import jax
 import pytest
 
+from ksim_cli.config.saved import config_text
 from ksim_cli.errors import UserError
 from ksim_cli.io.console import open_console
+from ksim_cli.io.runs import RunFolder
 from ksim_cli.rl.rollout import play
+from ksim_cli.run import build
 from ksim_cli.run.build import (
     load_policy,
     make_task_model,
@@ -61,6 +65,21 @@ def test_a_policy_without_a_run(project, name):
     assert player.argmax == (name != "random"), "which has no mode"
     if name == "random":
         assert len(set(experience.action.ravel().tolist())) == 6
+
+
+@pytest.mark.parametrize(
+    ("returns", "index"),
+    [([None, 1.0], 1), ([2.0, 1.0], 0), ([-3.0, None], 0), ([None, None], None), ([1.0], None)],
+)
+def test_the_seed_that_evaluated_best_acts(project, returns, index):
+    """What was not finite evaluated worst; where nothing is known the first acts, and it is said."""
+    config = dataclasses.replace(tiny_cartpole(), num_seeds=2, seed=5)
+    run = RunFolder(project)
+    run.config.write_text(config_text(config))
+    summary = {"eval_return_mean": None, "iterations": 3, "eval_return_per_seed": returns}
+    run.summary.write_text(json.dumps(summary))
+    chosen, said = build._chosen_seed(config, run, 3)
+    assert chosen == (index or 0) and ("not known" in said) == (index is None)
 
 
 def test_without_a_run_there_is_no_policy(project):

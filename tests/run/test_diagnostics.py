@@ -40,8 +40,8 @@ ENV = SimpleNamespace(
 )
 
 
-def watching(folder, warnings, obs=OBS):
-    config = dataclasses.replace(tiny_cartpole(), num_seeds=1)
+def watching(folder, warnings, obs=OBS, num_seeds=1):
+    config = dataclasses.replace(tiny_cartpole(), num_seeds=num_seeds)
     console = SimpleNamespace(warn=warnings.append)
     obs = jax.tree.map(jnp.array, obs)
     return Diagnostics(RunFolder(folder), console, config, ENV, obs, Counter())
@@ -125,17 +125,26 @@ def test_it_is_said_when_more_and_more_is_quarantined(diagnosed):
 
 def test_training_is_given_up_after_ten_iterations_without_an_update(tmp_path):
     diagnostics = watching(tmp_path, [])
-    obs = jax.tree.map(jnp.array, OBS)
-    for i in range(9):
-        diagnostics.report(i, {**SOUND, "skipped_updates": 1.0}, incident(0), obs)
-    assert diagnostics.why_give_up() is None
-    diagnostics.report(10, {**SOUND, "skipped_updates": 0.9}, incident(0), obs)
-    for i in range(10):
+    for share in [*[1.0] * 9, 0.9, *[1.0] * 9]:
+        diagnostics.count_updates([share])
         assert diagnostics.why_give_up() is None
-        diagnostics.report(i, {**SOUND, "skipped_updates": 1.0}, incident(0), obs)
+    diagnostics.count_updates([1.0])
     assert "lower optimizer.learning_rate" in diagnostics.why_give_up()
-    diagnostics.report(11, {**SOUND, "quarantined": 1, "skipped_updates": 1.0}, incident(1), obs)
+    obs = jax.tree.map(jnp.array, OBS)
+    diagnostics.report(11, {**SOUND, "quarantined": 1}, incident(1), obs)
     assert f"Last dump: {tmp_path / 'dumps' / 'physics.npz'}" in diagnostics.why_give_up()
+
+
+def test_one_seed_that_is_lost_is_told_and_the_others_go_on(tmp_path):
+    said = []
+    diagnostics = watching(tmp_path, said, num_seeds=3)
+    for _ in range(12):
+        diagnostics.count_updates([0.0, 1.0, 0.1])
+    assert diagnostics.why_give_up() is None
+    assert len(said) == 1 and "the 2. of 3 seeds has learned nothing for 10" in said[0]
+    for _ in range(10):
+        diagnostics.count_updates([1.0, 1.0, 1.0])
+    assert "no update of the last 10 iterations" in diagnostics.why_give_up()
 
 
 SHORT = {"episode_length": 1.2, "termination/low": 0.9, "termination/tilted": 0.1}

@@ -2,7 +2,9 @@ import dataclasses
 import json
 
 import numpy as np
+import pytest
 
+from ksim_cli.config.saved import config_text
 from ksim_cli.io.loggers import Loggers
 from ksim_cli.io.runs import RunFolder
 from ksim_cli.run.metrics_logger import AGAIN, MetricsLogger, mean_over_seeds, scalars
@@ -88,7 +90,9 @@ def test_a_resumed_run_gives_extra_loggers_the_last_rows_again(tmp_path, monkeyp
     monkeypatch.setattr("ksim_cli.run.metrics_logger.open_loggers", open_loggers)
     config = tiny_cartpole()
     config = dataclasses.replace(config, logger=dataclasses.replace(config.logger, wandb=True))
-    with MetricsLogger(RunFolder(tmp_path), config, print) as logger:
+    RunFolder(tmp_path).config.write_text(config_text(config))
+    config = dataclasses.replace(config, num_iterations=999)  # which shapes no row
+    with MetricsLogger(RunFolder(tmp_path), config, pytest.fail) as logger:
         logger.open_loggers(300)  # its rows are gone
         for iteration in range(1, 400):
             logger.append({"iteration": iteration}, [{}])
@@ -97,3 +101,11 @@ def test_a_resumed_run_gives_extra_loggers_the_last_rows_again(tmp_path, monkeyp
         logger.open_loggers(0)
     assert cut_back_to == [300, 300 - AGAIN, 0]
     assert again == list(range(301 - AGAIN, 301))
+    warnings = []
+    config = dataclasses.replace(config, algo={**config.algo, "gamma": 0.5})
+    with MetricsLogger(RunFolder(tmp_path), config, warnings.append) as logger:
+        logger.open_loggers(399)  # nothing was lost, so nothing differs
+        assert not warnings
+        logger.open_loggers(300)
+    (warning,) = warnings
+    assert "iterations 301 to 399, of before algo.gamma changed" in warning

@@ -4,11 +4,14 @@ import errno
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from ksim_cli.config.saved import config_text
 from ksim_cli.io import checkpoint_files
+from ksim_cli.io.checkpoints import CheckpointError, CheckpointStore
 from ksim_cli.run import evaluate, metrics_logger, training_run
+from ksim_cli.run.run_store import refuse_unsound
 from tests.helpers import run_config
 from tests.run.commands import TINY, course, ksim, rows
 
@@ -91,6 +94,51 @@ def test_a_folder_that_is_removed_is_made_again_and_goes_on(tmp_path, monkeypatc
     monkeypatch.undo()
     ksim("train", "resume=run", "num_iterations=5", cwd=tmp_path, check=0)
     assert rows(run)[-1]["iteration"] == 5
+
+
+def test_a_folder_that_cannot_be_made_again_is_a_save_that_failed(tmp_path, monkeypatch):
+    run, report = tmp_path / "run", training_run.Diagnostics.report
+
+    def replace(self, iteration, *arguments):
+        if iteration == 2:
+            shutil.rmtree(run)
+            run.write_text("in its place")  # nothing can be made there
+        report(self, iteration, *arguments)
+
+    monkeypatch.setattr(training_run.Diagnostics, "report", replace)
+    done = ksim("train", *SAVING, "num_iterations=9", "run_dir=run", cwd=tmp_path, check=4)
+    assert "checkpoint 2 could not be saved: " in done.stderr
+    assert "5 saves in a row failed" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_disk_that_is_gone_cannot_say_what_is_free(tmp_path, monkeypatch):
+    store = CheckpointStore(tmp_path / "checkpoints")
+
+    def gone(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(checkpoint_files, "write_step", gone)
+    monkeypatch.setattr(shutil, "disk_usage", gone)
+    store.save(1, {"a": np.zeros(3)}, {})
+    with pytest.raises(CheckpointError, match=r"Input/output error \(an unknown number of bytes"):
+        store.wait()
+
+
+def test_what_is_not_a_number_is_not_kept():
+    good = {"a": np.ones(3, np.float32), "best": np.float32(np.inf), "n": np.arange(3)}
+    refuse_unsound(7, good)
+    with pytest.raises(CheckpointError, match="checkpoint 7 cannot be saved: a is not a number"):
+        refuse_unsound(7, {**good, "a": np.array([1.0, np.nan], np.float32)})
+
+
+def test_a_memory_profile_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(training_run.jax.profiler, "save_device_memory_profile", full)
+    typed = (*TINY, "num_iterations=1", "profile_memory=true", "run_dir=run")
+    done = ksim("train", *typed, cwd=tmp_path, check=0)
+    assert "memory.prof could not be written" in done.stderr
 
 
 def test_a_run_that_cannot_begin_says_where(tmp_path):
