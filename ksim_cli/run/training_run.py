@@ -167,7 +167,7 @@ class TrainingRun:
         shown = (*SHOWN, *parts.algorithm.shown)
         with (
             self.signals.deferring(_SAVING),
-            self.console.progress(total, self.env_steps, shown) as progress,
+            self.console.progress(total, self.env_steps, shown, self.run.metrics) as progress,
         ):
             (stops,) = hosts.broadcast(self.signals.received or 0)
             if stops:  # while it was compiled
