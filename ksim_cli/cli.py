@@ -4,6 +4,7 @@ import sys
 
 from ksim_cli import __version__
 from ksim_cli.config import help as texts
+from ksim_cli.config.looking import LOOKING
 from ksim_cli.config.options import list_options
 from ksim_cli.errors import UserError, listing, nearest, of_a_disk
 from ksim_cli.registry import KINDS
@@ -42,7 +43,8 @@ def _dispatch(arguments: list[str]) -> int:
     if command == "list":
         return _list(rest)
     if "-h" in rest or "--help" in rest:
-        if not any(each.partition("=")[0] in ("task", "experiment") for each in rest):
+        of_task = any(each.partition("=")[0] in ("task", "experiment") for each in rest)
+        if command in LOOKING or not of_task:
             print(texts.command_help(command))
             return 0
         from ksim_cli.commands import show_help

@@ -22,6 +22,7 @@ from ksim_cli.config.compose import (
     typed_now,
 )
 from ksim_cli.config.help import command_help
+from ksim_cli.config.looking import LOOKING
 from ksim_cli.config.overrides import CommandLine
 from ksim_cli.config.own_terms import own_types
 from ksim_cli.config.report import JobFailedError
@@ -32,11 +33,23 @@ from ksim_cli.errors import RunFailedError, UserError, of_a_disk
 from ksim_cli.io.kept_code import refuse_foreign_files, refuse_foreign_model
 from ksim_cli.io.runs import RUNS, RunFolder, find_checkpoint, find_run, newest_with_checkpoint
 from ksim_cli.own_code import explain_own
+from ksim_cli.paths import stay_in
 
 TRACEBACK = "KSIM_TRACEBACK"
 """Environment variable that shows errors of one's own code with all of their frames."""
 
-make_sweep_folders(lambda root: str(RunFolder.create(Path(root), "sweeps").path))
+_swept: list[Path] = []
+"""Folders of the sweep that goes on: its own, and in this process those of its runs."""
+
+
+def _new_sweep(root: str) -> str:
+    """A folder for a sweep, below the folder of all runs."""
+    folder = RunFolder.create(Path(root), "sweeps").path
+    _swept.append(folder)
+    return str(folder)
+
+
+make_sweep_folders(_new_sweep)
 
 _OF_A_RUN = (
     "beside resume= or checkpoint=: a run has its task, its folder and its seeds already."
@@ -109,6 +122,8 @@ def show_help(command: str, arguments: list[str]) -> int:
 
 def run_command(command: str, arguments: list[str]) -> int:
     """Runs a command; returns the exit status."""
+    if command in LOOKING:
+        return _look(command, arguments)
     job, begin = {
         "train": (train, _begin_training),
         "bench": (bench, _begin_measuring),
@@ -116,7 +131,31 @@ def run_command(command: str, arguments: list[str]) -> int:
         "collect": (collect, _begin_acting),
         "eval": (evaluate, _begin_acting),
     }[command]
-    return launch(command, arguments, job, begin)
+    _swept.clear()
+    status = launch(command, arguments, job, begin)
+    if command == "train" and _swept:
+        from ksim_cli.run.report import show_sweep
+
+        show_sweep(_swept)
+    return status
+
+
+def _look(command: str, arguments: list[str]) -> int:
+    """`ksim report` and `ksim plot`, which build nothing; returns the exit status."""
+    stay_in(None)
+    try:
+        if command == "report":
+            from ksim_cli.run.report import report
+
+            report(arguments)
+        else:
+            from ksim_cli.run.plot import plot
+
+            plot(arguments)
+    except UserError as error:
+        print(f"ksim {command}: {error}", file=sys.stderr)
+        return error.status
+    return 0
 
 
 def _train(config: RunConfig) -> float | None:
@@ -125,6 +164,8 @@ def _train(config: RunConfig) -> float | None:
     if config.collect_dataset:
         return _collect(config)
     refuse_missing_packages(config.logger)
+    if is_sweep() and config.run_dir is not None:
+        _swept.append(Path(config.run_dir))
     from ksim_cli.run.train import train
 
     return train(config, typed_now())

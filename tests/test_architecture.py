@@ -46,14 +46,14 @@ LAYERS = (
 
 CLOSED = {
     "rl": ("physics", "mdp"),
-    "io": ("task", "tasks", "env"),
+    "io": ("task", "tasks", "env", "view"),
     "view": ("task", "tasks", "env", "run"),
     "task": ("tasks", "task_model", "load_task"),
     "models": ("rl", "env"),
 }
 """Imports that the layers would allow and the design does not: part -> parts it never imports.
 
-`run` may import `io`, never the reverse; tasks are loaded by name, never imported.
+`run` may import `view` and `io`, `view` may import `io`, never the reverse; tasks are loaded by name, never imported.
 """
 
 LATE = {
@@ -68,7 +68,9 @@ LATE = {
 """Imports inside functions: module -> imported module or part, and why they are late."""
 
 OUTSIDE = {
-    "rich": ("ksim_cli/io/console.py",),
+    "rich": ("ksim_cli/io/console.py", "ksim_cli/io/dashboard.py"),
+    "matplotlib": ("ksim_cli/view/",),
+    "plotext": ("ksim_cli/view/",),
     "hydra": ("ksim_cli/config/",),
     "omegaconf": ("ksim_cli/config/",),
     "mujoco.mjx": ("ksim_cli/physics/",),
@@ -94,6 +96,7 @@ STANDARD_LIBRARY_ONLY = (
     "config.options",
     "config.help",
     "config.aliases",
+    "config.looking",
 )
 """What `ksim --help`, `ksim list` and a mistyped key load."""
 

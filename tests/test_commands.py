@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import json
 from pathlib import Path
 
 import pytest
@@ -289,6 +290,32 @@ def test_each_job_of_a_sweep_has_a_folder_of_its_own(project, monkeypatch):
     (parent,) = (project / "runs" / "sweeps").iterdir()
     assert folders == [str(parent / str(i)) for i in range(3)]
     assert not list(project.rglob(".hydra")) and not (project / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        pytest.param("hydra.sweep.dir=out", marks=pytest.mark.slow),
+        pytest.param("run_dir=elsewhere/${seed}", marks=pytest.mark.slow),
+    ],
+)
+def test_a_sweep_ends_with_a_table_of_its_runs(project, monkeypatch, capsys, typed):
+    def train(config, typed):
+        rows = [{"iteration": 1, "env_steps": 1, "eval_episode_return_mean": 10.0 * config.seed}]
+        run = Path(config.run_dir)
+        run.mkdir(parents=True, exist_ok=True)
+        (run / "config.yaml").write_text(config_text(config))
+        (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    monkeypatch.setattr("ksim_cli.run.train.train", train)
+    folder = (typed,) if typed else ()
+    assert ksim("train", "-m", "task=cartpole", "seed=1,2", *folder) == 0
+    said = capsys.readouterr().out
+    assert said.count("\n2 runs\n") == 1 and "± 95 % confidence interval" in said
+    assert "n=2: 1, 2" in said and "15.00 ± 63.53" in said
+    assert ksim("train", "task=cartpole", "run_dir=single") == 0
+    assert "runs," not in capsys.readouterr().out, "a single run needs no table"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ksim_cli.config.components import COMPONENTS, schema_of
+from ksim_cli.config.looking import LOOKING
 from ksim_cli.config.options import Option, list_options
 from ksim_cli.config.schema import SECTIONS, ComponentKeys, RunConfig
 from ksim_cli.paths import GROUPS
@@ -17,6 +18,8 @@ COMMANDS = {
     "eval": "play deterministic episodes and write eval.json",
     "view": "render a policy to a video",
     "collect": "record a dataset of episodes",
+    "report": "write report.html: curves, evaluation, video, config, of a run or of several",
+    "plot": "draw curves of runs in the terminal",
     "bench": "measure physics, rollout, update and training of a task",
     "list": "list every group's options, your own included; ksim list rewards: their types too",
 }
@@ -34,11 +37,17 @@ _EXAMPLES = {
     "eval": ("ksim eval", "ksim eval checkpoint=runs/cartpole/... num_episodes=64"),
     "view": ("ksim view", "ksim view task=cartpole policy=random viewer_num_seconds=5"),
     "collect": ("ksim collect dataset_num_batches=10",),
+    "report": ("ksim report", "ksim report runs/sweeps/... out=sweep.html"),
+    "plot": ("ksim plot", "ksim plot runs/cartpole keys=episode_return,reward/* smooth=10"),
     "bench": (
         "ksim bench task=humanoid",
         "ksim bench -m task=cartpole engine=mujoco,mjx num_envs=256,1024",
     ),
 }
+
+_RUNS = """\
+  RUN: a run's folder; latest, which is meant where none is named; or a folder of runs, such as a
+  sweep's: all of them"""
 
 _FLAGS = """\
   -m, --multirun         one job for each value of a comma-separated override
@@ -68,6 +77,10 @@ def command_help(command: str, config: RunConfig | None = None) -> str:
         config: whose values are shown, of the task that was typed; None: the defaults.
     """
     lines = [f"ksim {command}: {COMMANDS[command]}", ""]
+    if command in LOOKING:
+        lines += [f"usage: ksim {command} [RUN ...] [key=value ...]", _RUNS, ""]
+        lines += [f"  {example}" for example in _EXAMPLES[command]]
+        return "\n".join([*lines, "", "keys:", *_keys(LOOKING[command])])
     lines += [f"usage: ksim {command} [group=option ...] [key=value ...]", ""]
     lines += [f"  {example}" for example in _EXAMPLES[command]]
     lines += ["", "groups:"]

@@ -53,8 +53,8 @@ def changes(config: RunConfig, path: Path) -> dict[str, tuple[Any, Any]]:
     Raises:
         UserError: it cannot be read.
     """
-    old = dict(_leaves(read_config(path)))
-    new = dict(_leaves(yaml.safe_load(config_text(config))))
+    old = dict(leaves(read_config(path)))
+    new = dict(leaves(yaml.safe_load(config_text(config))))
     return {
         key: (old.get(key), new.get(key))
         for key in (*new, *(key for key in old if key not in new))
@@ -90,10 +90,10 @@ def _shown(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True, width=1000).split("\n")[0]
 
 
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Key and value of everything in a config that is no section."""
     if not isinstance(value, dict) or not (value or not path):
         yield path, value
         return
     for name, item in value.items():
-        yield from _leaves(item, f"{path}.{name}" if path else str(name))
+        yield from leaves(item, f"{path}.{name}" if path else str(name))

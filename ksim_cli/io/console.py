@@ -7,29 +7,32 @@ only, few of them and without control characters. The log file is always plain.
 import contextlib
 import io
 import os
-import re
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 import rich.console
 from rich import progress as bars
-from rich.columns import Columns
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from ksim_cli.errors import UserError
 from ksim_cli.io import formatting
+from ksim_cli.io.course import read_course
+from ksim_cli.io.dashboard import POINTS, Bars, Dashboard, Words
 from ksim_cli.io.files import open_own
 
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SECONDS_BETWEEN_LINES = 5.0
 """Outside a terminal, s between two lines of what goes on."""
 
 _SPEED_SECONDS = 300.0
+_REFRESHES = 4
+"""A second, of a terminal: what it costs is taken from training."""
+
 _PLAIN_WIDTH = 1000
 """Width of tables outside a terminal, characters: no cell is wrapped."""
 
@@ -51,7 +54,7 @@ class Console:
         )
         self._errors = errors
         self._log = log
-        self._bars: _Bars | None = None
+        self._bars: Bars | None = None
 
     @property
     def live(self) -> bool:
@@ -65,20 +68,22 @@ class Console:
 
     def show(self, text: str, style: str = "") -> None:
         """Print without logging."""
-        self._rich.print(_clean(text), style=style or None, soft_wrap=True)
+        self._rich.print(formatting.clean(text), style=style or None, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Show a warning; where there is no terminal, on standard error."""
         if self.live:
             return self.print(f"warning: {text}", style="yellow")
-        print(f"warning: {_clean(text)}", file=self._errors, flush=True)
+        print(f"warning: {formatting.clean(text)}", file=self._errors, flush=True)
         self.log(f"warning: {text}")
 
     def log(self, text: str) -> None:
         """Write `text` to the log file only, each line with the time of day."""
         if self._log is not None:
             stamp = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
-            lines = [f"{stamp}  {line}".rstrip() + "\n" for line in _clean(text).split("\n")]
+            lines = [
+                f"{stamp}  {line}".rstrip() + "\n" for line in formatting.clean(text).split("\n")
+            ]
             try:
                 self._log.writelines(lines)
                 self._log.flush()
@@ -90,14 +95,14 @@ class Console:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Show a table; numbers are aligned to the right."""
-        table = Table(title=Text(_clean(title), "bold"), title_justify="left", box=None)
+        table = Table(title=Text(formatting.clean(title), "bold"), title_justify="left", box=None)
         table.padding = (0, 0, 0, 2)
         for i, name in enumerate(columns):
             numeric = bool(rows) and all(isinstance(row[i], int | float | None) for row in rows)
             justify = "right" if numeric else "left"
-            table.add_column(Text(_clean(name), "dim"), justify=justify, overflow="fold")
+            table.add_column(Text(formatting.clean(name), "dim"), justify=justify, overflow="fold")
         for row in rows:
-            table.add_row(*[Text(_clean(formatting.value(cell))) for cell in row])
+            table.add_row(*[Text(formatting.clean(formatting.value(cell))) for cell in row])
         plain = io.StringIO()
         rich.console.Console(file=plain, width=_PLAIN_WIDTH, color_system=None).print(table)
         text = "\n".join(line.rstrip() for line in plain.getvalue().splitlines())
@@ -111,7 +116,7 @@ class Console:
         """Show that `text` (`compiling train step`) goes on, and at its end how long it took."""
         quiet = self._bars is not None  # a progress that shows the step while it goes on
         (self.log if quiet or self.live else self.print)(f"{text} ...")
-        with self._bar(_clean(text)) as (_, task):
+        with self._bar(formatting.clean(text)) as (_, task):
             try:
                 with self._signs_of_life(text):
                     yield
@@ -126,7 +131,7 @@ class Console:
         """Show that `text` goes on, and nothing at its end."""
         if not self.live:
             self.print(f"{text} ...")
-        with self._bar(_clean(text)), self._signs_of_life(text):
+        with self._bar(formatting.clean(text)), self._signs_of_life(text):
             yield
 
     @contextlib.contextmanager
@@ -151,7 +156,11 @@ class Console:
 
     @contextlib.contextmanager
     def progress(
-        self, total_env_steps: int | None, done: int = 0, show: Sequence[str] = ()
+        self,
+        total_env_steps: int | None,
+        done: int = 0,
+        show: Sequence[str] = (),
+        past: Path | None = None,
     ) -> "Generator[Progress]":
         """Show how far a run has come.
 
@@ -160,8 +169,15 @@ class Console:
             done: environment steps made before now.
             show: patterns (`*loss*`) of the names to show from each row, in this order; where
                 none fits, all are shown.
+            past: rows of the run before now, for the courses that a terminal shows.
         """
-        with self._bar("", total_env_steps, done) as (display, task):
+        board = None
+        if self.live:
+            course = None
+            with contextlib.suppress(OSError, UserError):
+                course = read_course(past, POINTS)[0] if past is not None else None
+            board = Dashboard(show, course)
+        with self._bar("", total_env_steps, done, board) as (display, task):
             progress = Progress(self, display, task, show)
             try:
                 yield progress
@@ -170,29 +186,35 @@ class Console:
 
     @contextlib.contextmanager
     def _bar(
-        self, text: str, total: int | None = None, done: int = 0
-    ) -> "Generator[tuple[_Bars, bars.Task]]":
+        self,
+        text: str,
+        total: int | None = None,
+        done: int = 0,
+        board: Dashboard | None = None,
+    ) -> "Generator[tuple[Bars, bars.Task]]":
         """Keep a line at the bottom of a terminal, below those there are."""
         with contextlib.ExitStack() as stack:
             display = self._bars
             if display is None:
                 self._bars = display = stack.enter_context(
-                    _Bars(
+                    Bars(
                         bars.SpinnerColumn(),
                         bars.TextColumn("{task.description}", markup=False),
-                        bars.BarColumn(None),
-                        bars.TextColumn("{task.fields[words]}"),
+                        bars.BarColumn(None, table_column=Column(ratio=1)),
+                        Words(Column(no_wrap=True)),
                         bars.TimeElapsedColumn(),
                         console=self._rich,
                         transient=True,
                         expand=True,
                         disable=not self.live,
+                        refresh_per_second=_REFRESHES,
                         speed_estimate_period=_SPEED_SECONDS,
                         get_time=time.monotonic,
                     )
                 )
                 stack.callback(setattr, self, "_bars", None)
-            number = display.add_task(text, total=total, completed=done, words="", cells=())
+            words = _how_far if board is not None else _nothing
+            number = display.add_task(text, total=total, completed=done, words=words, board=board)
             stack.callback(display.remove_task, number)
             yield display, display.tasks[-1]
 
@@ -215,11 +237,12 @@ class Progress:
     """How far a run has come; made by `Console.progress`."""
 
     def __init__(
-        self, console: Console, display: "_Bars", task: bars.Task, show: Sequence[str]
+        self, console: Console, display: "Bars", task: bars.Task, show: Sequence[str]
     ) -> None:
         self._console, self._display, self._task, self._show = console, display, task, show
         self._printed_at = float("-inf")
-        self._line, self._pending = "", False
+        self._row: dict[str, Any] | None = None
+        self._pending = False
 
     def update(self, env_steps: int, row: dict[str, Any]) -> None:
         """Take the newest state.
@@ -228,18 +251,10 @@ class Progress:
             env_steps: environment steps of the whole run so far.
             row: scalars by name, as they go to metrics.jsonl; None is shown as `-`.
         """
-        task, cells = self._task, formatting.pick(row, self._show)
-        self._display.update(task.id, completed=env_steps, cells=cells)
-        goal = f"/{formatting.count(task.total)}" if task.total else ""
-        words = [f"{formatting.count(env_steps)}{goal} steps"]
-        if task.speed:
-            words.append(f"{formatting.count(task.speed)}/s")
-        if task.speed and task.time_remaining is not None:
-            words.append(f"ETA {formatting.seconds(task.time_remaining)}")
-        share = f"{task.percentage / 100:3.0%}" if task.total else "..."
-        self._display.update(task.id, description=share, words="  ".join(words))
-        self._line = "  ".join([share, *words, *(f"{name} {text}" for name, text in cells)])
-        self._pending = True
+        self._row, self._pending = row, True
+        self._display.update(self._task.id, completed=env_steps)
+        if (board := self._task.fields["board"]) is not None:
+            board.add({**row, "env_steps": env_steps})
         if time.monotonic() - self._printed_at >= _SECONDS_BETWEEN_LINES:
             self._printed_at = time.monotonic()
             self._flush()
@@ -247,25 +262,37 @@ class Progress:
     def finish(self) -> None:
         """Print the last state, if it has not been; a terminal's display ends here."""
         if self._console.live:
-            self._console.show(self._line)
+            self._console.show(self._line())
         if self._pending:
             self._flush()
 
     def _flush(self) -> None:
         """Print the state, on a terminal, which shows it anyway, to the log only."""
         self._pending = False
-        (self._console.log if self._console.live else self._console.print)(self._line)
+        (self._console.log if self._console.live else self._console.print)(self._line())
+
+    def _line(self) -> str:
+        """The state in one line; nothing before the first."""
+        if self._row is None:
+            return ""
+        cells = formatting.pick(self._row, self._show)
+        return "  ".join([*_how_far(self._task), *(f"{name} {text}" for name, text in cells)])
 
 
-class _Bars(bars.Progress):
-    """One line for each task, and below it its scalars in columns."""
+def _how_far(task: bars.Task) -> list[str]:
+    """How far a run has come, in words: share, steps, rate, time that is left."""
+    share = f"{task.percentage / 100:3.0%}" if task.total else "..."
+    goal = f"/{formatting.count(task.total)}" if task.total else ""
+    words = [share, f"{formatting.count(task.completed)}{goal} steps"]
+    if task.speed:
+        words.append(f"{formatting.count(task.speed)}/s")
+    if task.speed and task.time_remaining is not None:
+        words.append(f"ETA {formatting.seconds(task.time_remaining)}")
+    return words
 
-    def get_renderables(self) -> Iterable[rich.console.RenderableType]:
-        for task in self.tasks:
-            yield self.make_tasks_table([task])
-            if cells := task.fields["cells"]:
-                texts = [Text.assemble((name, "dim"), f" {text:>8}") for name, text in cells]
-                yield Columns(texts, padding=(0, 3), equal=True)
+
+def _nothing(task: bars.Task) -> list[str]:
+    return []
 
 
 class _RichConsole(rich.console.Console):
@@ -293,8 +320,3 @@ def open_console(log_path: Path | None, stream: TextIO | None = None) -> Console
 def silent_console() -> Console:
     """A console that shows nothing, for a process that is not the one to speak."""
     return Console(io.StringIO(), io.StringIO())
-
-
-def _clean(text: str) -> str:
-    """`text` without control characters, which a name from a file could smuggle in."""
-    return _CONTROL.sub("", text)

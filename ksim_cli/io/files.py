@@ -84,6 +84,16 @@ def open_own(path: Path, mode: str) -> Any:
     return open(path, mode, 0 if mode == "ab" else -1, opener=open_descriptor, **text)
 
 
+def open_to_read(path: Path) -> BinaryIO:
+    """Opens a file that may be a stranger's for reading, never through a link nor a pipe.
+
+    Raises:
+        UserError: it is a link, a folder or a pipe.
+        OSError: it is not there, or cannot be read.
+    """
+    return open(path, "rb", opener=open_descriptor)
+
+
 def open_descriptor(path: str | Path, flags: int) -> int:
     """Opens a file as `os.open` does, never through a link.
 
@@ -95,6 +105,22 @@ def open_descriptor(path: str | Path, flags: int) -> int:
         raise UserError(f"{path}: is a folder, and a file is to be there. Move it away")
     # Once more by the system, which looks and opens in one step.
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)
+
+
+def read_json(path: Path, most_bytes: int = 10_000_000) -> Any:
+    """What a JSON file holds, which may be a stranger's.
+
+    Raises:
+        ValueError: it is too large, or no JSON.
+        RecursionError: it is nested too deep.
+        UserError: it is a link, a folder or a pipe.
+        OSError: it cannot be read.
+    """
+    with open_to_read(path) as file:
+        text = file.read(most_bytes + 1)
+    if len(text) > most_bytes:
+        raise ValueError(f"larger than {most_bytes:,} bytes")
+    return json.loads(text)
 
 
 def hash_file(path: Path) -> str:

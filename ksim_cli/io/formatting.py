@@ -1,10 +1,12 @@
 """Text forms of numbers, durations and rows of scalars."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _MOST_CELLS = 9
 _NOT_SHOWN = ("iteration", "env_steps", "*_seconds", "*_per_second")
 
@@ -56,3 +58,14 @@ def pick(row: Mapping[str, Any], patterns: Sequence[str]) -> list[tuple[str, str
     chosen = [name for pattern in patterns for name in names if fnmatchcase(name, pattern)]
     shown = list(dict.fromkeys(chosen or names))[:_MOST_CELLS]
     return [(name.replace("_", " "), value(row[name])) for name in shown]
+
+
+def clean(text: str) -> str:
+    """`text` without what no terminal shows, which a name from a file could smuggle in."""
+    return _CONTROL.sub("", text)
+
+
+def label(name: str, longest: int) -> str:
+    """A name in one line; of a long one the end is kept, which tells runs and terms apart."""
+    name = " ".join(clean(name).split())
+    return name if len(name) <= longest else f"…{name[1 - longest :]}"

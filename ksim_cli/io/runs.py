@@ -1,7 +1,6 @@
 """Run folders: made once, held by one trainer, found again by name (no numpy, no JAX)."""
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -12,7 +11,7 @@ from typing import Any
 
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.io.checkpoint_files import committed_steps
-from ksim_cli.io.files import open_own, refuse_link
+from ksim_cli.io.files import open_own, read_json, refuse_link
 
 RUNS = Path("runs")
 """Folder of all runs, relative to the current folder."""
@@ -23,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _STEP = re.compile(r"(\d+)(?:-\d+)?")
 FILES = (
     *(".lock", "train.log", "metrics.jsonl", "wandb_id.txt", "summary.json", "eval.json"),
-    *("config.yaml", "memory.prof"),
+    *("config.yaml", "memory.prof", "report.html"),
 )
 """Files that ksim writes in a run's folder."""
 
@@ -54,6 +53,7 @@ class RunFolder:
         summary: what the run came to, written at its end.
         log: what the console showed, as plain text.
         live: folder of the newest policy, renewed all the time while it is trained, for viewers.
+        report: what `ksim report` makes of it.
         dumps: folder of what was quarantined.
         code: folder of the user's own code, as it was when training began.
     """
@@ -66,6 +66,7 @@ class RunFolder:
         self.summary = path / "summary.json"
         self.log = path / "train.log"
         self.live = path / "live"
+        self.report = path / "report.html"
         self.dumps = path / "dumps"
         self.code = path / "code"
 
@@ -162,7 +163,7 @@ class RunFolder:
         if not self.summary.is_file():
             return {}
         try:
-            summary = json.loads(self.summary.read_bytes())
+            summary = read_json(self.summary)
             each = summary["eval_return_per_seed"]
             numbers = [summary["eval_return_mean"], summary["iterations"], *each]
             if not all(isinstance(number, int | float | None) for number in numbers):
@@ -238,6 +239,24 @@ def find_run(spec: str, root: Path) -> RunFolder:
         UserError: there is no such run.
     """
     return _locate(spec, root)[0]
+
+
+def find_runs(spec: str, root: Path) -> list[RunFolder]:
+    """The runs that `spec` names: all in a folder of runs, such as a sweep's, else one.
+
+    Args:
+        spec: as in `find_run`; a folder of runs means all of them, the oldest first.
+        root: folder of all runs.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    for path in (Path(spec).expanduser(), root / spec) if spec != "latest" else ():
+        if _run_around(path) is not None:
+            break
+        if path.is_dir() and (runs := _runs_below(path)):
+            return [RunFolder(run) for run in sorted(runs, key=_started)]
+    return [find_run(spec, root)]
 
 
 def find_checkpoint(spec: str | None, root: Path) -> tuple[RunFolder, int | None]:

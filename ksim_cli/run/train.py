@@ -15,6 +15,7 @@ from ksim_cli.io.metrics import MetricsLog
 from ksim_cli.io.runs import RUNS, RunFolder, find_run
 from ksim_cli.own_code import explain_own
 from ksim_cli.run import hosts, signals
+from ksim_cli.run.records import TYPED
 from ksim_cli.run.signals import Interrupted
 from ksim_cli.run.training_run import TrainingRun
 
@@ -56,6 +57,8 @@ def train(config: RunConfig, typed: Collection[str] = ()) -> float:
         run = RunFolder(Path(hosts.broadcast_text(claim_run_folder)))
         console = open_console(run.log) if hosts.is_leader() else silent_console()
         held.enter_context(console)
+        if typed:
+            console.log(TYPED + ", ".join(sorted(typed)))
         if config.log_train_metrics and not run.metrics.exists() and run.has_checkpoint():
             console.warn(f"{run.metrics} is gone: it begins anew where the run goes on")
         watch.speaker, watch.farewell = console, lambda: _farewell(run)

@@ -172,7 +172,7 @@ class TrainingRun:
         shown = (*SHOWN, *parts.algorithm.shown)
         with (
             self.signals.deferring(_SAVING),
-            self.console.progress(total, self.env_steps, shown) as progress,
+            self.console.progress(total, self.env_steps, shown, self.run.metrics) as progress,
             contextlib.ExitStack() as beside,
         ):
             (stops,) = hosts.broadcast(self.signals.received or 0)

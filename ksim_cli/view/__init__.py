@@ -1,1 +1,1 @@
-"""What draws: live viewers."""
+"""What draws: curves, pages, pictures, live viewers."""

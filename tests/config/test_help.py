@@ -1,5 +1,10 @@
+import dataclasses
+
+import pytest
+
 from ksim_cli.cli import main
 from ksim_cli.config.help import COMMANDS, command_help, list_text, main_help
+from ksim_cli.config.looking import LOOKING
 
 
 def test_every_command_is_in_the_help_and_has_its_own():
@@ -8,6 +13,15 @@ def test_every_command_is_in_the_help_and_has_its_own():
         assert name in text
     for name in ("train", "eval", "view", "collect"):
         assert command_help(name).startswith(f"ksim {name}: ")
+
+
+@pytest.mark.parametrize(("command", "schema"), LOOKING.items())
+def test_what_looks_at_runs_names_its_own_keys_only(project, command, schema, capsys):
+    for typed in ((), ("task=cartpole",)):
+        assert main([command, *typed, "--help"]) == 0
+        text = capsys.readouterr().out
+        assert "[RUN ...]" in text and "latest" in text and "num_envs" not in text
+        assert all(f"  {field.name}=" in text for field in dataclasses.fields(schema))
 
 
 def test_the_list_may_be_narrowed(project):

@@ -1,4 +1,5 @@
 import io
+import json
 import re
 import sys
 import time
@@ -205,8 +206,48 @@ def test_no_live_line_is_wider_than_the_terminal(
         lines = console._rich.render_lines(console._bars, pad=False)
     lengths = [sum(segment.cell_length for segment in line) for line in lines]
     assert max(lengths) <= width
-    across = max(1, (width + 3) // (20 + 1 + 8 + 3))
-    assert len(lines) == 1 + -(-9 // across) + 1
+    across = max(1, min(width // 36, 2))
+    assert len(lines) == 1 + (1 + 1 + -(-9 // across)) + 1, "bar, dashboard, what else goes on"
+
+
+@pytest.mark.parametrize("height", [5, 10, 24, 60])
+def test_no_live_display_is_higher_than_the_terminal(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, height: int
+):
+    monkeypatch.setenv("LINES", str(height))
+    console = open_console(None, terminal)
+    row = {f"reward/{i}": 1.0 for i in range(100)}
+    with console.progress(1000, 0) as progress, console.status("evaluating"):
+        progress.update(500, row)
+        lines = console._rich.render_lines(console._bars, pad=False)
+    assert len(lines) <= height - 1
+
+
+def test_a_resumed_run_shows_its_course_from_the_beginning(terminal: Terminal, tmp_path: Path):
+    past = tmp_path / "metrics.jsonl"
+    rows = [{"iteration": i, "env_steps": 10 * i, "episode_return": float(i)} for i in range(1, 9)]
+    past.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    console = open_console(None, terminal)
+    with console.progress(1000, 80, (), past) as progress:
+        progress.update(90, {"episode_return": 9.0})
+        (line,) = [
+            "".join(segment.text for segment in line)
+            for line in console._rich.render_lines(console._bars, pad=False)
+            if "return" in "".join(segment.text for segment in line)
+        ]
+    assert line.split()[:2] == ["return", "9.000"] and len(line.split()[2]) == 9
+    past.write_text("nonsense\n")
+    with open_console(None, terminal).progress(1000, 80, (), past) as progress:
+        progress.update(90, {"episode_return": 9.0})
+
+
+def test_what_a_terminal_shows_of_the_past_is_not_read_for_a_pipe(tmp_path: Path, monkeypatch):
+    def refuse(*arguments):
+        raise AssertionError("read for nothing")
+
+    monkeypatch.setattr(console_module, "read_course", refuse)
+    with open_console(None, io.StringIO()).progress(10, 0, (), tmp_path / "m.jsonl") as progress:
+        progress.update(5, {"episode_return": 1.0})
 
 
 def test_the_rate_leaves_out_the_compiling_interval_and_what_is_long_ago(clock: list[float]):

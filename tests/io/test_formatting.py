@@ -77,3 +77,9 @@ def test_pick_follows_the_patterns_and_leaves_clocks_and_counters_out():
     ]
     assert formatting.pick({"iteration": 1, "a": 1}, SHOWN) == [("a", "1")]
     assert len(formatting.pick({f"loss{i}": i for i in range(50)}, SHOWN)) == 9
+
+
+def test_a_label_is_one_clean_line_and_keeps_its_end():
+    assert formatting.label("a\x1b[2J b\n\tc\ud800", 50) == "a b c"
+    assert formatting.label("runs/" + "x" * 50 + "/7", 10) == "…xxxxxxx/7"
+    assert len(formatting.label("x" * 50, 10)) == 10 and formatting.label("x" * 10, 10) == "x" * 10

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ksim_cli.errors import UserError
-from ksim_cli.io.runs import RunFolder, find_checkpoint, find_run, newest_run
+from ksim_cli.io.runs import RunFolder, find_checkpoint, find_run, find_runs, newest_run
 
 NOW = datetime(2025, 3, 4, 5, 6, 7)
 NAME = "2025-03-04_05-06-07"
@@ -136,6 +136,29 @@ def test_find_run_by_every_way_of_naming_it(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(run)
     assert find_run(".", root).path.resolve() == run
     assert find_checkpoint("checkpoints/00000010", root)[1] == 10
+
+
+def test_find_runs_takes_all_of_a_folder_and_one_of_a_run(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = Path("runs")
+    for name in (f"sweeps/{NAME}/9", f"sweeps/{NAME}/10", f"cartpole/{NAME}", "sweeps/.hidden/0"):
+        make_run(root, name, steps=(3,))
+    sweep = [str(root / f"sweeps/{NAME}/{i}") for i in (9, 10)]
+    for spec in (
+        f"runs/sweeps/{NAME}",
+        f"sweeps/{NAME}",
+        "runs/sweeps",
+        str(tmp_path / "runs/sweeps"),
+    ):
+        found = [run.path for run in find_runs(spec, root)]
+        assert [path.name for path in found] == ["9", "10"], "in the order they began"
+    assert [str(run.path) for run in find_runs(f"runs/sweeps/{NAME}", root)] == sweep
+    assert len(find_runs("runs", root)) == 3
+    for spec in (sweep[0], f"{sweep[0]}/checkpoints/00000003", f"{sweep[0]}/config.yaml"):
+        assert [str(run.path) for run in find_runs(spec, root)] == [sweep[0]]
+    assert len(find_runs("latest", root)) == 1
+    with pytest.raises(UserError, match="No run 'absent'"):
+        find_runs("absent", root)
 
 
 def test_find_run_that_is_not_there_names_the_nearest(tmp_path: Path):

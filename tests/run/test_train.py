@@ -14,6 +14,7 @@ from ksim_cli.io.checkpoint_files import FILES, read_manifest
 from ksim_cli.io.checkpoints import CheckpointStore
 from ksim_cli.run import training_run
 from ksim_cli.run.evaluate import Evaluator
+from ksim_cli.run.records import TYPED
 from tests.run.commands import TINY, TINY_MJX, course, ksim, ksim_process, rows
 
 
@@ -210,6 +211,13 @@ def test_a_run_keeps_its_seeds(finished, change):
     assert (run / "config.yaml").read_text() == before
 
 
+def test_what_was_typed_is_in_the_log(finished):
+    log = (finished.run / "train.log").read_text().splitlines()
+    line = next(line for line in log if TYPED in line)
+    typed = line.partition(TYPED)[2].split(", ")
+    assert {"task", "num_envs", "num_iterations"} <= {*typed} and typed == sorted(typed)
+
+
 @pytest.mark.slow
 def test_multirun_runs_every_job_in_its_own_folder(tmp_path):
     done = ksim("train", "-m", *TINY, "num_iterations=1", "seed=0,1", cwd=tmp_path, check=0)
@@ -218,3 +226,4 @@ def test_multirun_runs_every_job_in_its_own_folder(tmp_path):
     seeds = [json.loads((sweep / str(i) / "summary.json").read_text())["seed"] for i in (0, 1)]
     assert seeds == [0, 1]
     assert os.listdir(tmp_path) == ["runs"]
+    assert done.stdout.count("n=2: 0, 1") == 1, "the table of the sweep, at its end"
