@@ -37,20 +37,21 @@ LAYERS = (
     ("env",),
     ("models", "rl"),
     ("task", "tasks", "task_model", "load_task"),
-    ("run", "io"),
+    ("run", "io", "view"),
     ("cli", "commands", "__main__"),
 )
 """Parts of the package; each may import its own layer and those above it in this table."""
 
 CLOSED = {
     "rl": ("physics", "mdp"),
-    "io": ("task", "tasks", "env"),
+    "io": ("task", "tasks", "env", "view"),
+    "view": ("run", "tasks"),
     "task": ("tasks", "task_model", "load_task"),
     "models": ("rl", "env"),
 }
 """Imports that the layers would allow and the design does not: part -> parts it never imports.
 
-`run` may import `io`, never the reverse; tasks are loaded by name, never imported.
+`run` may import `io` and `view`, never the reverse; tasks are loaded by name, never imported.
 """
 
 LATE = {
@@ -60,6 +61,7 @@ LATE = {
     ("commands", "models"): "only `ksim list` of types needs them",
     ("commands", "rl"): "only `ksim list` of types needs them",
     ("commands", "run"): "JAX is imported when the configuration has passed its checks",
+    ("view.drawer", "view"): "which library draws is decided before MuJoCo is imported",
     ("commands", "io.gl"): "chosen before MuJoCo is imported, by the commands that render",
 }
 """Imports inside functions: module -> imported module or part, and why they are late."""

@@ -27,7 +27,10 @@ FILES = (
 )
 """Files that ksim writes in a run's folder."""
 
-FOLDERS = ("checkpoints", "seeds", "tensorboard", "dumps", "code", "videos", "datasets", "wandb")
+FOLDERS = (
+    *("checkpoints", "seeds", "tensorboard", "dumps", "code", "videos", "plots", "datasets"),
+    "wandb",
+)
 """Folders that it writes there; what else there is is left alone."""
 
 _SEARCH_DEPTH = 4  # runs/<task>/<time>, runs/<group>/<task>/<time>, runs/sweeps/<time>/<n>
