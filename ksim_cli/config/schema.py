@@ -181,10 +181,10 @@ class RenderKeys:
     render_inertia: bool = option(False, "draw inertia boxes")
     render_markers: bool = option(True, "draw what commands and rewards show: arrows, spheres")
     render_overlay: bool = option(True, "write frame, time and reward into videos")
-    render_height: int = option(480, "height at the full size", unit="px", ge=16)
-    render_width: int = option(640, "width at the full size", unit="px", ge=16)
-    render_height_small: int = option(240, "height of most videos while training", unit="px", ge=16)
-    render_width_small: int = option(320, "width of most videos while training", unit="px", ge=16)
+    render_height: int = option(480, "height at the full size", unit="px", ge=1)
+    render_width: int = option(640, "width at the full size", unit="px", ge=1)
+    render_height_small: int = option(240, "height of most videos while training", unit="px", ge=1)
+    render_width_small: int = option(320, "width of most videos while training", unit="px", ge=1)
     render_full_every_n_steps: int | None = option(
         12, "while training every so many videos are at the full size; null: none", ge=1
     )
