@@ -174,7 +174,7 @@ def _train(config: RunConfig) -> float | None:
 def _view(config: RunConfig) -> None:
     from ksim_cli.run.view import view
 
-    view(config)
+    view(config, typed_now())
 
 
 def _collect(config: RunConfig) -> None:

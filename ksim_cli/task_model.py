@@ -40,6 +40,7 @@ class TaskModel:
         config: the run's, with the engine that a compiled model means where none was asked for.
         robot: what was read of the robot's file.
         model: the compiled model.
+        spec: what it was compiled from.
         mdp: the terms, bound to it.
         layout: what they read and give.
         observation_sizes: observation group -> size.
@@ -59,6 +60,7 @@ class TaskModel:
         metadata = robot.with_limits(task.get_mujoco_model_metadata(spec))
         terms = Mdp(curriculum=task.get_curriculum(), **self._terms())
         terms = terms.edit(spec, metadata, in_engine=config.engine.actuator_update_dt is None)
+        self.spec = spec
         self.model = compile_model(spec, robot, config, metadata, terms.motors())
         self.mdp = terms.bind(self.model)
         if not self.mdp.actuators:

@@ -85,6 +85,14 @@ def test_a_logger_without_its_package_is_refused_before_anything_is_built(
     assert ksim("view", "task=cartpole", "policy=zero", "logger.wandb=true") == 0
 
 
+def test_loggers_are_asked_for_together(project, work, monkeypatch):
+    monkeypatch.setattr(commands, "refuse_missing_packages", lambda logger: None)
+    assert ksim("train", "task=cartpole", "logger=[tensorboard,wandb]") == 0
+    assert ksim("train", "task=cartpole", "logger=wandb") == 0
+    asked = [(config.logger.tensorboard, config.logger.wandb) for _, config in work]
+    assert asked == [(True, True), (False, True)]
+
+
 def test_a_task_names_its_newest_run(runs, work):
     assert ksim("eval", "task=cartpole") == 0
     assert ksim("train", "task=cartpole", "run_model_viewer=true") == 0

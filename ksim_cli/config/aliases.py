@@ -37,7 +37,11 @@ ALIASES: dict[str, str] = (
 )
 """Old name of a key -> its path today."""
 
-MEANINGS = {"max_action_latency": "engine.action_latency_range=[0,{}]"}
+MEANINGS = {
+    "max_action_latency": "engine.action_latency_range=[0,{}]",
+    "logger_backend": "logger={}",
+    "wandb_project": "logger.wandb_project={}",
+}
 """Old name of a key -> the override that it is short for, with its value in place of {}."""
 
 RUN_MODES = {
@@ -46,3 +50,15 @@ RUN_MODES = {
     "collect_dataset": "collect_dataset=true",
 }
 """Value of the reference's `run_mode` -> the override that means it."""
+
+
+def old_names(key: str) -> list[str]:
+    """What a key was called before, or is short for; not its own name without the section.
+
+    Args:
+        key: its path today.
+    """
+    moved = [old for old, new in ALIASES.items() if new == key and not key.endswith(f".{old}")]
+    short = [old for old, meaning in MEANINGS.items() if meaning.partition("=")[0] == key]
+    modes = [f"run_mode={mode}" for mode, typed in RUN_MODES.items() if typed == f"{key}=true"]
+    return moved + short + modes

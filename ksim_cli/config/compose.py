@@ -33,6 +33,7 @@ from ksim_cli.config.settle import (
     refuse_files,
     typed_keys,
     with_batch_size,
+    with_camera,
     with_paths,
 )
 from ksim_cli.config.sources import check_files
@@ -154,7 +155,7 @@ def to_run_config(composed: DictConfig) -> RunConfig:
         changes["run_dir"] = hydra_config.runtime.output_dir
     config = with_paths(dataclasses.replace(config, **changes), folder, typed)
     refuse_files(config)
-    config = with_batch_size(config, typed)
+    config = with_camera(with_batch_size(config, typed), typed)
     validate(config)
     return config
 

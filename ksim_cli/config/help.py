@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ksim_cli.config.components import COMPONENTS, schema_of
+from ksim_cli.config.aliases import ALIASES, old_names
+from ksim_cli.config.components import COMPONENTS, LoggerConfig, schema_of
 from ksim_cli.config.looking import LOOKING
 from ksim_cli.config.options import Option, list_options
 from ksim_cli.config.schema import SECTIONS, ComponentKeys, RunConfig
@@ -85,15 +86,20 @@ def command_help(command: str, config: RunConfig | None = None) -> str:
     lines += [f"  {example}" for example in _EXAMPLES[command]]
     lines += ["", "groups:"]
     for group, options in list_options().items():
-        names = ", ".join(option.name for option in options)
+        names = ", ".join(option.name for option in options) + _was(group)
         lines += _wrapped(f"  {group + '=':<14}", names)
     prefixes: dict[Any, str] = {keys: "" for keys in SECTIONS if keys is not ComponentKeys}
     for group, components in COMPONENTS.items():
         chosen = None if config is None else schema_of(group, getattr(config, group))
         shown = components.values() if config is None else [chosen] if chosen else []
         prefixes |= dict.fromkeys(shown, f"{group}.")
+    prefixes[LoggerConfig] = "logger."
     for schema, prefix in prefixes.items():
         title = (schema.__doc__ or "").splitlines()[0].rstrip(".")
+        if prefix and all(
+            f.name in ALIASES for f in dataclasses.fields(schema) if f.name != "type"
+        ):
+            title += f", typed without `{prefix}` too"
         section = getattr(config, prefix[:-1]) if config and prefix else config
         lines += ["", f"{title}:", *_keys(schema, prefix, section)]
     return "\n".join([*lines, "", "flags:", _FLAGS])
@@ -129,7 +135,13 @@ def _keys(schema: type, prefix: str = "", section: Any = None) -> Iterator[str]:
             given = section if isinstance(section, Mapping) else vars(section)
             value = value_text(given[field.name]) if field.name in given else value
         head = f"  {prefix + field.name}={value}"
-        yield from _wrapped(f"{head:<38} ", f"{field.metadata.get('help', '')}{among}{unit}")
+        text = f"{field.metadata.get('help', '')}{among}{unit}{_was(prefix + field.name)}"
+        yield from _wrapped(f"{head:<38} ", text)
+
+
+def _was(key: str) -> str:
+    old = old_names(key)
+    return f" (also {', '.join(old)})" if old else ""
 
 
 def _wrapped(head: str, text: str) -> list[str]:

@@ -131,6 +131,12 @@ class ValidationKeys:
         None, "time of the first evaluation", unit="s", gt=0
     )
     valid_every_n_steps: int | None = option(None, "iterations between evaluations", ge=1)
+    valid_first_n_steps: int = option(
+        0, "an evaluation after each of the first so many iterations", ge=0
+    )
+    valid_pictures: bool = option(
+        True, "a video and plots of each, drawn beside training, which never waits for them"
+    )
     num_episodes: int = option(32, "episodes of an evaluation", ge=1)
     eval_length_seconds: float = option(
         20.0, "longest episode where a task has no limit", unit="s", gt=0
@@ -176,24 +182,53 @@ class RenderKeys:
     """Pictures and videos."""
 
     render_with_glfw: bool | None = option(None, "true: GLFW; false: EGL or OSMesa; null: detect")
-    render_shadow: bool = option(True, "draw shadows")
+    render_shadow: bool | None = option(None, "draw shadows; null: at the full size")
     render_reflection: bool = option(False, "draw reflections")
     render_contact_force: bool = option(False, "draw contact forces")
     render_contact_point: bool = option(False, "draw contact points")
     render_inertia: bool = option(False, "draw inertia boxes")
-    render_height: int = option(480, "height", unit="px", ge=1)
-    render_width: int = option(640, "width", unit="px", ge=1)
+    render_markers: bool = option(True, "draw what commands and rewards show: arrows, spheres")
+    render_overlay: bool = option(True, "write frame, time and reward into videos")
+    render_height: int = option(480, "height at the full size", unit="px", ge=1)
+    render_width: int = option(640, "width at the full size", unit="px", ge=1)
+    render_height_small: int = option(240, "height of most videos while training", unit="px", ge=1)
+    render_width_small: int = option(320, "width of most videos while training", unit="px", ge=1)
+    render_full_every_n_steps: int | None = option(
+        12, "while training every so many videos are at the full size; null: none", ge=1
+    )
+    render_full_every_n_seconds: float | None = option(
+        None, "the same by time; null: not", unit="s", gt=0
+    )
     render_length_seconds: float | None = option(
-        None, "longest video; null: no limit", unit="s", gt=0
+        None, "longest video; null: no limit, but 5 s while training", unit="s", gt=0
     )
     render_fps: int = option(30, "frames per second", ge=1)
     render_slowdown: float = option(1.0, "2: half speed", gt=0)
-    render_track_body_id: int | None = option(None, "body the camera follows", ge=0)
-    render_distance: float = option(3.5, "camera distance", unit="m", gt=0)
+    render_track_body_id: int | None = option(
+        None, "body the camera follows; null: a base that floats", ge=0
+    )
+    render_distance: float | None = option(
+        None, "camera distance; null: as fits the robot", unit="m", gt=0
+    )
     render_azimuth: float = option(90.0, "camera azimuth", unit="deg")
     render_elevation: float = option(-10.0, "camera elevation", unit="deg")
-    render_lookat: list[float] = option([0.0, 0.0, 0.5], "point the camera looks at", unit="m")
-    render_camera_name: str | None = option(None, "camera of the model instead of the free one")
+    render_lookat: list[float] | None = option(
+        None, "point the camera looks at, or past what it follows; null: the robot", unit="m"
+    )
+    render_camera_name: str | None = option(
+        None, "camera of the model; the keys of the free one, where typed, come before it"
+    )
+    max_values_per_plot: int = option(8, "curves in one plot", ge=1)
+    plot_figsize: list[float] = option([8.0, 4.0], "width and height of a plot", unit="in", gt=0)
+    all_rewards_plot_figsize_multiplier: float = option(
+        1.5, "size of the plot of all rewards together, in that of the others", gt=0
+    )
+    exclude_combined_reward_components: list[str] = option(
+        [], "rewards left out of the plot of all rewards together"
+    )
+    log_all_images: bool = option(
+        False, "plot observations, commands, actions and terminations too"
+    )
 
 
 @dataclass(frozen=True)

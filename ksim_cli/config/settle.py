@@ -121,3 +121,14 @@ def with_batch_size(config: RunConfig, typed: Collection[str]) -> RunConfig:
     best = max(small, key=lambda d: (d % devices == 0, d))
     print(f"ksim: batch_size={best} (was {size}) follows num_envs={num_envs}", file=sys.stderr)
     return dataclasses.replace(config, batch_size=best)
+
+
+_FREE_CAMERA = ("track_body_id", "distance", "azimuth", "elevation", "lookat")
+
+
+def with_camera(config: RunConfig, typed: Collection[str]) -> RunConfig:
+    """The config without the camera that its task names where keys of the free one were typed."""
+    free = any(f"render_{name}" in typed for name in _FREE_CAMERA)
+    if config.render_camera_name is None or "render_camera_name" in typed or not free:
+        return config
+    return dataclasses.replace(config, render_camera_name=None)

@@ -65,8 +65,10 @@ def _sizes(config: RunConfig) -> Iterator[str]:
     low, high = config.reward_clip_min, config.reward_clip_max
     if low is not None and high is not None and low > high:
         yield f"reward_clip_min={low:g}: is larger than reward_clip_max={high:g}"
-    if len(config.render_lookat) != 3:
+    if config.render_lookat is not None and len(config.render_lookat) != 3:
         yield f"render_lookat={config.render_lookat}: needs three numbers, [x, y, z]"
+    if len(config.plot_figsize) != 2:
+        yield f"plot_figsize={config.plot_figsize}: needs two numbers, [width, height] in inches"
 
 
 def _engine(config: RunConfig) -> Iterator[str]:

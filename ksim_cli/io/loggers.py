@@ -1,6 +1,7 @@
 """The extra loggers beside metrics.jsonl. None of them can hold up a training, or end it."""
 
 import importlib
+import json
 import queue
 import secrets
 import threading
@@ -8,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+
+from PIL import Image
 
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.io.files import make_folder, plain, replace_text
@@ -31,11 +34,33 @@ _MOST_ROWS = 10_000
 """Rows that wait for a logger, before it is given up."""
 
 
+class Media(NamedTuple):
+    """What was drawn of an evaluation.
+
+    Attributes:
+        iteration: the evaluation's.
+        videos: files, `.mp4` or `.gif`, of the same.
+        plots: files, `.png`.
+    """
+
+    iteration: int
+    videos: tuple[Path, ...]
+    plots: tuple[Path, ...]
+
+    def video(self, suffix: str) -> Path | None:
+        """The video in one form, None where there is none."""
+        return next((path for path in self.videos if path.suffix == suffix), None)
+
+
 class Sink(Protocol):
     """Somewhere else that rows go; all its methods are called from one thread."""
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Take one row of plain values."""
+        ...
+
+    def show(self, media: Media) -> None:
+        """Take pictures."""
         ...
 
     def close(self) -> None:
@@ -64,14 +89,14 @@ class _Worker:
         self.started = threading.Event()
         self.ended = threading.Event()
         self.failure: BaseException | None = None
-        self._rows: queue.Queue[Mapping[str, Any] | None] = queue.Queue(_MOST_ROWS)
+        self._rows: queue.Queue[Mapping[str, Any] | Media | None] = queue.Queue(_MOST_ROWS)
         self._busy_since: float | None = None
         # A daemon, since a process must be able to end while it hangs.
         threading.Thread(
             target=self._work, args=(start,), name=f"logger {name}", daemon=True
         ).start()
 
-    def put(self, row: Mapping[str, Any] | None) -> str | None:
+    def put(self, row: Mapping[str, Any] | Media | None) -> str | None:
         """Hand over a row, None for the last; the reason if the sink cannot be relied on."""
         if self.failure is not None:
             return f"{type(self.failure).__name__}: {self.failure}"
@@ -90,7 +115,7 @@ class _Worker:
             self.started.set()
             while (row := self._rows.get()) is not None:
                 self._busy_since = time.monotonic()
-                sink.log(row)
+                sink.show(row) if isinstance(row, Media) else sink.log(row)
                 self._busy_since = None
             sink.close()
         except BaseException as error:  # SystemExit too: a dead service must not end a training
@@ -149,6 +174,12 @@ class Loggers:
         values = plain(row)
         for name, worker in list(self._workers.items()):
             if reason := worker.put(dict(values)):
+                self._drop(name, reason)
+
+    def show(self, media: Media) -> None:
+        """Give pictures to every sink, without waiting for any."""
+        for name, worker in list(self._workers.items()):
+            if reason := worker.put(media):
                 self._drop(name, reason)
 
     def close(self, is_stopped: Callable[[], bool] = lambda: False) -> None:
@@ -234,11 +265,28 @@ class _TensorBoard:
             flush_secs=_FLUSH_SECONDS,
             filename_suffix=f".{started.iteration}",
         )
+        text = json.dumps(started.config, indent=2)
+        self._writer.add_text("config", f"```json\n{text}\n```", started.iteration)
 
     def log(self, row: Mapping[str, Any]) -> None:
         for name, value in row.items():
             if isinstance(value, int | float) and name != "iteration":
                 self._writer.add_scalar(name, value, row["iteration"])
+
+    def show(self, media: Media) -> None:
+        # As they are: written by tensorboardX they would be decoded, and encoded again.
+        proto = importlib.import_module("tensorboardX.proto.summary_pb2")
+        video = media.video(".gif")
+        shown = [("video", video)] if video is not None else []
+        shown += [(f"plots/{path.stem}", path) for path in media.plots]
+        for tag, path in shown:
+            with Image.open(path) as picture:
+                width, height = picture.size
+            image = proto.Summary.Image(
+                height=height, width=width, colorspace=3, encoded_image_string=path.read_bytes()
+            )
+            summary = proto.Summary(value=[proto.Summary.Value(tag=tag, image=image)])
+            self._writer.file_writer.add_summary(summary, media.iteration)
 
     def close(self) -> None:
         self._writer.close()
@@ -248,7 +296,7 @@ class _Wandb:
     """One run at Weights & Biases, taken up again when the run is."""
 
     def __init__(self, started: Started) -> None:
-        module = importlib.import_module("wandb")
+        self._module = module = importlib.import_module("wandb")
         make_folder(started.folder / "wandb")
         kept = started.folder / "wandb_id.txt"
         if not kept.exists():
@@ -264,12 +312,21 @@ class _Wandb:
         )
         # A run that was killed has sent rows from after its checkpoint. They come again, the same,
         # and history there can only grow.
-        self._next = getattr(self._run, "starting_step", 0)
+        self._next = self._newest = getattr(self._run, "starting_step", 0)
 
     def log(self, row: Mapping[str, Any]) -> None:
         if row["iteration"] >= self._next:
             values = {name: value for name, value in row.items() if value is not None}
             self._run.log(values, step=row["iteration"])
+            self._newest = row["iteration"]
+
+    def show(self, media: Media) -> None:
+        # They come late, and history can only grow: they stand beside the newest row.
+        shown: dict[str, Any] = {"pictures_iteration": media.iteration}
+        if (video := media.video(".mp4")) is not None:
+            shown["video"] = self._module.Video(str(video), format="mp4")
+        shown |= {f"plots/{path.stem}": self._module.Image(str(path)) for path in media.plots}
+        self._run.log(shown, step=max(self._newest, media.iteration))
 
     def close(self) -> None:
         self._run.finish()

@@ -27,15 +27,8 @@ FILES = (
 """Files that ksim writes in a run's folder."""
 
 FOLDERS = (
-    "checkpoints",
-    "seeds",
-    "tensorboard",
-    "dumps",
-    "code",
-    "videos",
-    "datasets",
-    "wandb",
-    "live",
+    *("checkpoints", "seeds", "tensorboard", "dumps", "code", "videos", "plots", "datasets"),
+    *("wandb", "live"),
 )
 """Folders that it writes there; what else there is is left alone."""
 

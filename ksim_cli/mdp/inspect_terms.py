@@ -3,6 +3,7 @@
 from collections import UserDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import jax
@@ -11,6 +12,7 @@ import mujoco
 
 from ksim_cli.errors import UserError, error_context, listing, nearest
 from ksim_cli.mdp.manager import blank_step
+from ksim_cli.mdp.markers import markers_of
 from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.mdp.term import Command, Disturbance, Pose, checked
 from ksim_cli.own_code import place_of
@@ -29,6 +31,7 @@ class Layout:
         reward_fields: those that rewards and errors of commands read.
         sizes: observation -> elements of its value, without history.
         groups: group -> observation -> elements with history, in the order of the group's vector.
+        marker_fields: those that markers read.
         commands: command -> whether it reads the view, itself or through a command that it reads;
             in an order in which each comes after those it reads.
         command_shapes: command -> shape of its value.
@@ -40,6 +43,7 @@ class Layout:
     groups: Mapping[str, Mapping[str, int]]
     commands: Mapping[str, bool]
     command_shapes: Mapping[str, tuple[int, ...]]
+    marker_fields: frozenset[str] = frozenset()
 
     @property
     def group_sizes(self) -> dict[str, int]:
@@ -96,16 +100,29 @@ def inspect_terms(
     layout = Layout(fields, frozenset(), sizes, groups, reads_view, shapes)
     extra = () if aux is None else aux(layout.group_sizes)
 
-    def score(view: View) -> None:
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (commands, extra))
-        step = _step(model, mdp, view).replace(commands=zeros[0], aux=zeros[1], zero_offset=None)
-        _call("rewards", mdp.rewards, lambda t: _scalar(t, _value(t, step)))
-        for name, term in mdp.commands.items():
-            with error_context(f"commands.{name}"):
-                term.error(step, step.commands[name])
+    scored = partial(_scored_step, model, mdp, commands, extra)
+    reward_fields = fields_read(model, lambda view: _score(mdp, scored(view)))
+    return replace(
+        layout,
+        fields=fields | reward_fields,
+        reward_fields=reward_fields,
+        marker_fields=fields_read(model, lambda view: markers_of(mdp, scored(view))),
+    )
 
-    reward_fields = fields_read(model, score)
-    return replace(layout, fields=fields | reward_fields, reward_fields=reward_fields)
+
+def _scored_step(
+    model: mujoco.MjModel, mdp: Mdp, commands: Mapping[str, Any], aux: Any, view: View
+) -> Step:
+    """A step as rewards see it: commands are shapes here, and so are auxiliary outputs."""
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (commands, aux))
+    return _step(model, mdp, view).replace(commands=zeros[0], aux=zeros[1], zero_offset=None)
+
+
+def _score(mdp: Mdp, step: Step) -> None:
+    _call("rewards", mdp.rewards, lambda t: _scalar(t, _value(t, step)))
+    for name, term in mdp.commands.items():
+        with error_context(f"commands.{name}"):
+            term.error(step, step.commands[name])
 
 
 class _CommandTrace(UserDict[str, Any]):

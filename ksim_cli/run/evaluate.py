@@ -1,7 +1,10 @@
 """Deterministic evaluation episodes, in environments of their own."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +17,10 @@ from ksim_cli.io.console import Console, open_console
 from ksim_cli.io.files import write_json
 from ksim_cli.io.runs import RUNS
 from ksim_cli.rl.algorithm import make_player
-from ksim_cli.rl.rollout import Player, Playing, PolicyState, play, record_nothing
+from ksim_cli.rl.rollout import Experience, Player, Playing, PolicyState, play, record_nothing
 from ksim_cli.run.build import TrainingParts, load_policy, make_task_model
 from ksim_cli.run.diagnostics import advice
+from ksim_cli.run.film import Film, frame_of
 from ksim_cli.task_model import TaskModel
 
 MAX_ENVS = 1024
@@ -33,6 +37,7 @@ class Evaluation:
         failed: whether each ended in failure.
         quarantined: name -> whether each ended because that was not finite.
         command_errors: command name -> mean error over the steps of each, in the command's unit.
+        film: the first episode, step by step; None where it was not filmed.
     """
 
     returns: np.ndarray
@@ -40,6 +45,7 @@ class Evaluation:
     failed: np.ndarray
     quarantined: dict[str, np.ndarray]
     command_errors: dict[str, np.ndarray]
+    film: Film | None = None
 
     def quarantined_by(self) -> dict[str, float]:
         """What was not finite -> share of the episodes that ended for it, the largest first."""
@@ -79,6 +85,7 @@ class _Episodes(struct.PyTreeNode):
     playing: Playing
     alive: jax.Array
     totals: _Totals
+    film: Any = None
 
 
 class Evaluator:
@@ -88,10 +95,17 @@ class Evaluator:
         player: what acts, and where; its environments are used for nothing else.
         num_episodes: how many episodes an evaluation has; more than N are played in turns.
         max_steps: control steps of the longest episode.
+        frame: gives what is filmed of a step, of what was played; None: nothing is.
     """
 
-    def __init__(self, player: Player, num_episodes: int, max_steps: int) -> None:
-        self._player = player
+    def __init__(
+        self,
+        player: Player,
+        num_episodes: int,
+        max_steps: int,
+        frame: Callable[[Experience], Any] | None = None,
+    ) -> None:
+        self._player, self._frame = player, frame
         self._num_episodes = num_episodes
         self._max_steps = max_steps
         self._play = jax.jit(self._episodes)
@@ -105,15 +119,19 @@ class Evaluator:
         """
         rounds = -(-self._num_episodes // self._player.env.num_envs)
         root = jax.random.key(seed)
-        played = [self._play(state, jax.random.fold_in(root, i)) for i in range(rounds)]
+        rolls = [self._play(state, jax.random.fold_in(root, i)) for i in range(rounds)]
+        played, films = zip(*rolls, strict=True)
         whole = jax.tree.map(lambda *x: np.concatenate(x)[: self._num_episodes], *played)
         errors = {name: x / whole.length for name, x in whole.command_errors.items()}
         causes = {name: whole.quarantined == i + 1 for i, name in enumerate(whole.suspects)}
         quarantined = {name: ended for name, ended in causes.items() if ended.any()}
-        return Evaluation(whole.episode_return, whole.length, whole.failed > 0, quarantined, errors)
+        length = int(whole.length[0])
+        film = None if films[0] is None else Film(jax.device_get(films[0]), length)
+        failed = whole.failed > 0
+        return Evaluation(whole.episode_return, whole.length, failed, quarantined, errors, film)
 
-    def _episodes(self, state: PolicyState, key: jax.Array) -> _Totals:
-        player, n = self._player, self._player.env.num_envs
+    def _episodes(self, state: PolicyState, key: jax.Array) -> tuple[_Totals, Any]:
+        player, n, frame = self._player, self._player.env.num_envs, self._frame
         suspects: list[str] = []  # known once the loop is traced
         key_env, key_actions = jax.random.split(key)
 
@@ -122,7 +140,7 @@ class Evaluator:
 
         def step(now: _Episodes) -> _Episodes:
             key = jax.random.fold_in(key_actions, now.step)
-            playing, experience = play(player, state, now.playing, key, 1)
+            playing, experience = act(state, now.playing, key)
             suspects[:] = experience.suspects
             result, scores, reset = jax.tree.map(
                 lambda x: x[0], (experience.results, experience.scores, experience.was_reset)
@@ -143,8 +161,12 @@ class Evaluator:
                 totals=jax.tree.map(
                     lambda total, x: total + jnp.where(now.alive, x, 0), now.totals, added
                 ),
+                film=None if frame is None else _taken(now.film, now.step, frame(experience)),
             )
 
+        # Jitted, so that it is traced once where what it gives is needed to make room for a film.
+        act = partial(play, player, num_steps=1)
+        act = act if frame is None else jax.jit(act)
         zeros, counts = jnp.zeros(n), jnp.zeros(n, jnp.int32)
         errors = dict.fromkeys(player.env.command_error_names, zeros)
         start = _Episodes(
@@ -153,8 +175,17 @@ class Evaluator:
             alive=jnp.ones(n, bool),
             totals=_Totals(zeros, counts, counts, counts, errors),
         )
-        totals = jax.lax.while_loop(unfinished, step, start).totals
-        return totals.replace(suspects=tuple(suspects))
+        if frame is not None:
+            shown = jax.eval_shape(lambda: frame(act(state, start.playing, key)[1]))
+            room = jax.tree.map(lambda x: jnp.zeros((self._max_steps, *x.shape), x.dtype), shown)
+            start = start.replace(film=room)
+        end = jax.lax.while_loop(unfinished, step, start)
+        return end.totals.replace(suspects=tuple(suspects)), end.film
+
+
+def _taken(film: Any, step: jax.Array, frame: Any) -> Any:
+    """A film with one frame more."""
+    return jax.tree.map(lambda each, x: each.at[step].set(x), film, frame)
 
 
 def warn_of_quarantine(console: Console, evaluation: Evaluation) -> None:
@@ -168,17 +199,25 @@ def warn_of_quarantine(console: Console, evaluation: Evaluation) -> None:
         )
 
 
-def evaluation_envs(task_model: TaskModel, num_episodes: int) -> TaskEnv:
+def evaluation_envs(task_model: TaskModel, num_episodes: int, filmed: bool = False) -> TaskEnv:
     """Environments for evaluating a task, never those it is trained in."""
-    return task_model.make_env(min(num_episodes, MAX_ENVS))
+    recorded = task_model.layout.marker_fields if filmed else ()
+    return task_model.make_env(min(num_episodes, MAX_ENVS), recorded=recorded)
 
 
-def make_evaluator(parts: TrainingParts) -> Evaluator:
-    """The evaluator of what is trained: the policy's mode, in environments of its own."""
+def make_evaluator(parts: TrainingParts, filmed: bool = False) -> Evaluator:
+    """The evaluator of what is trained: the policy's mode, in environments of its own.
+
+    Args:
+        parts: what is trained.
+        filmed: keep the first episode step by step.
+    """
     task_model, num_episodes = parts.task_model, parts.task_model.config.num_episodes
-    context = dataclasses.replace(parts.context, env=evaluation_envs(task_model, num_episodes))
+    env = evaluation_envs(task_model, num_episodes, filmed)
+    context = dataclasses.replace(parts.context, env=env)
     player = make_player(parts.algorithm, context, argmax=True, record=record_nothing)
-    return Evaluator(player, num_episodes, task_model.episode_steps())
+    frame = partial(frame_of, task_model.mdp) if filmed else None
+    return Evaluator(player, num_episodes, task_model.episode_steps(), frame)
 
 
 def evaluate(config: RunConfig) -> None:

@@ -12,7 +12,7 @@ from ksim_cli.config.resuming import changes
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import listing
 from ksim_cli.io.files import make_folder, plain
-from ksim_cli.io.loggers import Loggers, open_loggers
+from ksim_cli.io.loggers import Loggers, Media, open_loggers
 from ksim_cli.io.metrics import MetricsLog
 from ksim_cli.io.runs import RunFolder
 from ksim_cli.rl.algorithm import Metrics
@@ -83,6 +83,16 @@ class MetricsLogger:
         for log, row in ((self._main, mean), *each):
             self._write(log, row)
         self._loggers.log(mean)
+
+    def show(self, iteration: int, videos: Sequence[Path], plots: Sequence[Path]) -> None:
+        """Give the extra loggers what was drawn of an evaluation.
+
+        Args:
+            iteration: the evaluation's.
+            videos: its files.
+            plots: theirs.
+        """
+        self._loggers.show(Media(iteration, tuple(videos), tuple(plots)))
 
     def _write(self, log: MetricsLog, row: Row) -> None:
         try:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from ksim_cli.config.schema import ValidationKeys
+
 
 class Timer:
     """Due every so many seconds or iterations, whichever comes first.
@@ -12,6 +14,7 @@ class Timer:
         every_seconds: s between two times; None: never by time.
         every_steps: iterations between two times; None: never by iterations.
         first_seconds: s until the first time; None: `every_seconds`.
+        first_steps: it is due after each of the first so many iterations too.
     """
 
     def __init__(
@@ -19,9 +22,11 @@ class Timer:
         every_seconds: float | None,
         every_steps: int | None,
         first_seconds: float | None = None,
+        first_steps: int = 0,
     ) -> None:
         self._every_seconds = every_seconds
         self._every_steps = every_steps
+        self._first_steps = first_steps
         first = every_seconds if first_seconds is None else first_seconds
         self._next = None if first is None else time.monotonic() + first
 
@@ -33,7 +38,17 @@ class Timer:
         by_steps = every is not None and before // every != now // every
         if by_time:
             self._next = None if self._every_seconds is None else clock + self._every_seconds
-        return by_time or by_steps
+        return by_time or by_steps or before < self._first_steps
+
+
+def validation_timer(config: ValidationKeys) -> Timer:
+    """When an evaluation is due, by the `valid_*` keys."""
+    return Timer(
+        config.valid_every_n_seconds,
+        config.valid_every_n_steps,
+        config.valid_first_n_seconds,
+        config.valid_first_n_steps,
+    )
 
 
 class Rate:

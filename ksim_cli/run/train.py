@@ -63,7 +63,9 @@ def train(config: RunConfig, typed: Collection[str] = ()) -> float:
             console.warn(f"{run.metrics} is gone: it begins anew where the run goes on")
         watch.speaker, watch.farewell = console, lambda: _farewell(run)
         try:
-            return TrainingRun(config, run, console, clock, watch, typed).execute()
+            training = TrainingRun(config, run, console, clock, watch, typed)
+            held.enter_context(training.pictures)
+            return training.execute()
         except Interrupted as stop:
             console.print(f"stopped by {stop.signal}{_farewell(run)}")
             raise

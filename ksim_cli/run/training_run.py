@@ -21,12 +21,13 @@ from ksim_cli.run.build import TrainingParts, make_training_parts
 from ksim_cli.run.compile import Compiled, compile_training
 from ksim_cli.run.describe import describe
 from ksim_cli.run.diagnostics import Diagnostics
-from ksim_cli.run.evaluate import Evaluator, make_evaluator, warn_of_quarantine
+from ksim_cli.run.evaluate import Evaluation, Evaluator, make_evaluator, warn_of_quarantine
 from ksim_cli.run.memory import available, oom_as_user_error
 from ksim_cli.run.metrics_logger import EVALUATED, MetricsLogger, Row, mean_over_seeds, scalars
+from ksim_cli.run.pictures import Pictures
 from ksim_cli.run.resume import with_typed
 from ksim_cli.run.run_store import LIMITS, RunStore
-from ksim_cli.run.schedule import Rate, Timer
+from ksim_cli.run.schedule import Rate, Timer, validation_timer
 from ksim_cli.run.seeds import each_seed, read_policy_state
 from ksim_cli.run.signals import Interrupted, Signals
 from ksim_cli.run.watcher import watched
@@ -74,6 +75,7 @@ class TrainingRun:
         self.writes = hosts.is_leader()
         self.store = RunStore(run, config, console)
         self.metrics_logger = MetricsLogger(run, config, console.warn)
+        self.pictures = Pictures(config, run, console, typed, self.metrics_logger.show)
         self.iteration = 0
         self.env_steps = 0
         self.quarantined: Counter[str] = Counter()
@@ -97,7 +99,7 @@ class TrainingRun:
                 return self._over(parts, saved)
         else:
             self.store.begin(parts.task_model.task)
-        evaluator = make_evaluator(parts)
+        evaluator = make_evaluator(parts, filmed=self.pictures.wanted)
         with (
             self.metrics_logger if self.writes else contextlib.nullcontext(),
             oom_as_user_error(self.config, parts.spread) as refuse_too_large,
@@ -160,9 +162,7 @@ class TrainingRun:
         """Iterations until the run's end, or until a signal comes."""
         config, fused = self.config, self.config.epochs_per_log_step
         save = Timer(config.save_every_n_seconds, config.save_every_n_steps)
-        valid = Timer(
-            config.valid_every_n_seconds, config.valid_every_n_steps, config.valid_first_n_seconds
-        )
+        valid = validation_timer(config)
         show = Timer(_SHOWS, None)
         steps_each = fused * parts.context.num_steps * config.num_envs
         total = total_steps(config, parts)
@@ -205,6 +205,7 @@ class TrainingRun:
                     with rate.paused():
                         self._evaluate(parts, evaluator, state, head, rows)
                 self.metrics_logger.append(head, rows)
+                self.pictures.collect()
                 progress.update(self.env_steps, head | _shown(rows))
                 # The leader's clock and signals decide, after all that takes time.
                 saves, stops = hosts.broadcast(
@@ -245,7 +246,8 @@ class TrainingRun:
 
         with self.signals.leaving("saving, then leaving; once more leaves at once", save):
             each = self._play(evaluator, state.policy, f"evaluating at iteration {self.iteration}")
-        for row, played in zip(rows, each, strict=True):
+        self.pictures.offer(self.iteration, each[0].film, parts.task_model)
+        for row, played in zip(rows, (one.summary() for one in each), strict=True):
             row.update({f"eval_{name}": played[name] for name in EVALUATED})
         head["wall_seconds"] = self.clock.seconds()
 
@@ -268,15 +270,15 @@ class TrainingRun:
         limits = [(name, count, getattr(self.config, name)) for name, count in counts]
         return [f"{name}={most}" for name, count, most in limits if most and count >= most]
 
-    def _play(self, evaluator: Evaluator, policy: PolicyState, text: str) -> list[dict[str, float]]:
-        """The summary of an evaluation of each seed's policy."""
+    def _play(self, evaluator: Evaluator, policy: PolicyState, text: str) -> list[Evaluation]:
+        """An evaluation of each seed's policy."""
         config = self.config
         policies = each_seed(jax.device_get(hosts.gather(policy)), config.num_seeds)
         with self.console.status(text):
             played = [evaluator(each, config.seed + i) for i, each in enumerate(policies)]
         for evaluation in played:
             warn_of_quarantine(self.console, evaluation)
-        return [evaluation.summary() for evaluation in played]
+        return played
 
     def _save(self, parts: TrainingParts, state: TrainState, **more: Any) -> None:
         info = {
@@ -292,7 +294,8 @@ class TrainingRun:
         with self.signals.leaving(_FINAL):
             text = f"playing {self.config.num_episodes} evaluation episodes"
             each = self._play(evaluator, policy, text)
-            return self._summarise(parts, each)
+            self.pictures.finish(self.iteration, each[0].film, parts.task_model)
+            return self._summarise(parts, [one.summary() for one in each])
 
     def _summarise(self, parts: TrainingParts, each: list[dict[str, float]]) -> float:
         """Writes what the run came to, of the evaluation of each seed; their mean return."""

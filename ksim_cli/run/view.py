@@ -1,13 +1,10 @@
 """`ksim view`: showing a policy, or the steps before a quarantine, as a video."""
 
-import contextlib
-import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import mujoco
 import numpy as np
 
 from ksim_cli.config.schema import RunConfig
@@ -15,41 +12,52 @@ from ksim_cli.env import TaskEnv
 from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console, open_console
 from ksim_cli.io.dumps import read_dump
-from ksim_cli.io.runs import RUNS, RunFolder, find_checkpoint
-from ksim_cli.io.video import Recorder, write_frames, write_video
-from ksim_cli.physics.free_base import base_candidates
+from ksim_cli.io.runs import RUNS, RunFolder
 from ksim_cli.rl.rollout import Playing, play
 from ksim_cli.run import signals
 from ksim_cli.run.build import LoadedPolicy, load_policy, make_task_model
-from ksim_cli.run.live import Live, labels_of
-from ksim_cli.run.policies import RunPolicies
-from ksim_cli.run.session import Session, make_steerable
+from ksim_cli.run.film import Frame, frame_of
+from ksim_cli.run.live_view import view_live
 from ksim_cli.task_model import TaskModel
-from ksim_cli.view.desk import Desk
-from ksim_cli.view.kind import LOOPBACK, viewer_kind
-from ksim_cli.view.studio import Place, StudioScreen
+from ksim_cli.view.kind import viewer_kind
+from ksim_cli.view.markers import Markers
+from ksim_cli.view.overlay import caption, write_overlay
+from ksim_cli.view.scene import Camera, drawable
+from ksim_cli.view.video import Recorder, write_frames, write_video
 
 _ROWS = 8
 """Steps before a quarantine that are shown in the table."""
 
 
-def view(config: RunConfig) -> None:
+class _Picture(NamedTuple):
+    """A state to be drawn, and what stands beside it."""
+
+    qpos: np.ndarray
+    qvel: np.ndarray
+    markers: Markers | None = None
+    text: str = ""
+
+
+def view(config: RunConfig, typed: Collection[str] = ()) -> None:
     """Shows an environment live, or renders one episode, or `viewer_num_seconds`, to a file.
+
+    Args:
+        config: what to view, and how.
+        typed: keys that were typed.
 
     Raises:
         UserError: there is no way to show it here.
     """
     console = open_console(None)
-    kind = viewer_kind(config)
     task_model = make_task_model(config)
+    if (kind := viewer_kind(config)) != "video":
+        return view_live(config, kind, task_model, console, typed)
     if config.dump is not None:
-        return _view_dump(config, Path(config.dump), task_model, console)
-    if kind != "video":
-        return _view_live(config, kind, task_model, console)
-    env = task_model.make_env(1)
+        return _view_dump(config, Path(config.dump), task_model, console, typed)
+    env = task_model.make_env(1, recorded=task_model.layout.marker_fields)
     loaded = load_policy(config, task_model, env, config.viewer_argmax_action, console)
     # Before anything is compiled: where nothing can be rendered, say so at once.
-    recorder = Recorder(task_model.model, config)
+    recorder = _recorder(config, task_model, console, typed)
     num_steps = _num_steps(config, task_model)
     states = _states(config, env, loaded, num_steps, console)
     folder = RUNS if loaded.run is None else loaded.run.path / "videos"
@@ -57,55 +65,17 @@ def view(config: RunConfig) -> None:
     _write(config, recorder, states, folder / f"{config.task.name}-{name}", console)
 
 
-def _view_live(config: RunConfig, kind: str, task_model: TaskModel, console: Console) -> None:
-    """Plays one environment in a window or on a page until that is closed."""
-    watch, place = signals.current(), Place(kind, config.viewer_host, config.viewer_port)
-    env = make_steerable(task_model)
-    argmax = config.viewer_argmax_action
-    loaded = load_policy(config, task_model, env, argmax, console, live=True)
-    follows = loaded.run is not None and find_checkpoint(config.checkpoint, RUNS)[1] is None
-    policies = RunPolicies(config, task_model, env, loaded, follows)
-    with console.status("compiling the viewer"):
-        session = Session(loaded.player, loaded.state, config.seed)
-    screen = StudioScreen(task_model.model, Desk(labels_of(task_model)), place, _aim(config, env))
-    if screen.url:
-        console.print(f"viewer: {screen.url}  (Ctrl-C ends it)")
-        port = screen.url.rstrip("/").rpartition(":")[2]
-        console.print(
-            f"from another machine: ssh -L {port}:localhost:{port} {socket.gethostname()}"
-        )
-        if place.host not in LOOPBACK:
-            console.warn(
-                f"viewer_host={place.host}: whoever reaches this port sees and steers what is"
-                " viewed; nobody is asked who he is"
-            )
-    averaged = config.live_reward_buffer_size
-    with contextlib.closing(screen), watch.deferring("closing the viewer"):
-        Live(session, screen, policies, policies.first, averaged, watch.check).run(
-            config.viewer_num_seconds
-        )
-
-
-def _aim(config: RunConfig, env: TaskEnv) -> Callable[[mujoco.MjvCamera], None]:
-    """Aims a camera by the `render_*` keys, at the base where they name no body."""
-    bases = base_candidates(env.engine.spec.model)
-    body = config.render_track_body_id
-    if body is None and len(bases) == 1:
-        body = bases[0]
-
-    def aim(camera: mujoco.MjvCamera) -> None:
-        camera.distance, camera.azimuth = config.render_distance, config.render_azimuth
-        camera.elevation, camera.lookat[:] = config.render_elevation, config.render_lookat
-        if body is not None:
-            camera.type, camera.trackbodyid = mujoco.mjtCamera.mjCAMERA_TRACKING, body
-
-    return aim
+def _recorder(
+    config: RunConfig, task_model: TaskModel, console: Console, typed: Collection[str]
+) -> Recorder:
+    model = drawable(task_model.spec, task_model.model)
+    return Recorder(model, config, Camera(model, config, typed, console.print))
 
 
 def _write(
     config: RunConfig,
     recorder: Recorder,
-    states: Iterable[tuple[np.ndarray, np.ndarray]],
+    states: Iterable[_Picture],
     stem: Path,
     console: Console,
 ) -> None:
@@ -115,9 +85,11 @@ def _write(
     watch, kept = signals.current(), list[np.ndarray]()
 
     def frames() -> Iterator[np.ndarray]:
-        for qpos, qvel in states:
+        for state in states:
             watch.check()
-            frame = recorder.frame(qpos, qvel)
+            frame = recorder.frame(state.qpos, state.qvel, state.markers)
+            if state.text:
+                frame = write_overlay(frame, state.text)
             if config.viewer_save_renders:
                 kept.append(frame)
             yield frame
@@ -134,7 +106,13 @@ def _write(
         console.print(f"frames: {path.with_suffix('')}")
 
 
-def _view_dump(config: RunConfig, path: Path, task_model: TaskModel, console: Console) -> None:
+def _view_dump(
+    config: RunConfig,
+    path: Path,
+    task_model: TaskModel,
+    console: Console,
+    typed: Collection[str],
+) -> None:
     """Shows the steps before a quarantine: the last of them in a table, all in a video."""
     if path.absolute().parent.name == "dumps":
         RunFolder(path.absolute().parent.parent).check()  # the video is written beside it
@@ -145,7 +123,7 @@ def _view_dump(config: RunConfig, path: Path, task_model: TaskModel, console: Co
             f"dump={path}: its model has {sizes[0]} positions and {sizes[1]} velocities, that of"
             f" task {config.task.name} {model.nq} and {model.nv}. Type checkpoint= of its run"
         )
-    recorder = Recorder(model, config)
+    recorder = _recorder(config, task_model, console, typed)
     qpos, qvel, action = (dump.steps(name) for name in ("view/qpos", "view/qvel", "action"))
     rewards = [name for name in dump.arrays if name.startswith("reward/")]
     columns = [np.abs(x).max(axis=1, initial=0) for x in (qpos, qvel, action)]
@@ -162,32 +140,21 @@ def _view_dump(config: RunConfig, path: Path, task_model: TaskModel, console: Co
     )
     # What cannot be drawn is left out: the step at fault may be such.
     drawn = [i for i in range(len(qpos)) if np.isfinite(qpos[i]).all()]
-    states = [(qpos[i], np.nan_to_num(qvel[i])) for i in drawn]
+    states = [_Picture(qpos[i], np.nan_to_num(qvel[i])) for i in drawn]
     if states:
         _write(config, recorder, states, path.with_suffix(""), console)
 
 
-class _Shown(NamedTuple):
-    """What the viewer takes from a step."""
-
-    qpos: jax.Array
-    qvel: jax.Array
-    reward: jax.Array
-    was_reset: jax.Array
-
-
 def _states(
     config: RunConfig, env: TaskEnv, loaded: LoadedPolicy, num_steps: int, console: Console
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Plays one environment and gives `qpos` and `qvel` for every frame of the video."""
+) -> Iterator[_Picture]:
+    """Plays one environment and gives every frame of the video."""
     player = loaded.player
     key_env, key_actions = jax.random.split(jax.random.key(config.seed))
 
-    def step(playing: Playing, key: jax.Array, i: int) -> tuple[Playing, _Shown]:
-        view = env.engine.view(playing.env.physics)
+    def step(playing: Playing, key: jax.Array, i: int) -> tuple[Playing, Frame, jax.Array]:
         playing, experience = play(player, loaded.state, playing, jax.random.fold_in(key, i), 1)
-        reward, was_reset = experience.scores.total[0, 0], experience.was_reset[0, 0]
-        return playing, _Shown(view.qpos[0], view.qvel[0], reward, was_reset)
+        return playing, frame_of(env.mdp, experience), experience.was_reset[0, 0]
 
     with console.status("compiling the viewer"):
         playing = jax.jit(player.start)(key_env, loaded.state.level)
@@ -198,29 +165,36 @@ def _states(
 
 def _played(
     config: RunConfig,
-    step: Callable[..., tuple[Playing, _Shown]],
+    step: Callable[..., tuple[Playing, Frame, jax.Array]],
     begin: Callable[[Any], Any],
     playing: Playing,
     key: jax.Array,
     num_steps: int,
     console: Console,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Iterator[_Picture]:
     frame_every = 1.0 / (config.render_fps * config.render_slowdown * config.ctrl_dt)
     shown, total = 0, 0.0
     with console.progress(num_steps) as progress:
         for i in range(num_steps):
-            playing, step_shown = step(playing, key, i)
-            qpos, qvel, reward, was_reset = jax.device_get(step_shown)
+            playing, *given = step(playing, key, i)
+            frame, was_reset = jax.device_get(given)
+            picture = _picture(config, frame, i + 1)
             while shown * frame_every <= i:
-                yield qpos, qvel  # of before the step
+                yield picture
                 shown += 1
-            total += float(reward)
+            total += float(frame.reward)
             progress.update(i + 1, {"episode_return": total})
             if was_reset:
                 playing = playing.replace(env=begin(playing.env))
                 total = 0.0
                 if config.viewer_num_seconds is None:
                     return
+
+
+def _picture(config: RunConfig, frame: Frame, number: int) -> _Picture:
+    markers = Markers.of(frame.markers) if config.render_markers else None
+    text = caption(number, float(frame.time), float(frame.reward))
+    return _Picture(frame.qpos, frame.qvel, markers, text if config.render_overlay else "")
 
 
 def _num_steps(config: RunConfig, task_model: TaskModel) -> int:

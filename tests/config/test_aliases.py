@@ -31,6 +31,12 @@ def test_a_largest_latency_is_short_for_a_range(capsys):
     assert "engine.action_latency_range=[0,0.03] now" in capsys.readouterr().err
 
 
+def test_a_logger_and_its_project_are_asked_for_by_their_old_names(capsys):
+    typed = ["logger_backend=wandb", "wandb_project=robots"]
+    assert parse("train", typed).overrides == ["logger=wandb", "logger.wandb_project=robots"]
+    assert capsys.readouterr().err.count(" now") == 2
+
+
 def test_run_modes(capsys):
     assert parse("train", ["run_mode=view"]).overrides == ["run_model_viewer=true"]
     assert parse("train", ["run_mode=train"]).overrides == []

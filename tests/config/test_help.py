@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from ksim_cli.cli import main
+from ksim_cli.config.aliases import ALIASES, MEANINGS, RUN_MODES
 from ksim_cli.config.help import COMMANDS, command_help, list_text, main_help
 from ksim_cli.config.looking import LOOKING
 
@@ -40,3 +41,13 @@ def test_the_help_beside_a_task_shows_its_values(project, capsys):
     assert main(["train", "task=humanod", "--help"]) == 2
     assert "Did you mean 'humanoid'" in capsys.readouterr().err
     assert not (project / "runs").exists()
+
+
+def test_old_names_stand_beside_the_new():
+    text = " ".join(command_help("train").split())
+    assert "seed=0 root of every random number (also random_seed)" in text
+    apart = {old: new for old, new in ALIASES.items() if not new.endswith(f".{old}")}
+    modes = [f"run_mode={mode}" for mode, typed in RUN_MODES.items() if typed]
+    for old in (*apart, *MEANINGS, *modes):
+        assert f"{old})" in text or f"{old}," in text, old
+    assert "typed without `algo.` too" in text and "(also clip_param" not in text

@@ -27,4 +27,4 @@ def test_every_default_is_a_value_that_is_allowed(section):
 def test_runs_share_no_table():
     one, two = RunConfig(), RunConfig()
     one.rewards["alive"] = {"type": "stay_alive"}
-    assert two.rewards == {} and one.render_lookat is not two.render_lookat
+    assert two.rewards == {} and one.plot_figsize is not two.plot_figsize

@@ -9,7 +9,13 @@ from hydra.core.hydra_config import HydraConfig
 
 from ksim_cli import commands
 from ksim_cli.cli import main
-from ksim_cli.config.settle import kept_entries, typed_keys, with_batch_size, with_paths
+from ksim_cli.config.settle import (
+    kept_entries,
+    typed_keys,
+    with_batch_size,
+    with_camera,
+    with_paths,
+)
 from ksim_cli.errors import UserError
 from ksim_cli.io import runs as run_folders
 from ksim_cli.paths import project_root
@@ -182,3 +188,15 @@ def test_what_names_a_job_holds_no_plus(project, ran):
     assert ksim("train", "-m", "task=cartpole", "rewards.balance.weight=1,2", "algo.gamma=0.9") == 0
     names = [name for _, _, name, _ in ran]
     assert names[0] == "algo.gamma=0.9,rewards.balance.weight=1,task=cartpole"
+
+
+def test_keys_of_the_free_camera_that_are_typed_come_before_the_one_a_task_names(project, ran):
+    config = run_config("task=humanoid")
+    assert config.render_camera_name == "side"
+    for name in ("track_body_id", "distance", "azimuth", "elevation", "lookat"):
+        assert with_camera(config, {f"render_{name}"}).render_camera_name is None
+    both = {"render_distance", "render_camera_name"}
+    assert with_camera(config, both).render_camera_name == "side"
+    assert with_camera(config, {"render_fps"}) is config
+    assert ksim("train", "task=humanoid", "render_distance=2") == 0
+    assert ran[0][0].render_camera_name is None

@@ -14,7 +14,7 @@ from ksim_cli.io.files import make_folder, open_own
 from ksim_cli.io.kept_code import keep_code
 from ksim_cli.io.metrics import MetricsLog
 from ksim_cli.io.runs import FILES, FOLDERS, RunFolder
-from ksim_cli.io.video import write_frames
+from ksim_cli.view.video import write_frames
 
 NAMES = (*FILES, *FOLDERS, "checkpoints/00000001", "dumps/x.npz", "videos/a/00000.png")
 

@@ -5,10 +5,11 @@ import types
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ksim_cli.errors import UserError
 from ksim_cli.io import loggers
-from ksim_cli.io.loggers import Loggers, open_loggers
+from ksim_cli.io.loggers import Loggers, Media, open_loggers
 
 
 class Fake:
@@ -191,6 +192,84 @@ def test_wandb_is_not_sent_again_what_it_has(tmp_path: Path, monkeypatch):
         sinks.log({"iteration": iteration})
     sinks.close()
     assert steps == [7, 8, 9]
+
+
+@pytest.fixture
+def media(tmp_path):
+    """A video in both forms and a plot, of iteration 4."""
+    files = {name: tmp_path / name for name in ("v.gif", "rewards.png", "v.mp4")}
+    for name, path in files.items():
+        if name == "v.mp4":
+            path.write_bytes(b"mp4")
+        else:
+            Image.new("RGB", (7, 5), "red").save(path)
+    return Media(4, (files["v.mp4"], files["v.gif"]), (files["rewards.png"],))
+
+
+def test_wandb_gets_pictures_beside_the_newest_row(tmp_path: Path, monkeypatch, media):
+    calls: list[tuple] = []
+    run = types.SimpleNamespace(
+        log=lambda row, step: calls.append((row, step)), finish=lambda: None
+    )
+    module = types.SimpleNamespace(
+        init=lambda **_: run,
+        Video=lambda path, format: ("video", Path(path).name, format),
+        Image=lambda path: ("image", Path(path).name),
+    )
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    sinks = open_loggers(["wandb"], tmp_path, {}, 0, pytest.fail)
+    sinks.log({"iteration": 6})
+    sinks.show(media)
+    sinks.close()
+    shown = {
+        "pictures_iteration": 4,
+        "video": ("video", "v.mp4", "mp4"),
+        "plots/rewards": ("image", "rewards.png"),
+    }
+    assert calls[1] == (shown, 6)
+
+
+def test_tensorboard_gets_pictures_and_the_whole_configuration(tmp_path: Path, media):
+    pytest.importorskip("tensorboardX", reason="the extra `tensorboard` is not installed")
+    sinks = open_loggers(["tensorboard"], tmp_path, {"algo": {"lam": 0.9}}, 0, pytest.fail)
+    sinks.show(media)
+    sinks.close()
+    events = events_of(tmp_path / "tensorboard")
+    values = {value.tag: (event.step, value) for event in events for value in event.summary.value}
+    step, video = values["video"]
+    assert step == 4 and video.image.encoded_image_string == media.videos[1].read_bytes()
+    assert (video.image.width, video.image.height) == (7, 5)
+    assert values["plots/rewards"][1].image.encoded_image_string == media.plots[0].read_bytes()
+    (text,) = (value for tag, (_, value) in values.items() if tag.startswith("config"))
+    assert b'"lam": 0.9' in text.tensor.string_val[0]
+
+
+def test_a_sink_that_fails_over_pictures_is_left_out(media):
+    warnings: list[str] = []
+    bad, good = Fake(), Fake()
+    good.shown = []
+    good.show = good.shown.append
+    sinks = Loggers({"bad": lambda: bad, "good": lambda: good}, warnings.append)
+    bad.show = lambda media: raising(OSError("gone"))()
+    sinks.show(media)
+    until(lambda: sinks._workers["bad"].ended.is_set())
+    sinks.log({"iteration": 1})
+    sinks.close()
+    assert len(warnings) == 1 and "OSError: gone" in warnings[0] and good.shown == [media]
+
+
+def events_of(folder: Path) -> list:
+    """The events of TensorBoard's files."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    events = []
+    for path in folder.iterdir():
+        data = path.read_bytes()
+        while data:
+            size = int.from_bytes(data[:8], "little")
+            events.append(Event.FromString(data[12 : 12 + size]))
+            data = data[12 + size + 4 :]
+    return events
 
 
 def shown_by_tensorboard(folder: Path) -> list[tuple[int, float]]:

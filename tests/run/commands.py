@@ -22,13 +22,14 @@ ROOT = Path(__file__).parents[2]
 
 TINY = (
     *("task=cartpole", "num_envs=8", "batch_size=4", "rollout_length_frames=8"),
-    *("num_episodes=2", "max_env_steps=null", "engine=mujoco"),
+    *("num_episodes=2", "max_env_steps=null", "engine=mujoco", "valid_pictures=false"),
 )
 """The smallest run; the tests of `run/` share what it compiles."""
 
 TINY_MJX = (
     *("task=cartpole", "num_envs=64", "batch_size=16", "rollout_length_frames=8"),
     *("num_episodes=2", "max_env_steps=null", "engine=mjx", "integrator=euler"),
+    "valid_pictures=false",
     "terminations.time_limit.max_length_seconds=0.5",
 )
 """The same on the other engine, enough environments for four devices; 30 s of compiling."""

@@ -1,3 +1,4 @@
+from functools import partial
 from types import SimpleNamespace
 
 import jax.numpy as jnp
@@ -9,16 +10,19 @@ from ksim_cli.rl.rollout import Player, PolicyState, random_policy, zero_policy
 from ksim_cli.run import evaluate
 from ksim_cli.run.build import make_task_model
 from ksim_cli.run.evaluate import Evaluation, Evaluator
+from ksim_cli.run.film import frame_of
 from tests.envs import Probe
 from tests.helpers import tiny_cartpole
 
 NOTHING = PolicyState(Variables(params=()), reward_variables=(), level=jnp.ones(()))
 
 
-def evaluator(policy, num_episodes, *overrides):
+def evaluator(policy, num_episodes, *overrides, filmed=False):
     task_model = make_task_model(tiny_cartpole(*overrides))
-    env = evaluate.evaluation_envs(task_model, num_episodes)
-    return Evaluator(Player(env, policy, argmax=True), num_episodes, task_model.episode_steps())
+    env = evaluate.evaluation_envs(task_model, num_episodes, filmed)
+    frame = partial(frame_of, task_model.mdp) if filmed else None
+    player = Player(env, policy, argmax=True)
+    return Evaluator(player, num_episodes, task_model.episode_steps(), frame)
 
 
 def test_episodes_are_whole_and_repeat_with_their_seed():

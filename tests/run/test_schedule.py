@@ -1,5 +1,6 @@
+from ksim_cli.config.schema import ValidationKeys
 from ksim_cli.run import schedule
-from ksim_cli.run.schedule import Rate, Timer
+from ksim_cli.run.schedule import Rate, Timer, validation_timer
 
 
 class Clock:
@@ -40,3 +41,11 @@ def test_a_pause_does_not_count(monkeypatch):
     with rate.paused():
         clock.now += 50.0
     assert rate.per_second(1100) == 50.0
+
+
+def test_the_first_iterations_may_be_due_each():
+    timer = validation_timer(
+        ValidationKeys(valid_first_n_steps=3, valid_every_n_steps=5, valid_every_n_seconds=None)
+    )
+    assert [i + 1 for i in range(11) if timer.due(i, i + 1)] == [1, 2, 3, 5, 10]
+    assert not Timer(None, None).due(0, 1)

@@ -6,15 +6,16 @@ import secrets
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import mujoco
 import numpy as np
 
 from ksim_cli.config.schema import RenderKeys
-from ksim_cli.errors import UserError, listing, nearest
+from ksim_cli.errors import UserError
 from ksim_cli.io.files import make_folder, open_own
 from ksim_cli.io.gl import NO_GL
+from ksim_cli.view.markers import Markers, draw_ground, draw_markers
+from ksim_cli.view.scene import Camera, ground
 
 _FINE = (4096, 4)
 """Size of MuJoCo's shadow map and samples per pixel, where a model says nothing."""
@@ -27,49 +28,74 @@ class Recorder:
     """Renders states of a model.
 
     Args:
-        model: the model.
+        model: the model, as `ksim_cli.view.scene.drawable` gives it.
         keys: the `render_*` keys.
+        camera: where from; None: where the keys say.
+        small: at the small size, and without shadows unless they are asked for.
 
     Raises:
         UserError: no OpenGL, no such camera or body.
     """
 
-    def __init__(self, model: mujoco.MjModel, keys: RenderKeys) -> None:
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        keys: RenderKeys,
+        camera: Camera | None = None,
+        small: bool = False,
+    ) -> None:
         self._model = model
         self._data = mujoco.MjData(model)
-        self._camera = _camera(model, keys)
+        self._camera = Camera(model, keys) if camera is None else camera
+        self._ground = ground(model)
         self._options = mujoco.MjvOption()
         shown = self._options.flags
         shown[mujoco.mjtVisFlag.mjVIS_CONTACTFORCE] = keys.render_contact_force
         shown[mujoco.mjtVisFlag.mjVIS_CONTACTPOINT] = keys.render_contact_point
         shown[mujoco.mjtVisFlag.mjVIS_INERTIA] = keys.render_inertia
+        height, width = keys.render_height, keys.render_width
+        if small:
+            height, width = keys.render_height_small, keys.render_width_small
         # A model's off-screen buffer is 640 x 480 unless its MJCF says otherwise.
-        model.vis.global_.offwidth = max(model.vis.global_.offwidth, keys.render_width)
-        model.vis.global_.offheight = max(model.vis.global_.offheight, keys.render_height)
+        model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)
+        model.vis.global_.offheight = max(model.vis.global_.offheight, height)
         try:
             quality = model.vis.quality
             if (quality.shadowsize, quality.offsamples) == _FINE and _renders_in_software():
                 quality.shadowsize, quality.offsamples = _COARSE
-            self._renderer = mujoco.Renderer(model, keys.render_height, keys.render_width)
+            self._renderer = mujoco.Renderer(model, height, width)
         except Exception as error:  # which error depends on the back end
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(NO_GL.format(reason=f" ({reason[:120]})")) from error
         flags = self._renderer.scene.flags
-        flags[mujoco.mjtRndFlag.mjRND_SHADOW] = keys.render_shadow
+        shadow = not small if keys.render_shadow is None else keys.render_shadow
+        flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadow
         flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = keys.render_reflection
 
-    def frame(self, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
+    def frame(
+        self, qpos: np.ndarray, qvel: np.ndarray, markers: Markers | None = None
+    ) -> np.ndarray:
         """A picture `[H, W, 3]` uint8 of a state.
 
         Args:
             qpos: `[nq]`.
             qvel: `[nv]`.
+            markers: what to draw beside the model, of one frame.
         """
         self._data.qpos[:] = qpos
         self._data.qvel[:] = qvel
         mujoco.mj_forward(self._model, self._data)
-        self._renderer.update_scene(self._data, self._camera, self._options)
+        self._camera.follow(self._data)
+        self._renderer.update_scene(self._data, self._camera.view, self._options)
+        if self._ground is not None:
+            draw_ground(self._renderer.scene, self._model, self._ground)
+        if markers is not None:
+            draw_markers(self._renderer.scene, markers)
         return self._renderer.render().copy()
+
+    def close(self) -> None:
+        """Give the graphics memory back."""
+        self._renderer.close()
 
 
 def _renders_in_software() -> bool:
@@ -80,32 +106,6 @@ def _renders_in_software() -> bool:
     name = bytes(library.glGetString(library.GL_RENDERER) or b"").lower()
     context.free()
     return any(each in name for each in (b"llvmpipe", b"softpipe", b"swrast", b"software"))
-
-
-def _camera(model: mujoco.MjModel, keys: RenderKeys) -> Any:
-    if keys.render_camera_name is not None:
-        names = [model.camera(i).name for i in range(model.ncam)]
-        if keys.render_camera_name not in names:
-            raise UserError(
-                f"render_camera_name={keys.render_camera_name}: no such camera."
-                f"{nearest(keys.render_camera_name, names)} The model has: {listing(names)}"
-            )
-        return keys.render_camera_name
-    camera = mujoco.MjvCamera()
-    camera.distance = keys.render_distance
-    camera.azimuth = keys.render_azimuth
-    camera.elevation = keys.render_elevation
-    camera.lookat[:] = keys.render_lookat
-    if keys.render_track_body_id is not None:
-        if not 0 <= keys.render_track_body_id < model.nbody:
-            names = [f"{i} {model.body(i).name}" for i in range(model.nbody)]
-            raise UserError(
-                f"render_track_body_id={keys.render_track_body_id}: no such body."
-                f" The model has: {', '.join(names)}"
-            )
-        camera.type = mujoco.mjtCamera.mjCAMERA_TRACKING
-        camera.trackbodyid = keys.render_track_body_id
-    return camera
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: int) -> int:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ksim_cli.config.schema import RenderKeys
 from ksim_cli.errors import UserError
-from ksim_cli.io.video import Recorder, write_frames, write_video
+from ksim_cli.view.video import Recorder, write_frames, write_video
 from tests.helpers import SMALL
 
 
@@ -72,7 +72,7 @@ from ksim_cli.io.gl import pick_gl
 pick_gl(None)
 import mujoco
 from ksim_cli.config.schema import RenderKeys
-from ksim_cli.io.video import Recorder
+from ksim_cli.view.video import Recorder
 model = mujoco.MjModel.from_xml_string(sys.argv[1])
 keys = RenderKeys(render_width=900, render_height=500, render_distance=2.0, render_lookat=[1, 0, 1])
 recorder = Recorder(model, keys)

@@ -1,0 +1,67 @@
+"""`ksim view` in a window or on a page."""
+
+import contextlib
+import socket
+from collections.abc import Collection
+
+from ksim_cli.config.schema import RunConfig
+from ksim_cli.io.console import Console
+from ksim_cli.io.runs import RUNS, find_checkpoint
+from ksim_cli.run import signals
+from ksim_cli.run.build import load_policy
+from ksim_cli.run.live import Live, labels_of
+from ksim_cli.run.policies import RunPolicies
+from ksim_cli.run.session import Session, make_steerable
+from ksim_cli.task_model import TaskModel
+from ksim_cli.view.desk import Desk
+from ksim_cli.view.kind import LOOPBACK
+from ksim_cli.view.scene import Camera, drawable
+from ksim_cli.view.studio import Place, StudioScreen
+
+
+def view_live(
+    config: RunConfig,
+    kind: str,
+    task_model: TaskModel,
+    console: Console,
+    typed: Collection[str] = (),
+) -> None:
+    """Plays one environment in a window or on a page until that is closed.
+
+    Args:
+        config: what to view, and how.
+        kind: `window` or `web`.
+        task_model: the task.
+        console: says where the page is.
+        typed: keys that were typed.
+
+    Raises:
+        UserError: there is no policy, or no such viewer can be opened here.
+    """
+    watch, place = signals.current(), Place(kind, config.viewer_host, config.viewer_port)
+    env = make_steerable(task_model)
+    argmax = config.viewer_argmax_action
+    loaded = load_policy(config, task_model, env, argmax, console, live=True)
+    follows = loaded.run is not None and find_checkpoint(config.checkpoint, RUNS)[1] is None
+    policies = RunPolicies(config, task_model, env, loaded, follows)
+    with console.status("compiling the viewer"):
+        session = Session(loaded.player, loaded.state, config.seed)
+    model = drawable(task_model.spec, task_model.model)
+    camera = Camera(model, config, typed, console.warn)
+    screen = StudioScreen(model, Desk(labels_of(task_model)), place, camera.aim)
+    if screen.url:
+        console.print(f"viewer: {screen.url}  (Ctrl-C ends it)")
+        port = screen.url.rstrip("/").rpartition(":")[2]
+        console.print(
+            f"from another machine: ssh -L {port}:localhost:{port} {socket.gethostname()}"
+        )
+        if place.host not in LOOPBACK:
+            console.warn(
+                f"viewer_host={place.host}: whoever reaches this port sees and steers what is"
+                " viewed; nobody is asked who he is"
+            )
+    averaged = config.live_reward_buffer_size
+    with contextlib.closing(screen), watch.deferring("closing the viewer"):
+        Live(session, screen, policies, policies.first, averaged, watch.check).run(
+            config.viewer_num_seconds
+        )
