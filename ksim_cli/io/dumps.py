@@ -16,7 +16,7 @@ from ksim_cli.io.files import make_folder, open_own
 from ksim_cli.npz import read_arrays
 
 _NEEDED = ("step", "env", "iteration", "action", "view/qpos", "view/qvel")
-_DIMS: dict[str, int] = dict.fromkeys(_NEEDED[:3], 0) | dict.fromkeys(_NEEDED[3:], 2)
+_DIMS: dict[str, int] = {**dict.fromkeys(_NEEDED[:3], 0), **dict.fromkeys(_NEEDED[3:], 2)}
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ class Diagnostics:
         if row["quarantined"]:
             self._watch_quarantine(iteration, row, incident)
 
-    def count_updates(self, skipped: Sequence[float]) -> None:
+    def count_updates(self, skipped: Sequence[float | None]) -> None:
         """Take note of each seed's share of updates that were not applied; say which is lost."""
         for i, share in enumerate(skipped):
             before = self._without_update[i]
