@@ -1,6 +1,8 @@
 """Resets: the pose an episode starts from."""
 
 import math
+import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -19,6 +21,12 @@ from ksim_cli.physics.names import joint_ids, object_ids
 from ksim_cli.physics.robot import home_pose
 from ksim_cli.registry import RESETS
 from ksim_cli.rng import named_key
+
+_UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What the reader of arrays raises where somebody wrote other bytes, or one array alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,13 +273,14 @@ class MotionState(Reset):
         if not file.is_file():
             raise UserError(f"path={self.path}: no such file. The current folder is {Path.cwd()}")
         try:
-            with np.load(file, allow_pickle=False) as arrays:
+            with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
                 qpos, qvel = (np.asarray(arrays[n], np.float64) for n in ("qpos", "qvel"))
-        except (OSError, ValueError, KeyError) as error:
+        except _UNREADABLE as error:
             raise UserError(
                 f"path={self.path}: is no .npz file with qpos and qvel ({error})"
             ) from error
-        wanted = {"qpos": (len(qpos), model.nq), "qvel": (len(qpos), model.nv)}
+        count = len(np.atleast_1d(qpos))
+        wanted = {"qpos": (count, model.nq), "qvel": (count, model.nv)}
         for name, array in (("qpos", qpos), ("qvel", qvel)):
             if array.shape != wanted[name] or not len(array) or not np.isfinite(array).all():
                 raise UserError(
