@@ -179,7 +179,11 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
         if command == "view" or config.run_model_viewer:
             from ksim_cli.io.gl import pick_gl
 
-            pick_gl(config.render_with_glfw)  # MuJoCo looks at it while it is imported
+            try:
+                pick_gl(config.render_with_glfw)  # MuJoCo looks at it while it is imported
+            except UserError:
+                if config.dump is None:  # whose table is shown all the same
+                    raise
         from ksim_cli.run.backend import prepare
 
         prepare(config)

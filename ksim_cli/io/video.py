@@ -15,6 +15,7 @@ from ksim_cli.config.schema import RenderKeys
 from ksim_cli.errors import UserError, listing, nearest
 from ksim_cli.io.files import make_folder, open_own
 from ksim_cli.io.gl import NO_GL
+from ksim_cli.physics.mujoco_engine import silence_log
 
 _FINE = (4096, 4)
 """Size of MuJoCo's shadow map and samples per pixel, where a model says nothing."""
@@ -35,6 +36,7 @@ class Recorder:
     """
 
     def __init__(self, model: mujoco.MjModel, keys: RenderKeys) -> None:
+        silence_log()
         self._model = model
         self._data = mujoco.MjData(model)
         self._camera = _camera(model, keys)

@@ -17,6 +17,7 @@ from ksim_cli.io.video import Recorder, write_frames, write_video
 from ksim_cli.rl.rollout import Playing, play
 from ksim_cli.run import signals
 from ksim_cli.run.build import LoadedPolicy, load_policy, make_task_model
+from ksim_cli.run.own_files import warn_of_changes
 from ksim_cli.task_model import TaskModel
 
 _ROWS = 8
@@ -79,7 +80,9 @@ def _write(
 def _view_dump(config: RunConfig, path: Path, task_model: TaskModel, console: Console) -> None:
     """Shows the steps before a quarantine: the last of them in a table, all in a video."""
     if path.absolute().parent.name == "dumps":
-        RunFolder(path.absolute().parent.parent).check()  # the video is written beside it
+        run = RunFolder(path.absolute().parent.parent)
+        run.check()  # the video is written beside it
+        warn_of_changes(run, task_model.task, console)
     dump, model = read_dump(path), task_model.model
     sizes = [dump.arrays[name].shape[1] for name in ("view/qpos", "view/qvel")]
     if sizes != [model.nq, model.nv]:
@@ -87,7 +90,6 @@ def _view_dump(config: RunConfig, path: Path, task_model: TaskModel, console: Co
             f"dump={path}: its model has {sizes[0]} positions and {sizes[1]} velocities, that of"
             f" task {config.task.name} {model.nq} and {model.nv}. Type checkpoint= of its run"
         )
-    recorder = Recorder(model, config)
     qpos, qvel, action = (dump.steps(name) for name in ("view/qpos", "view/qvel", "action"))
     rewards = [name for name in dump.arrays if name.startswith("reward/")]
     columns = [np.abs(x).max(axis=1, initial=0) for x in (qpos, qvel, action)]
@@ -105,8 +107,21 @@ def _view_dump(config: RunConfig, path: Path, task_model: TaskModel, console: Co
     # What cannot be drawn is left out: the step at fault may be such.
     drawn = [i for i in range(len(qpos)) if np.isfinite(qpos[i]).all()]
     states = [(qpos[i], np.nan_to_num(qvel[i])) for i in drawn]
-    if states:
-        _write(config, recorder, states, path.with_suffix(""), console)
+    if states:  # and where nothing can be rendered, the table has been shown
+        recorder = Recorder(model, config)
+        _write(config, recorder, _at_frames(config, states), path.with_suffix(""), console)
+
+
+def _at_frames(
+    config: RunConfig, states: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Of the states of control steps those that the video shows, so that it lasts as long."""
+    frame_every = 1.0 / (config.render_fps * config.render_slowdown * config.ctrl_dt)
+    shown = 0
+    for i, state in enumerate(states):
+        while shown * frame_every <= i:
+            yield state
+            shown += 1
 
 
 class _Shown(NamedTuple):
@@ -135,7 +150,8 @@ def _states(
         playing = jax.jit(player.start)(key_env, loaded.state.level)
         compiled = jax.jit(step).lower(playing, key_actions, 0).compile()
         begin = jax.jit(env.begin_rollout)
-    return _played(config, compiled, begin, playing, key_actions, num_steps, console)
+    played = _played(config, compiled, begin, playing, key_actions, num_steps, console)
+    return _at_frames(config, played)
 
 
 def _played(
@@ -147,15 +163,12 @@ def _played(
     num_steps: int,
     console: Console,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    frame_every = 1.0 / (config.render_fps * config.render_slowdown * config.ctrl_dt)
-    shown, total = 0, 0.0
+    total = 0.0
     with console.progress(num_steps) as progress:
         for i in range(num_steps):
             playing, step_shown = step(playing, key, i)
             qpos, qvel, reward, was_reset = jax.device_get(step_shown)
-            while shown * frame_every <= i:
-                yield qpos, qvel  # of before the step
-                shown += 1
+            yield qpos, qvel  # of before the step
             total += float(reward)
             progress.update(i + 1, {"episode_return": total})
             if was_reset:
