@@ -133,8 +133,8 @@ def refuse_foreign_model(task: TaskConfig, run: Path) -> None:
 def refuse_foreign_files(config: RunConfig, run: Path, typed: Collection[str]) -> None:
     """Refuses files of a saved config's terms that lie outside of the user's project.
 
-    A run of his own that took one from elsewhere is told what to type; a stranger's would have
-    any file opened.
+    A run of his own knows what it took from elsewhere by its hash; a stranger's would have any
+    file opened.
 
     Args:
         config: as it was composed.
@@ -144,7 +144,7 @@ def refuse_foreign_files(config: RunConfig, run: Path, typed: Collection[str]) -
     Raises:
         UserError: it says what to type.
     """
-    here = Path.cwd()
+    here, known = Path.cwd(), _kept_hashes(run / "code")
     roots = [root.resolve() for root in (*project_roots(), here)]
     for kind in TERM_SECTIONS:
         for name, term in getattr(config, kind).items():
@@ -153,10 +153,13 @@ def refuse_foreign_files(config: RunConfig, run: Path, typed: Collection[str]) -
             if not isinstance(path, str) or key in typed:
                 continue
             file = (here / path).resolve()
-            if not any(file.is_relative_to(root) for root in roots):
+            if any(file.is_relative_to(root) for root in roots):
+                continue
+            if not file.is_file() or known.get(file.as_posix()) != hash_file(file):
                 raise UserError(
-                    f"{run / 'config.yaml'}: {key}: {path} lies outside of this folder. If it is"
-                    f" yours, type {key}={path}"
+                    f"{run / 'config.yaml'}: {key}: {path} lies outside of this folder, and is not"
+                    f" (or no longer) what the run was trained with. If it is yours, type"
+                    f" {key}={path}"
                 )
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from ksim_cli.config.components import TaskConfig
 from ksim_cli.errors import UserError
+from ksim_cli.io.files import hash_file
 from ksim_cli.io.kept_code import (
     HASHES,
     changed_code,
@@ -200,3 +201,18 @@ def test_a_file_that_a_saved_config_names_lies_in_the_project(
     config = dataclasses.replace(tiny_cartpole(), resets={"x": term})
     with pytest.raises(UserError, match=r"type resets\.x\.path=") if refused else nullcontext():
         refuse_foreign_files(config, project / "run", typed)
+
+
+def test_a_file_from_elsewhere_that_a_run_was_trained_with_is_known(project, monkeypatch):
+    monkeypatch.chdir(project)
+    file = project.parent / f"{project.name}-motion.npz"
+    file.write_bytes(b"frames")
+    term = {"type": "motion_state", "path": str(file)}
+    config = dataclasses.replace(tiny_cartpole(), resets={"x": term})
+    (project / "run" / "code").mkdir(parents=True)
+    kept = project / "run" / "code" / HASHES
+    kept.write_text(json.dumps({file.resolve().as_posix(): hash_file(file)}))
+    refuse_foreign_files(config, project / "run", ())
+    file.write_bytes(b"others")
+    with pytest.raises(UserError, match="no longer"):
+        refuse_foreign_files(config, project / "run", ())
