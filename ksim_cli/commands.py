@@ -221,8 +221,12 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
             from ksim_cli.io.gl import pick_gl
             from ksim_cli.view.kind import viewer_kind
 
-            if viewer_kind(config) == "video":
-                pick_gl(config.render_with_glfw)  # MuJoCo looks at it while it is imported
+            try:
+                if viewer_kind(config) == "video":
+                    pick_gl(config.render_with_glfw)  # MuJoCo looks at it while it is imported
+            except UserError:
+                if config.dump is None:  # whose table is shown all the same
+                    raise
         from ksim_cli.run.backend import prepare
 
         prepare(config)

@@ -16,7 +16,7 @@ from ksim_cli.io.files import make_folder, open_own
 from ksim_cli.npz import read_arrays
 
 _NEEDED = ("step", "env", "iteration", "action", "view/qpos", "view/qvel")
-_DIMS: dict[str, int] = dict.fromkeys(_NEEDED[:3], 0) | dict.fromkeys(_NEEDED[3:], 2)
+_DIMS: dict[str, int] = {**dict.fromkeys(_NEEDED[:3], 0), **dict.fromkeys(_NEEDED[3:], 2)}
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,14 @@ class Dump:
 
 
 def write_dump(folder: Path, dump: Dump) -> Path:
-    """Writes a dump into the folder, which is made, and gives its path."""
+    """Writes a dump into the folder, which is made, and gives its path.
+
+    One of before the run was resumed stays: the new one has its iteration in its name.
+    """
     make_folder(folder)
     path = folder / f"{dump.at_fault}.npz"
+    if path.exists():
+        path = folder / f"{dump.at_fault}-{dump.arrays['iteration']}.npz"
     with open_own(path, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, **dump.arrays)
     return path
@@ -71,4 +76,4 @@ def read_dump(path: Path) -> Dump:
             raise ValueError(f"it has no step {arrays['step']}")
     except (ValueError, TypeError) as error:
         raise UserError(f"dump={path}: cannot be read: {error}") from error
-    return Dump(path.stem, arrays)
+    return Dump(path.stem.removesuffix(f"-{int(arrays['iteration'])}"), arrays)

@@ -6,6 +6,7 @@ it was trained, nobody can tell why it evaluates otherwise a month later.
 
 import contextlib
 import json
+import re
 import shutil
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -19,13 +20,20 @@ from ksim_cli.paths import project_roots
 HASHES = "sha256.json"
 """File of `code/`: path in the project -> SHA-256 of that file when training began."""
 
-_COPIED = {".py", ".xml", ".mjcf", ".urdf", ".yaml"}
+ELSEWHERE = "elsewhere"
+"""Folder of `code/` for files outside the project, in the folders that they lie in."""
+
+_MODELS = {".xml", ".mjcf", ".urdf"}
+_COPIED = {".py", ".yaml", *_MODELS}
 _MOST_BYTES = 2**20
 """Larger files, and files of other kinds (meshes), are known by their hash only."""
 
+_NAMED = re.compile(r"""\b(file\w*|\w*dir)\s*=\s*["']([^"'\n]+)["']""")
+"""Attributes of a model that name files, and folders that they are looked for in."""
+
 
 def own_files(
-    root: Path | None, tasks: Iterable[str], modules: Iterable[str], model: Path | None
+    root: Path | None, tasks: Iterable[str], modules: Iterable[str], named: Iterable[Path]
 ) -> dict[str, Path]:
     """Files of a user's own that a run is made of, by their path in his project, or in full.
 
@@ -33,7 +41,7 @@ def own_files(
         root: his project; None: there is none.
         tasks: whose folders in it count.
         modules: files of imported modules; those in the project count.
-        model: the model file, wherever it lies; None: none is given.
+        named: files that the configuration names, wherever they lie: see `model_files`.
     """
     found: dict[str, Path] = {}
     if root is not None:
@@ -43,11 +51,29 @@ def own_files(
         inside = (path for path in paths if path.is_file() and path.is_relative_to(root))
         kept = (path for path in inside if path.suffix != ".pyc")
         found = {path.relative_to(root).as_posix(): path for path in kept}
-    if model is not None and model.is_file():
-        path = model.resolve()
-        if path not in found.values():
-            found[path.as_posix()] = path
-    return dict(sorted(found.items()))
+    known = {*found.values()}
+    others = {path.resolve() for path in named if path.is_file()} - known
+    return dict(sorted([*found.items(), *((path.as_posix(), path) for path in others)]))
+
+
+def model_files(model: Path) -> set[Path]:
+    """A model's file and those that it names, wherever they lie: includes, meshes, textures."""
+    texts, folders, names = {model.resolve()}, {model.parent}, set[str]()
+    pending = [*texts]
+    while pending:
+        file = pending.pop()
+        if not file.is_file():
+            continue
+        for key, value in _NAMED.findall(file.read_text("utf-8", errors="replace")):
+            if key.endswith("dir"):
+                folders.add(model.parent / value)
+            elif Path(value).suffix not in _MODELS:
+                names |= {value, Path(value).name}  # of a URDF MuJoCo may leave out the folders
+            else:
+                found = {(above / value).resolve() for above in (model.parent, file.parent)} - texts
+                texts |= found
+                pending += found
+    return texts | {folder / name for folder in folders for name in names}
 
 
 def keep_code(folder: Path, files: Mapping[str, Path]) -> None:
@@ -65,10 +91,11 @@ def keep_code(folder: Path, files: Mapping[str, Path]) -> None:
         folder.rename(before)
     folder.mkdir(parents=True)
     for name, path in files.items():
-        copied = path.suffix in _COPIED and path.stat().st_size <= _MOST_BYTES
-        if copied and not Path(name).is_absolute():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, folder / name)
+        if path.suffix in _COPIED and path.stat().st_size <= _MOST_BYTES:
+            inside = Path(name).relative_to(Path(name).anchor)
+            copy = folder / (ELSEWHERE if Path(name).is_absolute() else "") / inside
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
     write_json(folder / HASHES, {name: hash_file(path) for name, path in files.items()})
 
 
@@ -106,8 +133,8 @@ def refuse_foreign_model(task: TaskConfig, run: Path) -> None:
 def refuse_foreign_files(config: RunConfig, run: Path, typed: Collection[str]) -> None:
     """Refuses files of a saved config's terms that lie outside of the user's project.
 
-    A run of his own that took one from elsewhere is told what to type; a stranger's would have
-    any file opened.
+    A run of his own knows what it took from elsewhere by its hash; a stranger's would have any
+    file opened.
 
     Args:
         config: as it was composed.
@@ -117,7 +144,7 @@ def refuse_foreign_files(config: RunConfig, run: Path, typed: Collection[str]) -
     Raises:
         UserError: it says what to type.
     """
-    here = Path.cwd()
+    here, known = Path.cwd(), _kept_hashes(run / "code")
     roots = [root.resolve() for root in (*project_roots(), here)]
     for kind in TERM_SECTIONS:
         for name, term in getattr(config, kind).items():
@@ -126,10 +153,13 @@ def refuse_foreign_files(config: RunConfig, run: Path, typed: Collection[str]) -
             if not isinstance(path, str) or key in typed:
                 continue
             file = (here / path).resolve()
-            if not any(file.is_relative_to(root) for root in roots):
+            if any(file.is_relative_to(root) for root in roots):
+                continue
+            if not file.is_file() or known.get(file.as_posix()) != hash_file(file):
                 raise UserError(
-                    f"{run / 'config.yaml'}: {key}: {path} lies outside of this folder. If it is"
-                    f" yours, type {key}={path}"
+                    f"{run / 'config.yaml'}: {key}: {path} lies outside of this folder, and is not"
+                    f" (or no longer) what the run was trained with. If it is yours, type"
+                    f" {key}={path}"
                 )
 
 
@@ -140,7 +170,7 @@ def _kept_hashes(folder: Path) -> dict[str, str]:
     return {}
 
 
-def changed_code(folder: Path, files: Mapping[str, Path]) -> list[str]:
+def changed_code(folder: Path, files: Mapping[str, Path], root: Path | None = None) -> list[str]:
     """What differs from the code that was kept: `tasks/mine.py changed`, `… is gone`, `… is new`.
 
     Nothing where none was kept.
@@ -148,10 +178,15 @@ def changed_code(folder: Path, files: Mapping[str, Path]) -> list[str]:
     Args:
         folder: `code/` of a run.
         files: see `own_files`.
+        root: the user's project; a file that is still there may not have been imported yet.
     """
     before = _kept_hashes(folder)
     if not before:
         return []
+    if root is not None:
+        there = {name: (root / name).resolve() for name in before if not Path(name).is_absolute()}
+        unseen = {n: p for n, p in there.items() if p.is_file() and p.is_relative_to(root)}
+        files = {**unseen, **files}
     changed = [f"{name} is gone" for name in before if name not in files]
     for name, path in files.items():
         if name not in before:

@@ -146,7 +146,7 @@ class MujocoEngine:
     def __init__(self, spec: EngineSpec) -> None:
         self.spec = spec
         self.buffer_sizes: Mapping[str, int] = {}
-        _silence_log()
+        silence_log()
         self._host = _Host(spec)
 
     def init(self) -> MujocoState:
@@ -251,7 +251,7 @@ def _shape(host: _Host, name: str) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(host.fields[name].shape, jnp.float32)
 
 
-def _silence_log() -> None:
+def silence_log() -> None:
     """Warnings are read from the batch's counters: no MUJOCO_LOG.TXT, no flood on the terminal."""
     config = mujoco.MjLogConfig.get()
     config.logto_file = False

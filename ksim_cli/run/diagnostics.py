@@ -107,7 +107,7 @@ class Diagnostics:
         if row["quarantined"]:
             self._watch_quarantine(iteration, row, incident)
 
-    def count_updates(self, skipped: Sequence[float]) -> None:
+    def count_updates(self, skipped: Sequence[float | None]) -> None:
         """Take note of each seed's share of updates that were not applied; say which is lost."""
         for i, share in enumerate(skipped):
             before = self._without_update[i]
@@ -198,13 +198,14 @@ class Diagnostics:
         ):
             arrays |= {f"{kind}/{name}": value for name, value in values.items()}
         path = self._run.dumps / f"{at_fault}.npz"
-        self._dumped[at_fault] = str(path)
-        shown = f"ksim view dump={path} shows the steps before"
+        shown = ""
         try:
             if hosts.is_leader():
-                write_dump(self._run.dumps, Dump(at_fault, arrays))
+                path = write_dump(self._run.dumps, Dump(at_fault, arrays))
         except OSError as error:
             shown = f"{path} could not be written: {error.strerror or error}"
+        self._dumped[at_fault] = str(path)
+        shown = shown or f"ksim view dump={path} shows the steps before"
         self._console.warn(
             f"iteration {iteration}: {at_fault} was not finite, or too large, in environment"
             f" {int(incident.env)}, which was reset; what is so is not learned from"

@@ -1,11 +1,14 @@
 """The user's own files behind a run: kept when training begins, looked at whenever it is read."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+from ksim_cli.config.schema import TERM_SECTIONS
 from ksim_cli.io.console import Console
-from ksim_cli.io.kept_code import changed_code, keep_code, own_files
+from ksim_cli.io.kept_code import changed_code, keep_code, model_files, own_files
 from ksim_cli.io.runs import RunFolder
+from ksim_cli.own_code import is_own
 from ksim_cli.paths import builtin_root, project_root
 from ksim_cli.task import Task, model_file
 
@@ -18,7 +21,7 @@ def keep_own_files(run: RunFolder, task: Task) -> None:
 
 def warn_of_changes(run: RunFolder, task: Task, console: Console) -> bool:
     """Warns of what changed since the run was trained; whether something did."""
-    changed = changed_code(run.code, _files(task))
+    changed = changed_code(run.code, _files(task), project_root())
     if changed:
         console.warn(
             f"{run.path} was trained with other code: {', '.join(changed)}."
@@ -28,9 +31,13 @@ def warn_of_changes(run: RunFolder, task: Task, console: Console) -> bool:
 
 
 def _files(task: Task) -> dict[str, Path]:
-    names = [n for n in sys.modules if n == "tasks" or n.startswith("tasks.")]
-    modules = [file for n in names if (file := getattr(sys.modules[n], "__file__", None))]
-    section, model = task.config.task, model_file(task)
-    if model.is_relative_to(builtin_root()):
-        model = None
-    return own_files(project_root(), (section.type, *section.extends), modules, model)
+    config, root, model = task.config, project_root(), model_file(task)
+    imported = {name: getattr(each, "__file__", None) for name, each in [*sys.modules.items()]}
+    # The main module is a script of ksim's; it may lie in an environment inside the project.
+    files = [file for name, file in imported.items() if file and name != "__main__"]
+    modules = [file for file in files if root is not None and is_own(file, root)]
+    named = set[Path]() if model.is_relative_to(builtin_root()) else model_files(model)
+    for section in TERM_SECTIONS:
+        terms = (term for term in getattr(config, section).values() if isinstance(term, Mapping))
+        named |= {Path(term["path"]) for term in terms if isinstance(term.get("path"), str)}
+    return own_files(root, (config.task.type, *config.task.extends), modules, named)

@@ -18,6 +18,7 @@ from ksim_cli.run import signals
 from ksim_cli.run.build import LoadedPolicy, load_policy, make_task_model
 from ksim_cli.run.film import Frame, frame_of
 from ksim_cli.run.live_view import view_live
+from ksim_cli.run.own_files import warn_of_changes
 from ksim_cli.task_model import TaskModel
 from ksim_cli.view.kind import viewer_kind
 from ksim_cli.view.markers import Markers
@@ -115,7 +116,9 @@ def _view_dump(
 ) -> None:
     """Shows the steps before a quarantine: the last of them in a table, all in a video."""
     if path.absolute().parent.name == "dumps":
-        RunFolder(path.absolute().parent.parent).check()  # the video is written beside it
+        run = RunFolder(path.absolute().parent.parent)
+        run.check()  # the video is written beside it
+        warn_of_changes(run, task_model.task, console)
     dump, model = read_dump(path), task_model.model
     sizes = [dump.arrays[name].shape[1] for name in ("view/qpos", "view/qvel")]
     if sizes != [model.nq, model.nv]:
@@ -123,7 +126,6 @@ def _view_dump(
             f"dump={path}: its model has {sizes[0]} positions and {sizes[1]} velocities, that of"
             f" task {config.task.name} {model.nq} and {model.nv}. Type checkpoint= of its run"
         )
-    recorder = _recorder(config, task_model, console, typed)
     qpos, qvel, action = (dump.steps(name) for name in ("view/qpos", "view/qvel", "action"))
     rewards = [name for name in dump.arrays if name.startswith("reward/")]
     columns = [np.abs(x).max(axis=1, initial=0) for x in (qpos, qvel, action)]
@@ -141,8 +143,19 @@ def _view_dump(
     # What cannot be drawn is left out: the step at fault may be such.
     drawn = [i for i in range(len(qpos)) if np.isfinite(qpos[i]).all()]
     states = [_Picture(qpos[i], np.nan_to_num(qvel[i])) for i in drawn]
-    if states:
-        _write(config, recorder, states, path.with_suffix(""), console)
+    if states:  # and where nothing can be rendered, the table has been shown
+        recorder = _recorder(config, task_model, console, typed)
+        _write(config, recorder, _at_frames(config, states), path.with_suffix(""), console)
+
+
+def _at_frames(config: RunConfig, pictures: Iterable[_Picture]) -> Iterator[_Picture]:
+    """Of the pictures of control steps those that the video shows, so that it lasts as long."""
+    frame_every = 1.0 / (config.render_fps * config.render_slowdown * config.ctrl_dt)
+    shown = 0
+    for i, picture in enumerate(pictures):
+        while shown * frame_every <= i:
+            yield picture
+            shown += 1
 
 
 def _states(
@@ -160,7 +173,8 @@ def _states(
         playing = jax.jit(player.start)(key_env, loaded.state.level)
         compiled = jax.jit(step).lower(playing, key_actions, 0).compile()
         begin = jax.jit(env.begin_rollout)
-    return _played(config, compiled, begin, playing, key_actions, num_steps, console)
+    played = _played(config, compiled, begin, playing, key_actions, num_steps, console)
+    return _at_frames(config, played)
 
 
 def _played(
@@ -172,16 +186,12 @@ def _played(
     num_steps: int,
     console: Console,
 ) -> Iterator[_Picture]:
-    frame_every = 1.0 / (config.render_fps * config.render_slowdown * config.ctrl_dt)
-    shown, total = 0, 0.0
+    total = 0.0
     with console.progress(num_steps) as progress:
         for i in range(num_steps):
             playing, *given = step(playing, key, i)
             frame, was_reset = jax.device_get(given)
-            picture = _picture(config, frame, i + 1)
-            while shown * frame_every <= i:
-                yield picture
-                shown += 1
+            yield _picture(config, frame, i + 1)
             total += float(frame.reward)
             progress.update(i + 1, {"episode_return": total})
             if was_reset:

@@ -14,6 +14,7 @@ from ksim_cli.config.schema import RenderKeys
 from ksim_cli.errors import UserError
 from ksim_cli.io.files import make_folder, open_own
 from ksim_cli.io.gl import NO_GL
+from ksim_cli.physics.mujoco_engine import silence_log
 from ksim_cli.view.markers import Markers, draw_ground, draw_markers
 from ksim_cli.view.scene import Camera, ground
 
@@ -44,6 +45,7 @@ class Recorder:
         camera: Camera | None = None,
         small: bool = False,
     ) -> None:
+        silence_log()
         self._model = model
         self._data = mujoco.MjData(model)
         self._camera = Camera(model, keys) if camera is None else camera

@@ -25,6 +25,15 @@ def test_what_was_written_is_read(tmp_path):
     assert np.isnan(dump.steps("view/qvel")).all()
 
 
+def test_a_dump_of_before_a_resume_stays(tmp_path):
+    first = write_dump(tmp_path, Dump("rewards.up-2", arrays()))
+    second = write_dump(tmp_path, Dump("rewards.up-2", arrays(iteration=9, env=1)))
+    assert (first.name, second.name) == ("rewards.up-2.npz", "rewards.up-2-9.npz")
+    assert [read_dump(path).arrays["env"] for path in (first, second)] == [3, 1]
+    assert read_dump(first).at_fault == read_dump(second).at_fault == "rewards.up-2"
+    assert write_dump(tmp_path, Dump("rewards.up-2", arrays(iteration=9))) == second
+
+
 def without_qpos():
     return {name: array for name, array in arrays().items() if name != "view/qpos"}
 

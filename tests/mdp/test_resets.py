@@ -1,5 +1,9 @@
 """Every registered reset does what its name says, and nothing else."""
 
+import io
+import random
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -220,6 +224,47 @@ def test_a_motion_of_another_robot_is_refused():
     np.savez("motion.npz", qpos=np.zeros(()), qvel=np.zeros(()))
     with pytest.raises(UserError, match=r"is no \.npz file with qpos and qvel"):
         build("motion_state").bind(model_of())
+
+
+def saved(**arrays):
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def one_array():
+    file = io.BytesIO()
+    np.save(file, np.zeros((3, 11)))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"PK\x03\x04 and nothing", saved(qpos=1.0, qvel=2.0), one_array()),
+        *(saved(qpos=np.zeros((3, 11))), saved(qpos=np.array([print]), qvel=np.zeros(1))),
+        saved(qpos=np.array(["text"]), qvel=np.array(["text"])),
+    ],
+)
+def test_a_motion_that_is_none_is_one_message(content):
+    Path("motion.npz").write_bytes(content)
+    with pytest.raises(UserError, match=r"^path=motion\.npz: "):
+        build("motion_state").bind(model_of())
+
+
+def test_random_damage_of_a_motion_is_one_message():
+    rng, model, whole = random.Random(0), model_of(), Path("motion.npz").read_bytes()
+    refused = 0
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for _ in range(rng.choice((1, 2, 5))):
+            damaged[rng.randrange(len(whole))] = rng.randrange(256)
+        Path("motion.npz").write_bytes(damaged)
+        try:
+            build("motion_state").bind(model)
+        except UserError:
+            refused += 1
+    assert refused > 100
 
 
 @pytest.mark.parametrize("kind", sorted(k for k in TABLE if "joint" not in k and "motion" not in k))

@@ -1,3 +1,4 @@
+import contextlib
 import subprocess
 import sys
 
@@ -103,3 +104,18 @@ def test_a_camera_that_is_not_there_is_refused(keys, message):
     with pytest.raises(UserError) as error:
         Recorder(mujoco.MjModel.from_xml_string(SMALL), RenderKeys(**keys))
     assert message in str(error.value)
+
+
+def test_nothing_is_logged_to_a_file(tmp_path, monkeypatch):
+    """MuJoCo would warn of states of a dump in MUJOCO_LOG.TXT, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    before, chatty = mujoco.MjLogConfig.get(), mujoco.MjLogConfig.get()
+    chatty.logto_file = True
+    chatty.set()
+    try:
+        with contextlib.suppress(UserError):  # no such camera, and no need of OpenGL
+            model = mujoco.MjModel.from_xml_string("<mujoco/>")
+            Recorder(model, RenderKeys(render_camera_name="nowhere"))
+        assert not mujoco.MjLogConfig.get().logto_file
+    finally:
+        before.set()
