@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.io.runs import RunFolder
@@ -19,7 +19,7 @@ _PATIENCE = 10.0
 
 
 @contextlib.contextmanager
-def watched(run: RunFolder, config: RunConfig, say: Callable[[str], None]) -> Iterator[None]:
+def watched(run: RunFolder, config: RunConfig, say: Callable[[str], None]) -> Generator[None]:
     """While entered, a viewer shows the newest policy of a run, if the config asks for one.
 
     It reads what the run leaves in its folder, and nothing waits for it.

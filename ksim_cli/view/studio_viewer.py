@@ -12,7 +12,7 @@ from mujoco.studio import (
     launch_thread,
     messages,
     plugin,
-    sim,
+    sim,  # pyright: ignore[reportAttributeAccessIssue] # without a stub
     viewer_handle,
     viewer_protocol,
 )

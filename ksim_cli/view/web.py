@@ -38,7 +38,7 @@ class LocalWebViewer(web_viewer.WebViewer):
         self._address, self._names = address, names_of(address)
         # The server looks it up when its thread begins, in a moment.
         web_server.serve = functools.partial(_serve_guarded, self._is_known)
-        web_viewer._print_url_banner = _say_nothing
+        web_viewer._print_url_banner = _say_nothing  # pyright: ignore[reportPrivateUsage]
         web_server.logger.setLevel(logging.WARNING)
         super().__init__(*given, **more)
 
