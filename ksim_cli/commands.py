@@ -34,6 +34,7 @@ from ksim_cli.io.kept_code import refuse_foreign_files, refuse_foreign_model
 from ksim_cli.io.runs import RUNS, RunFolder, find_checkpoint, find_run, newest_with_checkpoint
 from ksim_cli.own_code import explain_own
 from ksim_cli.paths import stay_in
+from ksim_cli.view.kind import viewer_kind
 
 TRACEBACK = "KSIM_TRACEBACK"
 """Environment variable that shows errors of one's own code with all of their frames."""
@@ -219,7 +220,6 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
             refuse_foreign_files(config, run.path, typed_now())
         if command == "view" or config.run_model_viewer:
             from ksim_cli.io.gl import pick_gl
-            from ksim_cli.view.kind import viewer_kind
 
             try:
                 if viewer_kind(config) == "video":

@@ -192,14 +192,7 @@ class TrainingRun:
                 self._first_step()
                 diagnostics.report(self.iteration, mean_over_seeds(rows), incident, state.env.obs)
                 diagnostics.count_updates([row["skipped_updates"] for row in rows])
-                per_second = rate.per_second(self.env_steps)
-                self.facts["env_steps_per_second"] = per_second
-                head = {
-                    "iteration": self.iteration,
-                    "env_steps": self.env_steps,
-                    "wall_seconds": self.clock.seconds(),
-                    "env_steps_per_second": per_second,
-                }
+                head = self._head(rate)
                 (evaluates,) = hosts.broadcast(valid.due(before, self.iteration))
                 if evaluates and not self._finished():
                     with rate.paused():
@@ -221,6 +214,16 @@ class TrainingRun:
             self._save(parts, state)
             self.store.wait()  # now, while no signal leaves it half written
         return state
+
+    def _head(self, rate: Rate) -> dict[str, Any]:
+        """What a row of an iteration begins with."""
+        self.facts["env_steps_per_second"] = rate.per_second(self.env_steps)
+        return {
+            "iteration": self.iteration,
+            "env_steps": self.env_steps,
+            "wall_seconds": self.clock.seconds(),
+            "env_steps_per_second": self.facts["env_steps_per_second"],
+        }
 
     def _leave(self, signal: int, why: str | None) -> NoReturn:
         """End amid training, once what was saved is on disk."""

@@ -22,7 +22,7 @@ from websockets.http11 import Request, Response
 from ksim_cli.errors import UserError
 from ksim_cli.view.kind import LOOPBACK
 
-_UPLOADS = "/drop"
+_UPLOADS = "drop"
 
 _serve = web_server.serve
 
@@ -110,8 +110,8 @@ def _serve_guarded(
         hosts = request.headers.get_all("Host")
         origins = request.headers.get_all("Origin")
         pages = [urllib.parse.urlsplit(each).netloc for each in origins]
-        path = urllib.parse.urlsplit(request.path).path
-        if path.startswith(_UPLOADS) or not hosts or not all(map(is_known, (*hosts, *pages))):
+        path = request.path.partition("?")[0].strip("/")
+        if path == _UPLOADS or not hosts or not all(map(is_known, (*hosts, *pages))):
             return _forbidden()
         answer = process_request(connection, request)
         return await answer if hasattr(answer, "__await__") else answer
