@@ -46,11 +46,13 @@ def watched(run: RunFolder, config: RunConfig, say: Callable[[str], None]) -> Ge
 
     def forward() -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            if line.strip():
-                say(f"viewer: {line.rstrip()}")
+        with process.stdout as lines:
+            for line in lines:
+                if line.strip():
+                    say(f"viewer: {line.rstrip()}")
 
-    threading.Thread(target=forward, name="viewer", daemon=True).start()
+    reader = threading.Thread(target=forward, name="viewer", daemon=True)
+    reader.start()
     try:
         yield
     finally:
@@ -60,6 +62,7 @@ def watched(run: RunFolder, config: RunConfig, say: Callable[[str], None]) -> Ge
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        reader.join(_PATIENCE)
 
 
 def _command(run: RunFolder, config: RunConfig) -> list[str]:

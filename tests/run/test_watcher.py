@@ -1,0 +1,66 @@
+import sys
+import time
+
+import pytest
+
+from ksim_cli.io.runs import RunFolder
+from ksim_cli.run import watcher
+from ksim_cli.run.watcher import watched
+from tests.helpers import tiny_cartpole
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+def entered(monkeypatch, tmp_path, said, program, viewer="web"):
+    monkeypatch.setattr(watcher, "_command", lambda run, config: [sys.executable, "-c", program])
+    return watched(RunFolder(tmp_path), tiny_cartpole(viewer=viewer), said.append)
+
+
+@pytest.mark.parametrize("viewer", [None, "video"])
+def test_who_asks_for_none_gets_none(monkeypatch, tmp_path, said, viewer):
+    with entered(monkeypatch, tmp_path, said, "print('here')", viewer):
+        time.sleep(0.3)
+    assert said == []
+
+
+def test_its_lines_are_shown_and_it_goes_with_the_training(monkeypatch, tmp_path, said):
+    program = "import time; print('at http://x', flush=True); print(); time.sleep(600)"
+    start = time.monotonic()
+    with entered(monkeypatch, tmp_path, said, program):
+        while not said and time.monotonic() - start < 30:
+            time.sleep(0.01)
+    assert said == ["viewer: at http://x"] and time.monotonic() - start < 40
+
+
+def test_one_that_does_not_leave_is_made_to(monkeypatch, tmp_path, said):
+    monkeypatch.setattr(watcher, "_PATIENCE", 0.2)
+    program = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        " print('deaf', flush=True); time.sleep(600)"
+    )
+    with entered(monkeypatch, tmp_path, said, program):
+        while not said:
+            time.sleep(0.01)
+
+
+def test_one_that_dies_does_not_matter(monkeypatch, tmp_path, said):
+    with entered(monkeypatch, tmp_path, said, "raise SystemExit('no page')"):
+        while not said:
+            time.sleep(0.01)
+    assert said == ["viewer: no page"]
+
+
+def test_what_is_typed_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(watcher.shutil, "which", lambda name: f"/bin/{name}")
+    config = tiny_cartpole(viewer="web", viewer_port=9999)
+    command = watcher._command(RunFolder(tmp_path), config)
+    assert command[:3] == ["/bin/nice", "-n", "10"] and command[4:8] == [
+        "-u",
+        "-m",
+        "ksim_cli",
+        "view",
+    ]
+    assert {f"checkpoint={tmp_path}", "viewer=web", "viewer_port=9999"} < set(command)
