@@ -4,7 +4,7 @@ Standard library only. What goes wrong in ksim or elsewhere stays a crash with i
 """
 
 import inspect
-import sysconfig
+import os
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from ksim_cli.errors import NOTE
 from ksim_cli.paths import PACKAGE, project_root
 
-_STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
+_STANDARD_LIBRARY = Path(os.__file__).parent
 _ENVIRONMENT = {"site-packages", "dist-packages"}
 """Where packages are installed, which may be below a user's project."""
 

@@ -28,6 +28,9 @@ _COPIED = {".py", ".yaml", *_MODELS}
 _MOST_BYTES = 2**20
 """Larger files, and files of other kinds (meshes), are known by their hash only."""
 
+_MOST_TEXT = 2**26
+"""Larger models are not looked through: MuJoCo has read them already, or has not."""
+
 _NAMED = re.compile(r"""\b(file\w*|\w*dir)\s*=\s*["']([^"'\n]+)["']""")
 """Attributes of a model that name files, and folders that they are looked for in."""
 
@@ -62,7 +65,7 @@ def model_files(model: Path) -> set[Path]:
     pending = [*texts]
     while pending:
         file = pending.pop()
-        if not file.is_file():
+        if not file.is_file() or file.stat().st_size > _MOST_TEXT:
             continue
         for key, value in _NAMED.findall(file.read_text("utf-8", errors="replace")):
             if key.endswith("dir"):
