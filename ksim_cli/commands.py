@@ -207,8 +207,8 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
     logging.getLogger("hydra").setLevel(logging.INFO)
     try:
         config = to_run_config(composed)
-        spec = config.resume or config.checkpoint
-        run_chose_model = spec is not None and "task.model" not in typed_now()
+        typed, spec = typed_now(), config.resume or config.checkpoint
+        run_chose_model = spec is not None and "task.model" not in typed
         if spec is not None:
             run = find_run(spec, RUNS)
             # One without a checkpoint starts afresh, with anything.
@@ -217,7 +217,7 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
             run.check(writes=config.resume is not None)
             if run_chose_model:
                 refuse_foreign_model(config.task, run.path)
-            refuse_foreign_files(config, run.path, typed_now())
+            refuse_foreign_files(config, run.path, typed)
         if command == "view" or config.run_model_viewer:
             from ksim_cli.io.gl import pick_gl
 

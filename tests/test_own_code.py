@@ -101,6 +101,7 @@ WRONG = {
     "ksim in a reward": ("rewards", "return maths.about_z(self), carry", "TypeError", ""),
     "ksim in an event": ("events", "return maths.about_z(self), carry", "TypeError", ""),
     "ksim in a randomizer": ("randomization", "maths.about_z(self)", "TypeError", ""),
+    # What he asks of the base class, it leaves to him: told by his line, as any error of his is.
     "no super": ("rewards", "return super().__call__(step, carry)", "NotImplementedError", ""),
 }
 

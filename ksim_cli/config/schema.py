@@ -4,6 +4,7 @@ One schema serves every command, so a saved config can be read by all of them. S
 only. Lists appear as lists: a config file cannot tell a tuple from a list.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -271,3 +272,11 @@ PATHS = (
     *(f"task.{f.name}" for f in fields(TaskConfig) if f.metadata.get("unit") == "path"),
 )
 """Keys that take a path: any text passes without quotes, and `~` is the home folder."""
+
+
+def term_paths(config: RunConfig) -> Iterator[tuple[str, str, str]]:
+    """Section, name and `path` of every term that names a file."""
+    for section in TERM_SECTIONS:
+        for name, term in getattr(config, section).items():
+            if isinstance(term, Mapping) and isinstance(term.get("path"), str):
+                yield section, name, term["path"]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ksim_cli.config.schema import PATHS, TERM_SECTIONS, RunConfig
+from ksim_cli.config.schema import PATHS, RunConfig, term_paths
 from ksim_cli.config.typed import REMOVED, split_choices
 from ksim_cli.config.validate import divisors
 from ksim_cli.errors import UserError, listing, nearest
@@ -75,13 +75,9 @@ def with_paths(config: RunConfig, folder: Path, typed: Collection[str]) -> RunCo
         value = getattr(config, key)
         if value not in (None, "", "latest"):
             changes[key] = placed(value, key in _WRITTEN)
-    for section in TERM_SECTIONS:
-        changes[section] = {
-            name: {**term, "path": placed(term["path"])}
-            if isinstance(term, Mapping) and isinstance(term.get("path"), str)
-            else term
-            for name, term in getattr(config, section).items()
-        }
+    for section, name, path in term_paths(config):
+        terms = changes.setdefault(section, dict(getattr(config, section)))
+        terms[name] = {**terms[name], "path": placed(path)}
     model = config.task.model
     if "task.model" in typed and model and (folder / Path(model).expanduser()).is_file():
         path = (folder / Path(model).expanduser()).resolve()

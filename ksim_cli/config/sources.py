@@ -192,9 +192,9 @@ def _unfit(names: list[str], value: Any) -> str | None:
     # Of several lines, one of its own in the script of a launcher; of a path, another's folder.
     literal = _RESOLVERS.sub("x", value)
     leads_away = os.path.isabs(literal) or literal[:1] == "~" or ".." in re.split(r"[/\\]", literal)
-    if path == "sweep.dir":  # which gets a file
-        places = Path(literal, "multirun.yaml")
-        leads_away |= any(place.is_symlink() for place in (places, *places.parents))
+    if path == "sweep.dir":  # Hydra writes there
+        file = Path(literal, "multirun.yaml")
+        leads_away |= any(path.is_symlink() for path in (file, *file.parents))
     return names[-1] if leads_away or "${" in literal or not value.isprintable() else None
 
 

@@ -48,7 +48,7 @@ def write_dump(folder: Path, dump: Dump) -> Path:
     """
     make_folder(folder)
     path = folder / f"{dump.at_fault}.npz"
-    if path.exists():
+    if path.exists() and not path.is_symlink():
         path = folder / f"{dump.at_fault}-{dump.arrays['iteration']}.npz"
     with open_own(path, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, **dump.arrays)

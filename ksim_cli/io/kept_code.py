@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from ksim_cli.config.components import TaskConfig
-from ksim_cli.config.schema import TERM_SECTIONS, RunConfig
+from ksim_cli.config.schema import RunConfig, term_paths
 from ksim_cli.errors import UserError
 from ksim_cli.io.files import hash_file, refuse_link, write_json
 from ksim_cli.paths import project_roots
@@ -118,7 +118,7 @@ def refuse_foreign_model(task: TaskConfig, run: Path) -> None:
     given = Path(task.model)
     if not (given.is_absolute() or ".." in given.parts):
         return
-    roots = [root.resolve() for root in (*project_roots(), Path.cwd())]
+    roots = _own_roots()
     levels = [f"tasks/{name}" for name in ("", task.name, *task.extends)]
     known = _kept_hashes(run / "code")
     for file in sorted({(root / level / given).resolve() for root in roots for level in levels}):
@@ -126,11 +126,7 @@ def refuse_foreign_model(task: TaskConfig, run: Path) -> None:
         if not file.is_file() or (own and not file.is_relative_to(run.resolve())):
             continue
         if known.get(file.as_posix()) != hash_file(file) or file.is_relative_to(run.resolve()):
-            raise UserError(
-                f"{run / 'config.yaml'}: task.model: {file} lies outside of this folder, and is not"
-                f" (or no longer) what the run was trained with. If it is yours, type"
-                f" task.model={file}"
-            )
+            raise _foreign(run, "task.model", file)
 
 
 def refuse_foreign_files(config: RunConfig, run: Path, typed: Collection[str]) -> None:
@@ -147,23 +143,24 @@ def refuse_foreign_files(config: RunConfig, run: Path, typed: Collection[str]) -
     Raises:
         UserError: it says what to type.
     """
-    here, known = Path.cwd(), _kept_hashes(run / "code")
-    roots = [root.resolve() for root in (*project_roots(), here)]
-    for kind in TERM_SECTIONS:
-        for name, term in getattr(config, kind).items():
-            path = term.get("path") if isinstance(term, Mapping) else None
-            key = f"{kind}.{name}.path"
-            if not isinstance(path, str) or key in typed:
-                continue
-            file = (here / path).resolve()
-            if any(file.is_relative_to(root) for root in roots):
-                continue
-            if not file.is_file() or known.get(file.as_posix()) != hash_file(file):
-                raise UserError(
-                    f"{run / 'config.yaml'}: {key}: {path} lies outside of this folder, and is not"
-                    f" (or no longer) what the run was trained with. If it is yours, type"
-                    f" {key}={path}"
-                )
+    roots, known = _own_roots(), _kept_hashes(run / "code")
+    for section, name, path in term_paths(config):
+        key, file = f"{section}.{name}.path", Path(path).resolve()
+        if key in typed or any(file.is_relative_to(root) for root in roots):
+            continue
+        if not file.is_file() or known.get(file.as_posix()) != hash_file(file):
+            raise _foreign(run, key, path)
+
+
+def _own_roots() -> list[Path]:
+    return [root.resolve() for root in (*project_roots(), Path.cwd())]
+
+
+def _foreign(run: Path, key: str, file: str | Path) -> UserError:
+    return UserError(
+        f"{run / 'config.yaml'}: {key}: {file} lies outside of this folder, and is not (or no"
+        f" longer) what the run was trained with. If it is yours, type {key}={file}"
+    )
 
 
 def _kept_hashes(folder: Path) -> dict[str, str]:

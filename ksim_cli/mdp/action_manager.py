@@ -8,6 +8,7 @@ torques.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -118,8 +119,12 @@ class ActionManager:
 
     def beyond(self, ctrl: jax.Array) -> dict[str, jax.Array]:
         """Key of an actuator -> `[N]` bool: what it gave, of `ctrl` `[N, nu]`, is not finite."""
+
+        def given(term: Actuator) -> jax.Array:
+            return jax.vmap(partial(pick, addresses=term.ctrl_addresses))(ctrl)
+
         return {
-            f"actuators.{name}": beyond(ctrl[:, np.array(term.ctrl_addresses, int)], len(ctrl))
+            f"actuators.{name}": beyond(given(term), len(ctrl))
             for name, term in self._actuators.items()
         }
 

@@ -198,14 +198,13 @@ class Diagnostics:
         ):
             arrays |= {f"{kind}/{name}": value for name, value in values.items()}
         path = self._run.dumps / f"{at_fault}.npz"
-        shown = ""
         try:
             if hosts.is_leader():
                 path = write_dump(self._run.dumps, Dump(at_fault, arrays))
+            shown = f"ksim view dump={path} shows the steps before"
         except OSError as error:
             shown = f"{path} could not be written: {error.strerror or error}"
         self._dumped[at_fault] = str(path)
-        shown = shown or f"ksim view dump={path} shows the steps before"
         self._console.warn(
             f"iteration {iteration}: {at_fault} was not finite, or too large, in environment"
             f" {int(incident.env)}, which was reset; what is so is not learned from"

@@ -1,10 +1,9 @@
 """The user's own files behind a run: kept when training begins, looked at whenever it is read."""
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
-from ksim_cli.config.schema import TERM_SECTIONS
+from ksim_cli.config.schema import term_paths
 from ksim_cli.io.console import Console
 from ksim_cli.io.kept_code import changed_code, keep_code, model_files, own_files
 from ksim_cli.io.runs import RunFolder
@@ -37,7 +36,5 @@ def _files(task: Task) -> dict[str, Path]:
     files = [file for name, file in imported.items() if file and name != "__main__"]
     modules = [file for file in files if root is not None and is_own(file, root)]
     named = set[Path]() if model.is_relative_to(builtin_root()) else model_files(model)
-    for section in TERM_SECTIONS:
-        terms = (term for term in getattr(config, section).values() if isinstance(term, Mapping))
-        named |= {Path(term["path"]) for term in terms if isinstance(term.get("path"), str)}
+    named |= {Path(path) for _, _, path in term_paths(config)}
     return own_files(root, (config.task.type, *config.task.extends), modules, named)

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ksim_cli.config.resuming import changes, told_change
 from ksim_cli.config.saved import config_text, hashes_of
@@ -220,7 +221,7 @@ def refuse_unsound(step: int, policy: Any) -> None:
         CheckpointError: it names what is not a number.
     """
     for path, leaf in jax.tree.leaves_with_path(policy):
-        if jnp.issubdtype(leaf.dtype, jnp.inexact) and bool(jnp.isnan(leaf).any()):
+        if jnp.issubdtype(leaf.dtype, jnp.inexact) and np.isnan(np.asarray(leaf)).any():
             name = jax.tree_util.keystr(path, simple=True, separator="/")
             raise CheckpointError(f"checkpoint {step} cannot be saved: {name} is not a number.")
 
