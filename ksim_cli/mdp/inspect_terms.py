@@ -121,8 +121,9 @@ def _scored_step(
 def _score(mdp: Mdp, step: Step) -> None:
     _call("rewards", mdp.rewards, lambda t: _scalar(t, _value(t, step)))
     for name, term in mdp.commands.items():
-        with error_context(f"commands.{name}"):
-            term.error(step, step.commands[name])
+        if term.is_measured:
+            with error_context(f"commands.{name}"):
+                _scalar(term, term.error(step, step.commands[name]))
 
 
 class _CommandTrace(UserDict[str, Any]):

@@ -35,9 +35,7 @@ class RewardManager(Manager[Reward]):
     ) -> None:
         super().__init__(terms, num_envs)
         self._clip = clip
-        self.measured = {
-            name: term for name, term in commands.items() if type(term).error is not Command.error
-        }
+        self.measured = {name: term for name, term in commands.items() if term.is_measured}
 
     def fresh(self, names: Iterable[str] | None = None) -> dict[str, Any]:
         """name -> carry at the start of any episode, leading axis N; `names` as in `init`."""

@@ -55,7 +55,12 @@ class SteeredCommand(Command):
         value, inner = self.inner(step, carry.inner, key)
         return carry.held.get(value), carry.replace(inner=inner)
 
-    def error(self, step: Step, value: jax.Array) -> jax.Array | None:
+    @property
+    def is_measured(self) -> bool:
+        """See `Command.is_measured`."""
+        return self.inner.is_measured
+
+    def error(self, step: Step, value: jax.Array) -> jax.Array:
         """See `Command.error`."""
         return self.inner.error(step, value)
 

@@ -244,13 +244,14 @@ class Command(Term):
         """
         raise NotImplementedError
 
-    def error(self, step: Step, value: jax.Array) -> jax.Array | None:
-        """How far a step is from what it was told, a scalar in the command's unit.
+    @property
+    def is_measured(self) -> bool:
+        """Whether a step tells how far it is from what it was told: a class that has `error`."""
+        return type(self).error is not Command.error
 
-        None for a command whose fulfilment cannot be told from the step.
-        """
-        del step, value
-        return None
+    def error(self, step: Step, value: jax.Array) -> jax.Array:
+        """How far a step is from what it was told, a scalar in the command's unit."""
+        raise NotImplementedError
 
     def markers(self, step: Step, value: jax.Array) -> tuple[Marker, ...]:
         """What a viewer may draw to show the command in force."""

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Collection
 
 from ksim_cli.config.schema import RunConfig
+from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console
 from ksim_cli.io.runs import RUNS, find_checkpoint
 from ksim_cli.run import signals
@@ -12,6 +13,7 @@ from ksim_cli.run.build import load_policy
 from ksim_cli.run.live import Live, labels_of
 from ksim_cli.run.policies import RunPolicies
 from ksim_cli.run.session import Session, make_steerable
+from ksim_cli.run.watcher import is_left_behind
 from ksim_cli.task_model import TaskModel
 from ksim_cli.view.desk import Desk
 from ksim_cli.view.kind import LOOPBACK
@@ -61,7 +63,13 @@ def view_live(
                 " viewed; nobody is asked who he is"
             )
     averaged = config.live_reward_buffer_size
+
+    def check() -> None:
+        watch.check()
+        if is_left_behind():
+            raise UserError("the training that this viewer shows is gone")
+
     with contextlib.closing(screen), watch.deferring("closing the viewer"):
-        Live(session, screen, policies, policies.first, averaged, watch.check).run(
+        Live(session, screen, policies, policies.first, averaged, check).run(
             config.viewer_num_seconds
         )

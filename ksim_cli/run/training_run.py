@@ -95,7 +95,7 @@ class TrainingRun:
             self.iteration, self.env_steps = info["iteration"], info["env_steps"]
             self.quarantined.update(info["quarantined"])
             self.unlogged = info.get("unlogged")
-            if self._finished():
+            if self._reached():
                 return self._over(parts, saved)
         else:
             self.store.begin(parts.task_model.task)
@@ -184,7 +184,7 @@ class TrainingRun:
                 head, *rows = (dict(each) for each in self.unlogged)
                 self._evaluate(parts, evaluator, state, head, rows)
                 self.metrics_logger.append(head, rows)
-            while not self._finished():
+            while not self._reached():
                 state, metrics, incident = compiled.step(state)
                 rows = scalars(metrics, config.num_seeds)
                 before, self.iteration = self.iteration, self.iteration + fused
@@ -194,7 +194,7 @@ class TrainingRun:
                 diagnostics.count_updates([row["skipped_updates"] for row in rows])
                 head = self._head(rate)
                 (evaluates,) = hosts.broadcast(valid.due(before, self.iteration))
-                if evaluates and not self._finished():
+                if evaluates and not self._reached():
                     with rate.paused():
                         self._evaluate(parts, evaluator, state, head, rows)
                 self.metrics_logger.append(head, rows)
@@ -207,7 +207,7 @@ class TrainingRun:
                 if show.due(before, self.iteration):
                     self.store.show(self.iteration, state.policy)
                 why = diagnostics.why_give_up()
-                if stops or why or (saves and not self._finished()):
+                if stops or why or (saves and not self._reached()):
                     self._save(parts, state)
                 if stops or why:
                     self._leave(stops, why)
@@ -264,11 +264,8 @@ class TrainingRun:
             except (OSError, RuntimeError) as error:
                 self.console.warn(f"memory.prof could not be written: {error}")
 
-    def _finished(self) -> bool:
-        return bool(self._reached())
-
     def _reached(self) -> list[str]:
-        """Limits of the run that it has come to."""
+        """Limits of the run that it has come to; none while it goes on."""
         counts = zip(LIMITS, (self.iteration, self.env_steps), strict=True)
         limits = [(name, count, getattr(self.config, name)) for name, count in counts]
         return [f"{name}={most}" for name, count, most in limits if most and count >= most]

@@ -17,6 +17,9 @@ _POLITENESS = "10"
 _PATIENCE = 10.0
 """s that a viewer has to close itself."""
 
+_TRAINER = "KSIM_VIEWER_OF"
+"""Environment variable with the process that a viewer is to end with."""
+
 
 @contextlib.contextmanager
 def watched(run: RunFolder, config: RunConfig, say: Callable[[str], None]) -> Generator[None]:
@@ -40,7 +43,7 @@ def watched(run: RunFolder, config: RunConfig, say: Callable[[str], None]) -> Ge
         text=True,
         errors="replace",
         # Beside training an accelerator has no room, and Ctrl-C is for training to answer.
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        env={**os.environ, "JAX_PLATFORMS": "cpu", _TRAINER: str(os.getpid())},
         start_new_session=True,
     )
 
@@ -63,6 +66,12 @@ def watched(run: RunFolder, config: RunConfig, say: Callable[[str], None]) -> Ge
             process.kill()
             process.wait()
         reader.join(_PATIENCE)
+
+
+def is_left_behind() -> bool:
+    """Whether this is a viewer beside a training that has been killed."""
+    trainer = os.environ.get(_TRAINER)
+    return trainer is not None and trainer != str(os.getppid())
 
 
 def _command(run: RunFolder, config: RunConfig) -> list[str]:

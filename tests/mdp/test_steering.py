@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ksim_cli.mdp.commands.sampled import FloatVector
 from ksim_cli.mdp.steering import Push, SteeredCommand
 from ksim_cli.mdp.term import Command, Disturbance, Latch
 from ksim_cli.types import Marker
@@ -40,6 +41,12 @@ def test_a_command_is_what_it_was_until_it_is_held_and_counts_on_meanwhile():
     assert told == [[0.0, 0.0], [7.0, 8.0], [7.0, 8.0], [3.0, 3.0]]
     assert float(term.error(step, jnp.array([1.0, -2.0]))) == 3.0
     assert term.markers(step, jnp.ones(2))[0].shape == "sphere"
+
+
+def test_its_error_is_measured_where_that_of_the_command_is():
+    numbers = FloatVector(ranges=((0.0, 1.0),))
+    assert SteeredCommand(inner=Counting(), shape=(2,)).is_measured
+    assert not SteeredCommand(inner=numbers, shape=(1,)).is_measured
 
 
 def test_a_push_is_what_its_carry_says_and_nothing_at_first():

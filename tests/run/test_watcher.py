@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 import time
 
@@ -64,3 +66,39 @@ def test_what_is_typed_for_it(tmp_path, monkeypatch):
         "view",
     ]
     assert {f"checkpoint={tmp_path}", "viewer=web", "viewer_port=9999"} < set(command)
+
+
+LOOKS_ON = """
+import time
+from ksim_cli.run.watcher import is_left_behind
+print(is_left_behind(), flush=True)
+while not is_left_behind():
+    time.sleep(0.02)
+open("left", "w").close()
+"""
+TRAINS = """
+import os, sys, time
+from pathlib import Path
+from ksim_cli.io.runs import RunFolder
+from ksim_cli.run import watcher
+from tests.helpers import tiny_cartpole
+
+def killed(line):
+    assert line == "viewer: False"
+    os.kill(os.getpid(), 9)
+
+watcher._command = lambda run, config: [sys.executable, "-c", sys.argv[1]]
+with watcher.watched(RunFolder(Path()), tiny_cartpole(viewer="web"), killed):
+    time.sleep(100)
+"""
+
+
+@pytest.mark.slow
+def test_it_notices_that_the_training_was_killed(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+    command = [sys.executable, "-c", TRAINS, LOOKS_ON]
+    assert subprocess.run(command, cwd=tmp_path, env=environment, check=False).returncode == -9
+    end = time.monotonic() + 30
+    while not (tmp_path / "left").exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
