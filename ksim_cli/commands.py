@@ -31,6 +31,7 @@ from ksim_cli.config.schema import RunConfig
 from ksim_cli.config.validate import refuse_missing_packages
 from ksim_cli.errors import RunFailedError, UserError, of_a_disk
 from ksim_cli.io.kept_code import refuse_foreign_files, refuse_foreign_model
+from ksim_cli.io.recordings import read_recording
 from ksim_cli.io.runs import RUNS, RunFolder, find_checkpoint, find_run, newest_with_checkpoint
 from ksim_cli.own_code import explain_own
 from ksim_cli.paths import stay_in
@@ -282,6 +283,8 @@ def _begin_acting(line: CommandLine) -> Start:
     spec, task = line.value("checkpoint"), line.value("task")
     if spec is None and task is None and (dump := line.value("dump")) is not None:
         spec = str(Path(dump).parent.parent)  # its run, whose folder dumps/ it lies in
+    if spec is None and (dataset := line.value("dataset")) is not None:
+        return _begin_replaying(line, Path(dataset).expanduser())
     if spec is not None:
         _refuse(line, ("task",), _OF_A_RUN)
     elif line.value("policy") is not None:
@@ -306,6 +309,16 @@ def _begin_acting(line: CommandLine) -> Start:
         # Written out, so that a run begun in the meantime is not taken for it.
         line = line.replace("checkpoint", str(run.path))
     return Start(line, run.config)
+
+
+def _begin_replaying(line: CommandLine, dataset: Path) -> Start:
+    """From the config of the run that a dataset lies in, else of the task it was recorded of."""
+    if line.value("task") is not None:
+        return Start(line)
+    run = RunFolder(dataset.parent.parent)
+    if run.config.is_file():
+        return Start(line.replace("checkpoint", str(run.path)), run.config)
+    return Start(line.replace("task", read_recording(dataset).task))
 
 
 def _with_checkpoint(run: RunFolder, spec: str | None) -> RunFolder:

@@ -22,9 +22,13 @@ from ksim_cli.errors import UserError
 MAX_BYTES = 1_000_000
 _NOT_SAVED = (
     *("checkpoint", "resume", "run_dir", "policy", "run_model_viewer", "collect_dataset"),
-    *("dataset_save_path", "checkpoint_seed", "num_devices", "dump"),
+    *("dataset_save_path", "checkpoint_seed", "num_devices", "dump", "dataset"),
+    *("viewer", "viewer_host", "viewer_port"),
 )
-"""Keys of one command, not of the run. A foreign config shall not choose where ksim writes."""
+"""Keys of one command, not of the run.
+
+A foreign config shall not choose where ksim writes, nor whom it lets in.
+"""
 
 _PLAIN_NAME = re.compile(r"[\w+-][\w .+-]*(/[\w+-][\w .+-]*)*")
 """Names that become files and folders; a `/` makes a level."""

@@ -160,6 +160,9 @@ class ViewerKeys:
     dump: str | None = option(
         None, "shows an environment that was quarantined: a file of a run's folder dumps/", "path"
     )
+    dataset: str | None = option(
+        None, "shows recorded episodes: a folder that ksim collect wrote", "path"
+    )
     viewer: str | None = option(
         None,
         "auto: a window where there is a display, a page where a person types, else a video; null:"

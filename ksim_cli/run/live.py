@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import mujoco
 import numpy as np
 
-from ksim_cli.env import TaskEnv
 from ksim_cli.errors import UserError
 from ksim_cli.mdp.commands.sampled import Sampled
 from ksim_cli.physics.free_base import base_candidates, free_joint_of
-from ksim_cli.rl.rollout import Player, PolicyState
-from ksim_cli.run.session import Session, Shown, Wishes
+from ksim_cli.run.session import Shown, Wishes
 from ksim_cli.task_model import TaskModel
 from ksim_cli.view import desk as orders
 from ksim_cli.view.desk import Board, Desk, Labels
@@ -47,22 +46,72 @@ class Screen(Protocol):
         ...
 
 
+class Stage(Protocol):
+    """What is played there; `Session` computes it."""
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """The robot."""
+        ...
+
+    @property
+    def layout(self) -> Mapping[str, Mapping[str, int]]:
+        """Group -> name -> size of what is observed."""
+        ...
+
+    @property
+    def shown(self) -> Shown | None:
+        """The last step; None before the first."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What is shown, where that is not who acts."""
+        ...
+
+    def state(self) -> tuple[np.ndarray, np.ndarray]:
+        """`qpos` and `qvel` that the next step begins with."""
+        ...
+
+    def commands(self) -> Mapping[str, np.ndarray]:
+        """Command -> its value in force."""
+        ...
+
+    def restart(self) -> None:
+        """Begin the next episode."""
+        ...
+
+    def take(self, policy: Any, player: Any = None) -> None:
+        """Act with another policy from now on, of another player where one is given."""
+        ...
+
+    def step(self, wishes: Wishes) -> Shown:
+        """One control step."""
+        ...
+
+
 class Policies(Protocol):
-    """What could act."""
+    """What could act on a stage.
+
+    Attributes:
+        first: name of what acts first.
+    """
+
+    first: str
 
     def names(self) -> Sequence[str]:
         """Names to choose from, the one that follows a run that is trained first."""
         ...
 
-    def get(self, name: str) -> tuple[Player, PolicyState]:
-        """What acts under a name, and with what.
+    def get(self, name: str) -> tuple[Any, Any]:
+        """What acts under a name, and with what: player and policy.
 
         Raises:
             UserError: it cannot be read; the message says why.
         """
         ...
 
-    def newer(self) -> tuple[str, PolicyState] | None:
+    def newer(self) -> tuple[str, Any] | None:
         """A line about, and, a policy that was trained further since the last call; or None."""
         ...
 
@@ -90,34 +139,32 @@ class _Standing:
 
 
 class Live:
-    """A session on a screen.
+    """What is played, on a screen.
 
     Args:
-        session: what is played.
+        stage: what is played.
         screen: where.
         policies: what could act.
-        chosen: name of the one that does.
         averaged: steps over which the curves of rewards are averaged.
         check: called between steps; raises to end the viewer.
     """
 
     def __init__(
         self,
-        session: Session,
+        stage: Stage,
         screen: Screen,
         policies: Policies,
-        chosen: str,
         averaged: int = 1,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        self._session, self._screen = session, screen
-        self._policies, self._chosen, self._check = policies, chosen, check
+        self._stage, self._screen = stage, screen
+        self._policies, self._chosen, self._check = policies, policies.first, check
         self._standing = _Standing()
         self._history = History(max(2, round(_KEPT / screen.desk.labels.ctrl_dt)))
         self._rewards: deque[Mapping[str, Any]] = deque(maxlen=averaged)
         self._said = self._trouble = ""
         self._return = 0.0
-        self._free = _free_velocities(session.env)
+        self._free = _free_velocities(stage.model)
 
     def run(self, seconds: float | None = None) -> None:
         """Play until the screen is closed, or for so many seconds of the clock."""
@@ -144,7 +191,7 @@ class Live:
 
     def _step(self) -> None:
         standing = self._standing
-        shown = self._session.step(standing.wishes)
+        shown = self._stage.step(standing.wishes)
         standing.single = max(0, standing.single - 1)
         standing.wishes.velocity = None
         self._return += float(shown.reward)
@@ -155,20 +202,20 @@ class Live:
             self._return = 0.0
 
     def _show(self) -> None:
-        session, standing = self._session, self._standing
-        shown = session.shown
+        stage, standing = self._stage, self._standing
+        shown = stage.shown
         if shown is None:
-            qpos, qvel = session.state()
+            qpos, qvel = stage.state()
             seconds = 0.0
         else:
             qpos, qvel, seconds = shown.qpos, shown.qvel, float(shown.time)
-        lines = [f"{self._chosen}: {seconds:.2f} s, return {self._return:.4g}"]
+        lines = [f"{stage.title or self._chosen}: {seconds:.2f} s, return {self._return:.4g}"]
         lines += [line for line in (self._said, self._trouble) if line]
         self._screen.desk.board = Board(
             status=lines,
             paused=standing.paused,
             speed=standing.speed,
-            commands=session.commands(),
+            commands=stage.commands(),
             held=frozenset(standing.wishes.held),
             policies=self._policies.names(),
             policy=self._chosen,
@@ -199,7 +246,7 @@ class Live:
                 self._choose(policy)
 
     def _restart(self) -> None:
-        self._session.restart()
+        self._stage.restart()
         self._history.clear()
         self._rewards.clear()
         self._return, self._said = 0.0, ""
@@ -210,20 +257,20 @@ class Live:
         except UserError as error:  # shown where it was asked for; who acts goes on
             self._trouble = " ".join(str(error).split())
             return
-        self._session.take(policy, player)
+        self._stage.take(policy, player)
         self._chosen, self._trouble = name, ""
 
     def _follow(self) -> None:
-        if self._chosen != self._policies.names()[0]:
+        if self._chosen not in self._policies.names()[:1]:
             return
         newer = self._policies.newer()
         if newer is not None:
             self._said, policy = newer
-            self._session.take(policy)
+            self._stage.take(policy)
 
     def _pushed(self, direction: str, speed: float) -> np.ndarray:
         """`[nv]` change of velocity; without a free base, of the first joint."""
-        velocity = np.zeros(self._session.env.engine.spec.model.nv)
+        velocity = np.zeros(self._stage.model.nv)
         x, y = orders.DIRECTIONS[direction]
         if self._free is None:
             velocity[0] = speed * (x or -y)
@@ -241,7 +288,7 @@ class Live:
             numbers.setdefault("commands", {}).update(_elements(name, value))
         for name, value in shown.command_errors.items():
             numbers.setdefault("command errors", {})[name] = float(value)
-        for group, layout in self._session.env.observation_layout.items():
+        for group, layout in self._stage.layout.items():
             start = 0
             for name, size in layout.items():
                 part = shown.obs[group][start : start + size]
@@ -257,9 +304,8 @@ def _elements(name: str, values: np.ndarray) -> dict[str, float]:
     return {f"{name}[{i}]": float(value) for i, value in enumerate(flat)}
 
 
-def _free_velocities(env: TaskEnv) -> int | None:
+def _free_velocities(model: mujoco.MjModel) -> int | None:
     """Address of the base's velocity; None for a robot that is bolted down."""
-    model = env.engine.spec.model
     bases = base_candidates(model)
     joint = free_joint_of(model, bases[0]) if bases else None
     return None if joint is None else int(model.jnt_dofadr[joint])

@@ -3,19 +3,22 @@
 import contextlib
 import socket
 from collections.abc import Collection
+from pathlib import Path
 
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console
+from ksim_cli.io.recordings import read_recording
 from ksim_cli.io.runs import RUNS, find_checkpoint
 from ksim_cli.run import signals
 from ksim_cli.run.build import load_policy
-from ksim_cli.run.live import Live, labels_of
+from ksim_cli.run.live import Live, Policies, Stage, labels_of
 from ksim_cli.run.policies import RunPolicies
+from ksim_cli.run.replay import Nobody, Replay
 from ksim_cli.run.session import Session, make_steerable
 from ksim_cli.run.watcher import is_left_behind
 from ksim_cli.task_model import TaskModel
-from ksim_cli.view.desk import Desk
+from ksim_cli.view.desk import Desk, Labels
 from ksim_cli.view.kind import LOOPBACK
 from ksim_cli.view.scene import Camera, drawable
 from ksim_cli.view.studio import Place, StudioScreen
@@ -41,16 +44,11 @@ def view_live(
         UserError: there is no policy, or no such viewer can be opened here.
     """
     watch, place = signals.current(), Place(kind, config.viewer_host, config.viewer_port)
-    env = make_steerable(task_model)
-    argmax = config.viewer_argmax_action
-    loaded = load_policy(config, task_model, env, argmax, console, live=True)
-    follows = loaded.run is not None and find_checkpoint(config.checkpoint, RUNS)[1] is None
-    policies = RunPolicies(config, task_model, env, loaded, follows)
-    with console.status("compiling the viewer"):
-        session = Session(loaded.player, loaded.state, config.seed)
+    prepare = _recorded if config.dataset is not None else _played
+    stage, policies, labels = prepare(config, task_model, console)
     model = drawable(task_model.spec, task_model.model)
     camera = Camera(model, config, typed, console.warn)
-    screen = StudioScreen(model, Desk(labels_of(task_model)), place, camera.aim)
+    screen = StudioScreen(model, Desk(labels), place, camera.aim)
     if screen.url:
         console.print(f"viewer: {screen.url}  (Ctrl-C ends it)")
         port = screen.url.rstrip("/").rpartition(":")[2]
@@ -70,6 +68,28 @@ def view_live(
             raise UserError("the training that this viewer shows is gone")
 
     with contextlib.closing(screen), watch.deferring("closing the viewer"):
-        Live(session, screen, policies, policies.first, averaged, check).run(
-            config.viewer_num_seconds
-        )
+        Live(stage, screen, policies, averaged, check).run(config.viewer_num_seconds)
+
+
+def _played(
+    config: RunConfig, task_model: TaskModel, console: Console
+) -> tuple[Stage, Policies, Labels]:
+    """An environment that is played."""
+    env = make_steerable(task_model)
+    argmax = config.viewer_argmax_action
+    loaded = load_policy(config, task_model, env, argmax, console, live=True)
+    follows = loaded.run is not None and find_checkpoint(config.checkpoint, RUNS)[1] is None
+    with console.status("compiling the viewer"):
+        session = Session(loaded.player, loaded.state, config.seed)
+    return session, RunPolicies(config, task_model, env, loaded, follows), labels_of(task_model)
+
+
+def _recorded(
+    config: RunConfig, task_model: TaskModel, console: Console
+) -> tuple[Stage, Policies, Labels]:
+    """The episodes of a dataset."""
+    recording = read_recording(Path(str(config.dataset)))
+    stage = Replay(recording, task_model.model)
+    console.print(f"dataset: {recording.path}, {recording.count} episodes")
+    title = f"{config.task.name}: {recording.path.name}"
+    return stage, Nobody(), Labels(title, {}, recording.ctrl_dt, is_steered=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 from flax import struct
 
@@ -101,6 +102,21 @@ class Session:
         self._use(player)
         self.shown: Shown | None = None
 
+    @property
+    def model(self) -> mujoco.MjModel:
+        """The robot."""
+        return self.env.engine.spec.model
+
+    @property
+    def layout(self) -> Mapping[str, Mapping[str, int]]:
+        """Group -> name -> size of what is observed."""
+        return self.env.observation_layout
+
+    @property
+    def title(self) -> str:
+        """Nothing: who acts says it all."""
+        return ""
+
     def state(self) -> tuple[np.ndarray, np.ndarray]:
         """`qpos` and `qvel` that the next step begins with."""
         view = self.env.engine.view(self._playing.env.physics)
@@ -184,7 +200,7 @@ class Session:
 
     def _arrays(self, wishes: Wishes) -> tuple[dict[str, Latch], Disturbance]:
         """The wishes as `steer` takes them."""
-        model, held = self.env.engine.spec.model, {}
+        model, held = self.model, {}
         for name, now in self._playing.env.commands.items():
             value = wishes.held.get(name)
             given = jnp.zeros(now.shape) if value is None else jnp.asarray(value, jnp.float32)[None]

@@ -1,5 +1,6 @@
 """`ksim view`: showing a policy, or the steps before a quarantine, as a video."""
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ from ksim_cli.env import TaskEnv
 from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console, open_console
 from ksim_cli.io.dumps import read_dump
+from ksim_cli.io.files import make_folder
+from ksim_cli.io.recordings import read_recording
 from ksim_cli.io.runs import RUNS, RunFolder
 from ksim_cli.rl.rollout import Playing, play
 from ksim_cli.run import signals
@@ -19,6 +22,8 @@ from ksim_cli.run.build import LoadedPolicy, load_policy, make_task_model
 from ksim_cli.run.film import Frame, frame_of
 from ksim_cli.run.live_view import view_live
 from ksim_cli.run.own_files import warn_of_changes
+from ksim_cli.run.replay import Replay
+from ksim_cli.run.session import Wishes
 from ksim_cli.task_model import TaskModel
 from ksim_cli.view.kind import viewer_kind
 from ksim_cli.view.markers import Markers
@@ -53,6 +58,8 @@ def view(config: RunConfig, typed: Collection[str] = ()) -> None:
     task_model = make_task_model(config)
     if (kind := viewer_kind(config)) != "video":
         return view_live(config, kind, task_model, console, typed)
+    if config.dataset is not None:
+        return _view_dataset(config, Path(config.dataset), task_model, console, typed)
     if config.dump is not None:
         return _view_dump(config, Path(config.dump), task_model, console, typed)
     env = task_model.make_env(1, recorded=task_model.layout.marker_fields)
@@ -146,6 +153,32 @@ def _view_dump(
     if states:  # and where nothing can be rendered, the table has been shown
         recorder = _recorder(config, task_model, console, typed)
         _write(config, recorder, _at_frames(config, states), path.with_suffix(""), console)
+
+
+def _view_dataset(
+    config: RunConfig,
+    path: Path,
+    task_model: TaskModel,
+    console: Console,
+    typed: Collection[str],
+) -> None:
+    """Shows the first episode of a dataset, or as many as last `viewer_num_seconds`."""
+    recording = read_recording(path)
+    replay = Replay(recording, task_model.model)
+    recorder = _recorder(config, task_model, console, typed)
+    steps = len(replay)
+    if config.viewer_num_seconds is not None:
+        steps = max(1, round(config.viewer_num_seconds / recording.ctrl_dt))
+
+    def pictures() -> Iterator[_Picture]:
+        for i in range(steps):
+            shown = replay.step(Wishes())
+            text = caption(i + 1, float(shown.time), float(shown.reward))
+            yield _Picture(shown.qpos, shown.qvel, None, text if config.render_overlay else "")
+
+    make_folder(path / "videos")
+    config = dataclasses.replace(config, ctrl_dt=recording.ctrl_dt)
+    _write(config, recorder, _at_frames(config, pictures()), path / "videos" / "dataset", console)
 
 
 def _at_frames(config: RunConfig, pictures: Iterable[_Picture]) -> Iterator[_Picture]:

@@ -84,11 +84,13 @@ class Labels:
         title: what is viewed.
         commands: command -> [low, high] of each element.
         ctrl_dt: s between two steps.
+        is_steered: a person may push; what has happened already cannot be.
     """
 
     title: str
     commands: Mapping[str, Sequence[tuple[float, float]]]
     ctrl_dt: float
+    is_steered: bool = True
 
 
 @dataclass(frozen=True)

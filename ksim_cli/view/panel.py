@@ -72,6 +72,11 @@ class Panel(plugin.ViewerPlugin):
         if changed:
             desk.put(orders.Speed(percent / 100))
         self._build_policies(board)
+        if desk.labels.is_steered:
+            self._build_steering(board)
+
+    def _build_steering(self, board: Board) -> None:
+        desk = self._desk
         imgui.SeparatorText("push")
         _, self._strength = imgui.SliderFloat("m/s", self._strength, 0.1, 3.0)
         for i, direction in enumerate(orders.DIRECTIONS):

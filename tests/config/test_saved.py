@@ -16,7 +16,8 @@ def test_what_was_written_comes_back(tmp_path):
         assert saved[name] == values[name], name
     assert set(values) - set(saved) == {
         *("checkpoint", "resume", "run_dir", "policy", "run_model_viewer", "collect_dataset"),
-        *("dataset_save_path", "checkpoint_seed", "num_devices", "dump"),
+        *("dataset_save_path", "checkpoint_seed", "num_devices", "dump", "dataset"),
+        *("viewer", "viewer_host", "viewer_port"),
     }
 
 

@@ -48,12 +48,9 @@ class Session:
 
     def __init__(self):
         self.count, self.wishes, self.restarts, self.taken = 0, [], 0, []
-        self.shown = None
-        model = SimpleNamespace(nv=6, nbody=2)
-        self.env = SimpleNamespace(
-            engine=SimpleNamespace(spec=SimpleNamespace(model=model)),
-            observation_layout={"a": {"x": 2}},
-        )
+        self.shown, self.title = None, ""
+        self.model = SimpleNamespace(nv=6, nbody=2)
+        self.layout = {"a": {"x": 2}}
 
     def state(self):
         return np.array([float(self.count)]), np.zeros(1)
@@ -89,6 +86,8 @@ class Session:
 
 
 class Policies:
+    first = "newest"
+
     def __init__(self):
         self.fresh = []
 
@@ -108,13 +107,13 @@ class Policies:
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(live, "time", clock)
-    monkeypatch.setattr(live, "_free_velocities", lambda env: 0)
+    monkeypatch.setattr(live, "_free_velocities", lambda model: 0)
     return clock
 
 
 def watch(pictures, given=None, seconds=None, averaged=1, policies=None):
     session, screen = Session(), Screen(pictures, given)
-    Live(session, screen, policies or Policies(), "newest", averaged).run(seconds)
+    Live(session, screen, policies or Policies(), averaged).run(seconds)
     return session, screen
 
 
@@ -204,4 +203,4 @@ def test_it_is_left_when_asked():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Live(Session(), Screen(5), Policies(), "newest", 1, leave).run()
+        Live(Session(), Screen(5), Policies(), 1, leave).run()
