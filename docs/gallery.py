@@ -60,10 +60,10 @@ def viewing(folder: Path, kind: str, *keys: str, **environment: str) -> Iterator
 
 def page(folder: Path, path: Path) -> None:
     """The page of `ksim view viewer=web`."""
-    keys = (f"checkpoint={trained(folder)}",)
+    keys = (f"checkpoint={trained(folder)}", "render_azimuth=120", "render_elevation=-20")
     with viewing(folder, "web", *keys) as url, browser() as tab:
         tab.go(url)
-        time.sleep(15)
+        time.sleep(60)  # without a graphics card pictures come slowly
         tab.picture(path)
 
 
@@ -87,7 +87,8 @@ def window(folder: Path, path: Path) -> None:
 def report(folder: Path, path: Path) -> None:
     """The head of `ksim report`."""
     out = folder / "report.html"
-    subprocess.run(ksim("report", str(trained(folder)), f"out={out}"), cwd=folder, check=True)
+    run = trained(folder).relative_to(folder)
+    subprocess.run(ksim("report", str(run), f"out={out}"), cwd=folder, check=True)
     with browser() as tab:
         tab.go(out.as_uri())
         time.sleep(3)

@@ -1,6 +1,7 @@
 """`ksim view` in a window or on a page."""
 
 import contextlib
+import dataclasses
 import socket
 from collections.abc import Collection
 from pathlib import Path
@@ -47,7 +48,10 @@ def view_live(
     prepare = _recorded if config.dataset is not None else _played
     stage, policies, labels = prepare(config, task_model, console)
     model = drawable(task_model.spec, task_model.model)
-    camera = Camera(model, config, typed, console.warn)
+    # A camera of the model's cannot be moved with the mouse; one that follows the base can.
+    free = dataclasses.replace(config, render_camera_name=None)
+    keys = config if "render_camera_name" in typed else free
+    camera = Camera(model, keys, typed, console.warn)
     screen = StudioScreen(model, Desk(labels), place, camera.aim)
     if screen.url:
         console.print(f"viewer: {screen.url}  (Ctrl-C ends it)")

@@ -13,6 +13,7 @@ from mujoco.studio import (
     messages,
     plugin,
     sim,  # pyright: ignore[reportAttributeAccessIssue] # without a stub
+    ux,  # pyright: ignore[reportAttributeAccessIssue]
     viewer_handle,
     viewer_protocol,
 )
@@ -45,7 +46,8 @@ def open_viewer(
     """
     opened, urls = threading.Event(), list[str]()
     shown = app.Config(show_options=False, show_inspector=False, show_view_gizmo=False)
-    plugins = [app.App(shown), Panel(desk), Camera(aim)]
+    studio = app.App(shown)
+    plugins = [studio, Panel(desk), Camera(aim, studio)]
 
     def target(endpoint: endpoints.ViewerEndpoint) -> None:
         try:
@@ -76,19 +78,33 @@ def _viewer(
 
 
 class Camera(plugin.ViewerPlugin):
-    """Aims the camera once a model is shown.
+    """Aims the camera at the first picture of a model, after Studio has set it.
 
     Args:
         aim: sets it.
+        studio: Studio's own controls, which know which camera it is.
     """
 
-    def __init__(self, aim: Callable[[mujoco.MjvCamera], None]) -> None:
-        self._aim = aim
+    def __init__(self, aim: Callable[[mujoco.MjvCamera], None], studio: app.App) -> None:
+        self._aim, self._studio = aim, studio
+        self._is_new = False
 
-    @messages.handler(priority=messages.Priority.INTERNAL - 1)
+    @messages.handler
     def on_model(self, _: messages.PostModelEvent) -> None:
-        """After Studio has set it."""
-        self._aim(self.viewer.camera)
+        """Another model: what it looks like is known at its first picture."""
+        self._is_new = True
+
+    @messages.handler
+    def on_build_gui(self, _: messages.BuildGuiEvent) -> None:
+        """The first picture."""
+        if not self._is_new:
+            return
+        self._is_new, camera = False, self.viewer.camera
+        self._aim(camera)
+        if camera.type == mujoco.mjtCamera.mjCAMERA_TRACKING:
+            self._studio.ux_state.camera_index = ux.TRACKING_CAMERA_IDX
+        elif camera.type == mujoco.mjtCamera.mjCAMERA_FIXED:
+            self._studio.ux_state.camera_index = camera.fixedcamid
 
 
 class Link(plugin.SimPlugin):
