@@ -285,12 +285,12 @@ KINDS: dict[str, dict[str, Callable[[Path, Path], None]]] = {
 class Still:
     """In place of a renderer, which a process without OpenGL does not have."""
 
-    def __init__(self, model: Any, config: Any) -> None:
-        del model, config
+    def __init__(self, model: Any, config: Any, camera: Any) -> None:
+        del model, config, camera
 
-    def frame(self, qpos: Any, qvel: Any) -> np.ndarray:
+    def frame(self, qpos: Any, qvel: Any, markers: Any) -> np.ndarray:
         """A black picture."""
-        del qpos, qvel
+        del qpos, qvel, markers
         return np.zeros((32, 32, 3), np.uint8)
 
 
