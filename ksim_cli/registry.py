@@ -225,11 +225,13 @@ def component_kind(hint: Any) -> "Registry[Any] | None":
 
 def _convert_union(value: Any, arguments: tuple[Any, ...], where: str) -> Any:
     inside: UserError | None = None
+    some = [argument for argument in arguments if argument is not type(None)]
     for argument in arguments:
         try:
             return convert(value, argument, where)
         except UserError as error:
-            if _same_shape(value, argument):
+            is_list = typing.get_origin(argument) in (list, tuple)
+            if _same_shape(value, argument) or (some == [argument] and is_list):
                 inside = error  # says which element is wrong
     raise inside or _wrong(value, " or ".join(_name(a) for a in arguments), where)
 
@@ -240,7 +242,7 @@ def _same_shape(value: Any, hint: Any) -> bool:
         return origin in (dict, Mapping) or component_kind(hint) is not None
     if isinstance(value, str):
         return component_kind(hint) is not None
-    return isinstance(value, list | tuple) and origin is tuple and len(value) > 0
+    return isinstance(value, list | tuple) and origin in (list, tuple) and len(value) > 0
 
 
 def _convert_tuple(value: Any, arguments: tuple[Any, ...], where: str) -> Any:

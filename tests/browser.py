@@ -52,8 +52,14 @@ class Page:
                 return answer["result"]
 
     def go(self, url: str) -> None:
-        """Show another page."""
+        """Show another page, and wait until it is there."""
         self.call("Page.navigate", url=url)
+        ready = "document.readyState == 'complete' && location.href != 'about:blank'"
+        for _ in range(300):
+            if self.call("Runtime.evaluate", expression=ready)["result"].get("value"):
+                return
+            time.sleep(0.1)
+        raise TimeoutError(f"{url} did not load")
 
     def picture(self, save: Path | None = None) -> np.ndarray:
         """What is on the screen, `[H, W, 3]` uint8."""

@@ -75,7 +75,7 @@ WRONG = {
     f"train {CARTPOLE} render_lookat=3": "render_lookat=3: expected a list, as in render_lookat=[3]",
     f"train {CARTPOLE} render_lookat=[1,2]": "needs three numbers",
     f"train {CARTPOLE} logger.wandb=maybe": "logger.wandb=maybe: expected bool",
-    f"train {CARTPOLE} viewer=window": "viewer=window: is not one of video",
+    f"train {CARTPOLE} viewer=hologram": "viewer=hologram: is not one of auto, window, web, video",
     f"train {CARTPOLE} --cfg jobb": "--cfg jobb: one of job, hydra, all. Did you mean 'job'",
     f"train {CARTPOLE} --cfg": "--cfg: needs a value, as in --cfg job",
     f"train {CARTPOLE} --info=tree": "--info=tree: one of",

@@ -34,6 +34,7 @@ TAKES_EFFECT = {
     **{"all_rewards_plot_figsize_multiplier": "9"},
     "exclude_combined_reward_components": "[balance]",
     **{"num_episodes": "7", "eval_length_seconds": "7", "viewer_argmax_action": "false"},
+    "live_reward_buffer_size": "7",
     **{"viewer_num_seconds": "7", "viewer_save_renders": "true", "viewer_save_video": "false"},
     **{"render_with_glfw": "true", "render_shadow": "false", "render_reflection": "true"},
     **{"render_contact_force": "true", "render_contact_point": "true", "render_inertia": "true"},
@@ -80,7 +81,7 @@ OF_ANOTHER_COMMAND = {
 }
 NOT_OF_A_RUN = {
     *("resume", "run_model_viewer", "collect_dataset", "dataset_save_path", "dataset_id"),
-    *("viewer", "dump"),
+    *("viewer", "viewer_host", "viewer_port", "dump", "dataset"),
     *("algo.type", "model.num_layers"),  # have one value with this schema, or belong to model=gru
 }
 

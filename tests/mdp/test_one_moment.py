@@ -37,7 +37,9 @@ def fields_of_each():
         step, carry = blank.replace(view=view), term.init(KEY)
         given = (KEY,) if kind in ("observations", "events", "commands") else ()
         value, _ = term(step, carry, *given)
-        return (value, term.error(step, value)) if kind == "commands" else value
+        if kind == "commands" and term.is_measured:
+            return value, term.error(step, value)
+        return value
 
     read = {}
     for kind in kinds:
