@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SIZE = (1200, 760)
 
-_HELD = 0.15
+_HELD = 0.25
 """s that a button is down: less is overlooked where pictures come slowly."""
 
 
