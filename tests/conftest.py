@@ -58,11 +58,6 @@ for _name in ("step", "forward", "make_data", "put_model"):
     setattr(mjx, _name, promoting(getattr(mjx, _name)))
 
 
-# On a developer's machine `ksim view` would open a window.
-for _name in ("DISPLAY", "WAYLAND_DISPLAY"):
-    os.environ.pop(_name, None)
-
-
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """An empty folder to work in, as a user's."""

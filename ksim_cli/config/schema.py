@@ -165,8 +165,7 @@ class ViewerKeys:
     )
     viewer: str | None = option(
         None,
-        "auto: a window where there is a display, a page where a person types, else a video; null:"
-        " auto, and none while training",
+        "auto: a page where a person types, else a video; null: auto, and none while training",
         choices=("auto", "window", "web", "video"),
     )
     viewer_host: str = option("127.0.0.1", "IP address of viewer=web; any other lets others in")

@@ -22,13 +22,12 @@ def has_display() -> bool:
 def viewer_kind(config: RunConfig) -> str:
     """The viewer that `viewer=` means here: `window`, `web` or `video`.
 
-    Without a person who looks on it is a video, so that scripts end. Steps before a quarantine
+    Without a person who types it is a video, so that scripts end. Steps before a quarantine
     have happened already: they are one, too.
     """
     if config.dump is not None:
         return "video"
     if config.viewer not in (None, "auto"):
         return config.viewer
-    if has_display() and sys.version_info >= WINDOWED:
-        return "window"
+    # A window only where it is asked for: MuJoCo 4.0's own falls with its process on some machines.
     return "web" if sys.stdin.isatty() and sys.stdout.isatty() else "video"

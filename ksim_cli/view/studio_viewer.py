@@ -73,7 +73,7 @@ def _viewer(
         return LocalWebViewer(config, endpoint, plugins=plugins, address=place.host)
     from mujoco.studio import native_viewer
 
-    config = viewer_protocol.ViewerConfig(title=title, gfx="opengl_software")
+    config = viewer_protocol.ViewerConfig(title=title, gfx="opengl_headless")
     return native_viewer.NativeViewer(config, endpoint, plugins=plugins)
 
 
