@@ -1,6 +1,5 @@
 """Reading the datasets of `ksim collect` back, whoever wrote them; see `ksim_cli.io.datasets`."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ksim_cli.errors import UserError
-
-_MOST_BYTES = 10_000_000
-"""Of the metadata."""
+from ksim_cli.io.files import read_json
 
 _TASK = re.compile(r"[\w-]+(/[\w-]+)*", re.ASCII)
 
@@ -76,8 +73,7 @@ def read_recording(path: Path) -> Recording:
     """
     file = path / "data" / "metadata.json"
     try:
-        with file.open("rb") as opened:
-            metadata = json.loads(opened.read(_MOST_BYTES))
+        metadata = read_json(file)
         ours: Mapping[str, Any] = metadata["ksim"]
         recording = Recording(
             path, str(ours["task"]), float(ours["ctrl_dt"]), int(metadata["total_episodes"])
