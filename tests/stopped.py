@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -31,7 +32,7 @@ class Left:
 def stop(
     folder: Path,
     arguments: Sequence[str],
-    moment: str | float | Callable[[], bool],
+    moment: str | float | Callable[[], bool] | None,
     *numbers: int,
     act: Callable[[], object] | None = None,
     pause: float = 0.0,
@@ -43,7 +44,7 @@ def stop(
         folder: where; `run_dir=run` or `resume=run` is among the arguments.
         arguments: what is typed.
         moment: when to send the first: a text that the output or the log then holds, s after the
-            start, or what says so.
+            start, or what says so; None: as soon as it minds signals at all.
         numbers: the signals.
         act: what else happens at that moment.
         pause: s between two of them.
@@ -61,6 +62,8 @@ def stop(
         )
 
     def come(start: float) -> bool:
+        if moment is None:
+            return handles(process.pid, signal.SIGTERM)
         if isinstance(moment, float):
             return time.monotonic() - start >= moment
         if callable(moment):
@@ -86,3 +89,10 @@ def stop(
         process.kill()
         process.wait()
     return Left(process.returncode, seconds, output.read_text(), sent)
+
+
+def handles(pid: int, number: int) -> bool:
+    """Whether a process has a handler of its own for a signal; asked of Linux."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
