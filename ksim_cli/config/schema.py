@@ -61,6 +61,10 @@ class RunKeys:
         1, "iterations fused into one dispatch between two log rows", ge=1
     )
     log_train_metrics: bool = option(True, "write metrics.jsonl and the extra logs")
+    log_to_file: bool = option(True, "write train.log: what is said, and what was typed")
+    num_compiled_steps_to_log: int = option(
+        3, "of so many dispatches, from the start, train.log has the time", ge=0
+    )
     profile_memory: bool = option(False, "write one device memory profile into the run folder")
 
 

@@ -41,6 +41,10 @@ class Screen(Protocol):
         """False once it was closed."""
         ...
 
+    def is_watched(self) -> bool:
+        """Whether anybody looks; while nobody does, time stands still."""
+        ...
+
     def close(self) -> None:
         """Closes it."""
         ...
@@ -170,11 +174,18 @@ class Live:
         """Play until the screen is closed, or for so many seconds of the clock."""
         start = due = looked = time.monotonic()
         step = self._screen.desk.labels.ctrl_dt
+        waits = False
         while self._screen.is_open():
             self._check()
             now = time.monotonic()
             if seconds is not None and now - start >= seconds:
                 return
+            was_waiting, waits = waits, not self._screen.is_watched()
+            if waits:
+                if not was_waiting:
+                    self._show()  # what a browser finds that comes
+                time.sleep(_IDLE)
+                continue
             if now - looked >= _LOOKS:
                 looked = now
                 self._follow()

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import mujoco
 import numpy as np
 from flax import struct
@@ -203,12 +202,11 @@ class Session:
         model, held = self.model, {}
         for name, now in self._playing.env.commands.items():
             value = wishes.held.get(name)
-            given = jnp.zeros(now.shape) if value is None else jnp.asarray(value, jnp.float32)[None]
-            held[name] = Latch(given, jnp.full(1, value is not None))
+            given = np.zeros(now.shape[1:]) if value is None else np.asarray(value)
+            held[name] = Latch(given.astype(np.float32)[None], np.full(1, value is not None))
         velocity = np.zeros(model.nv) if wishes.velocity is None else wishes.velocity
         force = np.zeros((model.nbody, 6)) if wishes.force is None else wishes.force
         push = Disturbance(
-            velocity=jnp.asarray(velocity, jnp.float32)[None],
-            force=jnp.asarray(force, jnp.float32)[None],
+            velocity=velocity.astype(np.float32)[None], force=force.astype(np.float32)[None]
         )
         return held, push

@@ -55,7 +55,8 @@ def train(config: RunConfig, typed: Collection[str] = ()) -> float:
             return str(run.path)
 
         run = RunFolder(Path(hosts.broadcast_text(claim_run_folder)))
-        console = open_console(run.log) if hosts.is_leader() else silent_console()
+        log = run.log if config.log_to_file else None
+        console = open_console(log) if hosts.is_leader() else silent_console()
         held.enter_context(console)
         if typed:
             console.log(TYPED + ", ".join(sorted(typed)))

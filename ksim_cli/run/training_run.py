@@ -11,6 +11,7 @@ import jax
 from ksim_cli.clock import Clock
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import RunFailedError, UserError
+from ksim_cli.io import formatting
 from ksim_cli.io.console import Console
 from ksim_cli.io.files import write_json
 from ksim_cli.io.runs import RunFolder
@@ -78,6 +79,7 @@ class TrainingRun:
         self.pictures = Pictures(config, run, console, typed, self.metrics_logger.show)
         self.iteration = 0
         self.env_steps = 0
+        self.timed = 0
         self.quarantined: Counter[str] = Counter()
         self.unlogged: list[list[tuple[str, Any]]] | None = None
         self.facts: dict[str, Any] = {"first_step_seconds": None, "env_steps_per_second": None}
@@ -185,11 +187,12 @@ class TrainingRun:
                 self._evaluate(parts, evaluator, state, head, rows)
                 self.metrics_logger.append(head, rows)
             while not self._reached():
+                began = self.clock.seconds()
                 state, metrics, incident = compiled.step(state)
                 rows = scalars(metrics, config.num_seeds)
                 before, self.iteration = self.iteration, self.iteration + fused
                 self.env_steps += steps_each
-                self._first_step()
+                self._first_steps(self.clock.seconds() - began)
                 diagnostics.report(self.iteration, mean_over_seeds(rows), incident, state.env.obs)
                 diagnostics.count_updates([row["skipped_updates"] for row in rows])
                 head = self._head(rate)
@@ -254,7 +257,12 @@ class TrainingRun:
             row.update({f"eval_{name}": played[name] for name in EVALUATED})
         head["wall_seconds"] = self.clock.seconds()
 
-    def _first_step(self) -> None:
+    def _first_steps(self, seconds: float) -> None:
+        """What is told of the first dispatches of this process; one took `seconds`."""
+        if self.timed < self.config.num_compiled_steps_to_log:
+            self.timed += 1
+            took = formatting.seconds(seconds)
+            self.console.log(f"the dispatch to iteration {self.iteration} took {took}")
         if self.facts["first_step_seconds"] is not None:
             return
         self.facts["first_step_seconds"] = self.clock.seconds()

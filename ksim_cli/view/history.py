@@ -1,5 +1,6 @@
 """The last seconds of what is shown, as curves."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -22,10 +23,10 @@ class History:
         place = self._count % self._length
         for group, values in groups.items():
             for name, value in values.items():
-                ring = self._rings.setdefault(
-                    (group, name), np.full(self._length, np.nan, np.float64)
-                )
-                ring[place] = value if np.isfinite(value) else np.nan
+                ring = self._rings.get((group, name))
+                if ring is None:
+                    ring = self._rings[group, name] = np.full(self._length, np.nan)
+                ring[place] = value if math.isfinite(value) else math.nan
         self._count += 1
 
     def clear(self) -> None:

@@ -41,6 +41,7 @@ class StudioScreen:
     Attributes:
         desk: where its orders go.
         url: of a page; empty for a window.
+        is_watched: see `Screen`.
 
     Raises:
         UserError: Studio, or a window, does not work here; the port is taken.
@@ -53,11 +54,11 @@ class StudioScreen:
         place: Place,
         aim: Callable[[mujoco.MjvCamera], None] = lambda camera: None,
     ) -> None:
-        self.desk, self.url = desk, ""
+        self.desk = desk
         self._model, self._data = model, mujoco.MjData(model)
         launch = _studio(place)
         try:
-            self._handle, self.url = launch.open_viewer(desk, place, aim)
+            self._handle, self.url, self.is_watched = launch.open_viewer(desk, place, aim)
         except (RuntimeError, OSError) as error:
             raise UserError(f"viewer={place.kind}: {' '.join(str(error).split())}") from error
 

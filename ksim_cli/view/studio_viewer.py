@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import mujoco
 import numpy as np
@@ -28,9 +28,21 @@ _OPENING_SECONDS = 30.0
 FORCES = int(mujoco.mjtState.mjSTATE_XFRC_APPLIED)
 
 
-def open_viewer(
-    desk: Desk, place: Any, aim: Callable[[mujoco.MjvCamera], None]
-) -> tuple[viewer_handle.ViewerHandle, str]:
+class Opened(NamedTuple):
+    """A viewer that runs in a thread of its own.
+
+    Attributes:
+        handle: what it is spoken to by.
+        url: address of a page; empty for a window.
+        is_watched: whether anybody looks.
+    """
+
+    handle: viewer_handle.ViewerHandle
+    url: str
+    is_watched: Callable[[], bool]
+
+
+def open_viewer(desk: Desk, place: Any, aim: Callable[[mujoco.MjvCamera], None]) -> Opened:
     """Opens a viewer in a thread of its own.
 
     Args:
@@ -38,13 +50,10 @@ def open_viewer(
         place: see `ksim_cli.view.studio.Place`.
         aim: sets the camera.
 
-    Returns:
-        What it is spoken to by, and the address of a page.
-
     Raises:
         RuntimeError: it could not be opened.
     """
-    opened, urls = threading.Event(), list[str]()
+    opened, pages = threading.Event(), list[LocalWebViewer]()
     shown = app.Config(show_options=False, show_inspector=False, show_view_gizmo=False)
     studio = app.App(shown)
     plugins = [studio, Panel(desk), Camera(aim, studio)]
@@ -53,7 +62,7 @@ def open_viewer(
         try:
             viewer = _viewer(desk, place, endpoint, plugins)
             if isinstance(viewer, LocalWebViewer):
-                urls.append(f"http://{place.host}:{viewer.port}/")
+                pages.append(viewer)
         finally:
             opened.set()
         viewer_protocol.run_viewer_loop(viewer)
@@ -61,7 +70,9 @@ def open_viewer(
     handle = launch_thread.launch_thread(target, sim_plugins=[Link(desk)])
     opened.wait(_OPENING_SECONDS)
     handle.is_running()  # raises what went wrong in the thread
-    return handle, "".join(urls)
+    if not pages:
+        return Opened(handle, "", lambda: True)
+    return Opened(handle, f"http://{place.host}:{pages[0].port}/", pages[0].is_watched)
 
 
 def _viewer(

@@ -10,8 +10,9 @@ import http
 import ipaddress
 import logging
 import socket
+import time
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mujoco.studio import messages, web_viewer
@@ -24,6 +25,9 @@ from ksim_cli.view.kind import LOOPBACK
 
 _UPLOADS = "drop"
 
+_IDLE = 1 / 30
+"""s between two looks for a browser."""
+
 _serve = web_server.serve
 
 
@@ -35,9 +39,9 @@ class LocalWebViewer(web_viewer.WebViewer):
     """
 
     def __init__(self, *given: Any, address: str, **more: Any) -> None:
-        self._address, self._names = address, names_of(address)
+        self._address, self._names, self._sockets = address, names_of(address), 0
         # The server looks it up when its thread begins, in a moment.
-        web_server.serve = functools.partial(_serve_guarded, self._is_known)
+        web_server.serve = functools.partial(_serve_guarded, self._is_known, self._counted)
         web_viewer._print_url_banner = _say_nothing  # pyright: ignore[reportPrivateUsage]
         web_server.logger.setLevel(logging.WARNING)
         super().__init__(*given, **more)
@@ -54,6 +58,25 @@ class LocalWebViewer(web_viewer.WebViewer):
     @_host.setter
     def _host(self, wanted: str) -> None:
         """Studio wants every interface; see the module."""
+
+    def is_watched(self) -> bool:
+        """Whether a browser shows the page."""
+        return self._sockets > 0
+
+    def prepare_next_frame(self) -> bool:
+        """As Studio's own, which draws its controls for nobody, too."""
+        if not self.is_watched():
+            time.sleep(_IDLE)
+            return False
+        return super().prepare_next_frame()
+
+    async def _counted(self, handler: Callable[[Any], Awaitable[None]], socket: Any) -> None:
+        """Counts the connections of pages."""
+        self._sockets += 1
+        try:
+            await handler(socket)
+        finally:
+            self._sockets -= 1
 
     @messages.handler(priority=messages.Priority.INTERNAL)
     def _on_post_model(self, _: messages.PostModelEvent) -> None:
@@ -99,6 +122,7 @@ def names_of(address: str) -> tuple[str, ...]:
 
 def _serve_guarded(
     is_known: Callable[[str], bool],
+    counted: Callable[..., Awaitable[None]],
     handler: Any,
     *given: Any,
     process_request: Callable[[Any, Request], Any],
@@ -116,7 +140,7 @@ def _serve_guarded(
         answer = process_request(connection, request)
         return await answer if hasattr(answer, "__await__") else answer
 
-    return _serve(handler, *given, process_request=process, **more)
+    return _serve(functools.partial(counted, handler), *given, process_request=process, **more)
 
 
 def _forbidden() -> Response:

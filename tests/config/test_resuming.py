@@ -19,6 +19,7 @@ from tests.helpers import run_config
 TAKES_EFFECT = {
     **{"num_iterations": "3", "max_env_steps": "9", "save_every_n_seconds": "7"},
     **{"save_every_n_steps": "3", "epochs_per_log_step": "2", "log_train_metrics": "false"},
+    **{"log_to_file": "false", "num_compiled_steps_to_log": "0"},
     **{"profile_memory": "true", "batch_size": "32", "rollout_length_frames": "16"},
     "rollout_length_seconds": "0.5 rollout_length_frames=null",
     **{"observation_limit": "9", "reward_limit": "9"},

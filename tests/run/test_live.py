@@ -30,11 +30,16 @@ class Screen:
     def __init__(self, pictures, given=None):
         self.desk = Desk(Labels("robot", {"speed": ((-1.0, 1.0),)}, 0.02))
         self.left, self.given, self.shown = pictures, given or {}, []
+        self.unwatched = 0
 
     def is_open(self):
         for order in self.given.get(len(self.shown), ()):
             self.desk.put(order)
         return len(self.shown) < self.left
+
+    def is_watched(self):
+        self.unwatched -= 1
+        return self.unwatched < 0
 
     def show(self, qpos, qvel, seconds):
         self.shown.append((float(qpos[0]), seconds, self.desk.board))
@@ -196,6 +201,15 @@ def test_the_newest_policy_is_followed_and_only_that():
     policies.fresh = [("now of iteration 9", "nine")]
     session, _ = watch(120, {0: [orders.Choose("00000010")]}, policies=policies)
     assert session.taken == ["00000010"]
+
+
+def test_time_stands_still_while_nobody_looks(clock):
+    session, screen = Session(), Screen(11)
+    screen.unwatched = 30
+    Live(session, screen, Policies()).run()
+    assert session.count == 10 and clock.now == pytest.approx(30 / 30 + 10 * 0.02, abs=0.05)
+    first, *others = [qpos for qpos, _, _ in screen.shown]
+    assert first == 0.0 and others == [float(i) for i in range(1, 11)]
 
 
 def test_it_is_left_when_asked():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -216,6 +217,17 @@ def test_what_was_typed_is_in_the_log(finished):
     line = next(line for line in log if TYPED in line)
     typed = line.partition(TYPED)[2].split(", ")
     assert {"task", "num_envs", "num_iterations"} <= {*typed} and typed == sorted(typed)
+
+
+def test_the_log_says_how_long_the_first_dispatches_took_or_is_not_written(tmp_path):
+    tiny = ("train", *TINY, "num_iterations=3")
+    ksim(*tiny, "run_dir=said", "num_compiled_steps_to_log=2", cwd=tmp_path, check=0)
+    log = (tmp_path / "said" / "train.log").read_text()
+    assert re.findall(r"the dispatch to iteration (\d) took [\d.]+ s$", log, re.M) == ["1", "2"]
+    ksim(*tiny, "run_dir=unsaid", "log_to_file=false", cwd=tmp_path, check=0)
+    assert not (tmp_path / "unsaid" / "train.log").exists()
+    report = ksim("report", "unsaid", cwd=tmp_path, check=0)
+    assert "not read" not in report.stdout
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The page: where it listens, and whom it answers. `test_page_in_a_browser` looks at it."""
+"""The page: where it listens, and whom it answers. `tests/run/test_live_view.py` looks at it."""
 
 import contextlib
 import http.client
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import mujoco
 import pytest
+from websockets.sync.client import connect
 
 from ksim_cli.errors import UserError
 from ksim_cli.view.desk import Desk, Labels
@@ -32,7 +33,8 @@ model = mujoco.MjModel.from_xml_string(sys.argv[1])
 screen = StudioScreen(model, Desk(Labels("ball", {}, 0.02)), Place("web"))
 screen.show(model.qpos0, np.zeros(model.nv), 0.0)
 print(screen.url, flush=True)
-sys.stdin.read()
+while sys.stdin.readline():
+    print(screen.is_watched(), flush=True)
 screen.close()
 print(screen.is_open(), flush=True)
 """
@@ -112,6 +114,22 @@ UPGRADE = {
 )
 def test_it_answers_to_its_own_names_only_and_takes_no_files(screen, path, headers, wanted):
     assert status(screen, path, **headers) == wanted
+
+
+def test_it_is_watched_while_a_page_is_connected(screen):
+    def watched(becomes):
+        for _ in range(1000):  # the server notices in its own time
+            screen.process.stdin.write("?\n")
+            screen.process.stdin.flush()
+            if screen.process.stdout.readline().strip() == str(becomes):
+                return True
+        return False
+
+    place = urllib.parse.urlsplit(screen.url).netloc
+    assert watched(False)
+    with connect(f"ws://{place}/state?sid=1"), connect(f"ws://{place}/state?sid=2"):
+        assert watched(True)
+    assert watched(False)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
