@@ -84,7 +84,7 @@ def _viewer(
         return LocalWebViewer(config, endpoint, plugins=plugins, address=place.host)
     from mujoco.studio import native_viewer
 
-    config = viewer_protocol.ViewerConfig(title=title, gfx="opengl_headless")
+    config = viewer_protocol.ViewerConfig(title=title, gfx="opengl_software")
     return native_viewer.NativeViewer(config, endpoint, plugins=plugins)
 
 
