@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import matplotlib.font_manager  # noqa: F401  # makes its cache now, and not in a home of ours
 import numpy as np
 import yaml
 
@@ -33,6 +34,12 @@ COMMANDS = {
         *("render_width=32", "render_height=32"),
     ),
     "dump": ("view", "dump=gift/dumps/x.npz", "checkpoint=gift", "render_width=32"),
+    "report": ("report", "gift"),
+    "plot": ("plot", "gift"),
+    "replay": (
+        *("view", "dataset=gift/datasets/00000002", "viewer_num_seconds=0.1"),
+        *("viewer_save_video=false", "render_width=32", "render_height=32"),
+    ),
 }
 
 LINKED = (
@@ -40,6 +47,7 @@ LINKED = (
     *("memory.prof", "wandb_id.txt", "checkpoints", "checkpoints/00000002", "seeds", "tensorboard"),
     *("checkpoints/00000002/manifest.json", "checkpoints/00000002/policy.safetensors"),
     *("checkpoints/00000003", "videos", "datasets", "datasets/00000002", "code", "dumps", "wandb"),
+    *("datasets/00000002/data/metadata.json", "datasets/00000002/data/main_data.hdf5"),
     *("videos/cartpole-00000002.gif", "dumps/x.npz", "checkpoints/00000002/x"),
 )
 """Files and folders of a run that a link stands for."""
