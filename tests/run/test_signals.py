@@ -22,9 +22,9 @@ def send(number):
 """
 
 
-def run(code: str, **options) -> subprocess.CompletedProcess:
+def run(code: str, head: str = HEAD, **options) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-c", HEAD + code],
+        [sys.executable, "-c", head + code],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -184,3 +184,20 @@ def test_elsewhere_than_in_the_main_thread_there_are_no_handlers():
     thread.start()
     thread.join()
     assert seen == [None] and signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_that_comes_as_soon_as_one_is_minded_is_answered():
+    done = run(
+        """
+install = signal.signal
+def send_at_once(number, handler):
+    install(number, handler)
+    send(number)
+signal.signal = send_at_once
+signals.watch()
+time.sleep(50)
+""",
+        head=HEAD.replace("signals.watch()", "", 1).replace("watch = signals.current()", ""),
+    )
+    assert done.returncode == 130, done
+    assert done.stderr == "ksim: SIGINT: leaving now, nothing is lost\n"
