@@ -12,8 +12,9 @@ VALUES = {"sound": 0.0, "broken": jnp.nan, "huge": 1e30, "large": 1e9}
 
 
 def spoilt(step, value, where):
-    """Zero, and the value where the pole leans one way, or everywhere."""
-    bad = {"some": step.view.qpos[1] > 0.02, "all": True}[where]
+    """Zero, and the value where the pole leans one way, or the other, or everywhere."""
+    angle = step.view.qpos[1]
+    bad = {"some": angle > 0.02, "others": angle < -0.02, "all": True}[where]
     return jnp.where(bad, VALUES[value], 0.0)
 
 

@@ -295,12 +295,13 @@ def test_a_users_own_task_terms_and_yaml(tmp_path):
     # 0.2 s are 10 steps of 20 ms, each worth 3.
     assert "return 30.0 ± 0.0, length 10 steps" in done.stdout
     tiny = ("num_envs=4", "batch_size=2", "rollout_length_frames=4", "num_episodes=2")
+    short = "terminations.time_limit.max_length_seconds=0.1"
     done = ksim(
-        *("train", "task=cartpole", *tiny, "num_iterations=1", "run_dir=shadowed"),
+        *("train", "task=cartpole", *tiny, short, "num_iterations=1", "run_dir=shadowed"),
         cwd=tmp_path,
         check=0,
     )
-    assert "return 6000.0" in done.stdout, "the shadowing bundle: 1000 steps worth 2 * 3"
+    assert "return 60.0" in done.stdout, "the shadowing bundle: 10 steps worth 2 * 3"
     ksim("eval", "checkpoint=own", cwd=tmp_path, check=0)
     facts = json.loads((tmp_path / "own" / "eval.json").read_text())
     assert facts["episode_returns"] == [30.0, 30.0] and facts["episode_lengths"] == [10, 10]

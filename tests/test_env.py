@@ -244,13 +244,14 @@ def test_rewards_of_a_trajectory_are_those_of_any_cut_of_it():
         terminations={"limit": Limit(seconds=0.05), "fail": After(seconds=0.11)},
     )
     _, results = rollout(env, jax.random.normal(jax.random.key(0), (23, N, 1)))
-    whole = env.rewards(env.init_rewards(), results)[1]
+    score = jax.jit(env.rewards)
+    whole = score(env.init_rewards(), results)[1]
     assert whole.components["count"][:7, 0].tolist() == [2.0, 4.0, 6.0, 8.0, 10.0, 2.0, 4.0]
     for cuts in ([10, 13], [1] * 23, [5, 5, 13], [22, 1]):
         carry, start, pieces = env.init_rewards(), 0, []
         for length in cuts:
             piece = jax.tree.map(lambda x, s=start, n=length: x[s : s + n], results)
-            carry, scores = env.rewards(carry, piece)
+            carry, scores = score(carry, piece)
             pieces.append(scores)
             start += length
         for name in whole.components:

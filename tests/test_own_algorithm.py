@@ -20,6 +20,7 @@ from tests.run.commands import (
     course,
     ksim,
     ksim_on_devices,
+    rewound,
     rows,
     take_light_engine,
 )
@@ -58,12 +59,14 @@ def own(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=ALGORITHMS)
 def trained(request, own):
-    """Four iterations in one go, and in two halves."""
+    """Four iterations in one go, and the last two of them again."""
     algo = (f"algo={request.param}", *ALGORITHMS[request.param])
     straight, halves = f"{request.param}-straight", f"{request.param}-halves"
-    ksim("train", *TINY, *algo, "num_iterations=4", f"run_dir={straight}", cwd=own, check=0)
-    ksim("train", *TINY, *algo, "num_iterations=2", f"run_dir={halves}", cwd=own, check=0)
-    ksim("train", f"resume={halves}", "num_iterations=4", cwd=own, check=0)
+    typed = (*TINY, *algo, "num_iterations=4", "save_every_n_steps=2", f"run_dir={straight}")
+    ksim("train", *typed, cwd=own, check=0)
+    rewound(own / straight, own / halves, 2)
+    done = ksim("train", f"resume={halves}", cwd=own, check=0)
+    assert "resumed at iteration 2" in done.stdout
     return request.param, own, own / straight, own / halves
 
 

@@ -166,7 +166,8 @@ def test_a_task_with_a_compiled_model_trains(project):
     (project / "configs" / "task" / "compiled.yaml").write_text(
         "# @package _global_\ndefaults: [cartpole, _self_]\n"
     )
-    assert main(["train", "task=compiled", *TINY, "num_iterations=1"]) == 0
+    short = "terminations.time_limit.max_length_seconds=0.1"
+    assert main(["train", "task=compiled", *TINY, short, "num_iterations=1"]) == 0
     (run,) = (project / "runs" / "compiled").iterdir()
     assert (run / "metrics.jsonl").is_file()
 

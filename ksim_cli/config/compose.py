@@ -5,16 +5,22 @@ in every Hydra program. Hydra ends here: code below sees frozen dataclasses only
 """
 
 import dataclasses
+import functools
 import logging
 import os
 import sys
 from collections.abc import Callable
+from glob import escape, iglob
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, detect_task_name
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -111,11 +117,8 @@ def launch(
         Plugins.instance().register(ProjectConfigs)
         check_files()
         sys.argv = [f"ksim {command}", *start.line.flags, *start.line.overrides]
-        hydra.main(
-            version_base=_VERSION_BASE,
-            config_path=str(builtin_root() / "configs"),
-            config_name=primary,
-        )(job)()
+        run = _run_hydra if _names_hydra(start.line) else _run_once
+        run(job, primary, start.line.overrides)
     except Exception as error:
         return report.report(error, command, wants_full_error)
     finally:
@@ -123,6 +126,36 @@ def launch(
         if not wants_full_error:
             del os.environ["HYDRA_FULL_ERROR"]
     return 0
+
+
+def _names_hydra(line: CommandLine) -> bool:
+    """True where flags, an override or a file of the user's may ask something of Hydra itself."""
+    if line.flags or any("hydra" in override for override in line.overrides):
+        return True
+    if (own := project_root()) is None:
+        return False
+    files = map(Path, iglob(f"{escape(str(own))}/configs/**/*.yaml", recursive=True))
+    readable = (file for file in files if file.is_file() and os.access(file, os.R_OK))
+    return any(b"hydra" in file.read_bytes() for file in readable)
+
+
+def _run_hydra(job: Callable[[DictConfig], Any], primary: str, overrides: list[str]) -> None:
+    """What was typed, whatever it asks of Hydra; `hydra.main` reads it from `sys.argv`."""
+    del overrides
+    configs = str(builtin_root() / "configs")
+    hydra.main(version_base=_VERSION_BASE, config_path=configs, config_name=primary)(job)()
+
+
+def _run_once(job: Callable[[DictConfig], Any], primary: str, overrides: list[str]) -> None:
+    """A single job; `hydra.main` would compose everything twice, first to read `hydra.mode`."""
+    version.setbase(_VERSION_BASE)
+    search_path = create_config_search_path(str(builtin_root() / "configs"))
+    name = detect_task_name(None, job.__module__)
+    try:
+        main = Hydra.create_main_hydra2(name, search_path)
+        main.run(primary, job, [*overrides, "hydra.mode=RUN"])
+    finally:
+        GlobalHydra.instance().clear()
 
 
 def _say_if_shadowed(primary: str) -> None:
@@ -221,6 +254,7 @@ def _register_schemas() -> None:
         store.store(group="task", name=name, node={"task": {"type": name}}, package="_global_")
 
 
+@functools.cache
 def _structured(schema: type) -> DictConfig:
     """A structured node that Hydra may write to, though the dataclass is frozen."""
     node = OmegaConf.structured(schema)

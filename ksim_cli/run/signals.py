@@ -104,12 +104,7 @@ class Signals:
         """
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in WATCHED:
-            before = signal.getsignal(number)
-            if before != signal.SIG_IGN:  # nohup, or a shell that has put this in the background
-                self._handlers.setdefault(number, before)
-                signal.signal(number, self._handle)
-        if self._owner:
+        if self._owner:  # first, for `_handle` leaves all to the thread
             if self._sockets is None:
                 self._sockets = socket.socketpair()
                 self._sockets[1].setblocking(False)
@@ -117,6 +112,11 @@ class Signals:
                 if hasattr(os, "register_at_fork"):
                     os.register_at_fork(after_in_child=self.uninstall)
             signal.set_wakeup_fd(self._sockets[1].fileno(), warn_on_full_buffer=False)
+        for number in WATCHED:
+            before = signal.getsignal(number)
+            if before != signal.SIG_IGN:  # nohup, or a shell that has put this in the background
+                self._handlers.setdefault(number, before)
+                signal.signal(number, self._handle)
 
     def uninstall(self) -> None:
         """Put back the handlers there were before."""

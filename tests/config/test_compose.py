@@ -2,7 +2,10 @@ import dataclasses
 
 import pytest
 import yaml
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
+from ksim_cli import commands
+from ksim_cli.cli import main
 from ksim_cli.config.components import COMPONENTS, PPOConfig
 from ksim_cli.config.options import list_options
 from ksim_cli.config.schema import SECTIONS, RunConfig
@@ -63,3 +66,34 @@ def test_every_key_says_what_it_means():
     assert {f.name for s in SECTIONS for f in dataclasses.fields(s)} == {
         f.name for f in dataclasses.fields(RunConfig)
     }
+
+
+@pytest.fixture
+def composed(monkeypatch):
+    """Each composition that Hydra is asked for, and what reaches the work."""
+    compositions, ran, load = [], [], ConfigLoaderImpl.load_configuration
+
+    def counted(self, *arguments, **keywords):
+        compositions.append(keywords)
+        return load(self, *arguments, **keywords)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", counted)
+    monkeypatch.setattr(commands, "_train", ran.append)
+    return compositions, ran
+
+
+def test_a_single_job_is_composed_once(project, composed):
+    compositions, ran = composed
+    assert main(["train", "task=cartpole", "seed=3"]) == 0
+    assert len(compositions) == 1 and [config.seed for config in ran] == [3]
+
+
+def test_a_file_may_still_ask_for_a_sweep(project, composed):
+    path = project / "configs" / "task" / "mine.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "# @package _global_\ndefaults: [/task/cartpole, _self_]\n"
+        "hydra: {mode: MULTIRUN, sweeper: {params: {seed: '1,2'}}}\n"
+    )
+    assert main(["train", "task=mine"]) == 0
+    assert [config.seed for config in composed[1]] == [1, 2]

@@ -129,7 +129,8 @@ def test_a_type_that_is_typed_wins(write):
 
 def test_a_saved_run_knows_what_it_extended(write, project, monkeypatch):
     write(**BUILT_IN["a YAML and a class that does not"])
-    assert main(["train", "task=mine", *TINY, "num_iterations=1", "seed=0"]) == 0
+    short = "terminations.time_limit.max_length_seconds=0.1"
+    assert main(["train", "task=mine", *TINY, short, "num_iterations=1", "seed=0"]) == 0
     (run,) = (project / "runs" / "mine").iterdir()
     assert "balance" in (run / "metrics.jsonl").read_text()
     (project / "configs" / "task" / "mine.yaml").unlink()

@@ -412,31 +412,39 @@ def test_save_gives_control_back_before_the_files_are_written(store: CheckpointS
 
 
 SAVER = """
-import sys
+import os, sys
 from pathlib import Path
 import numpy as np
 from ksim_cli.io.checkpoints import CheckpointStore
-store = CheckpointStore(Path(sys.argv[1]), keep=2)
-step = (store.newest(lambda text: None) or 0) + 1
-while True:
-    tree = {"policy": np.full(5000, step), "x": np.full((8, 5000), step), "n": step}
-    store.save(step, tree, {"iteration": step})
-    store.wait()
-    print(step, flush=True)
-    step += 1
+def save_without_pause():
+    store = CheckpointStore(Path(sys.argv[1]), keep=2)
+    step = (store.newest(lambda text: None) or 0) + 1
+    while True:
+        tree = {"policy": np.full(5000, step), "x": np.full((8, 5000), step), "n": step}
+        store.save(step, tree, {"iteration": step})
+        store.wait()
+        print(step, flush=True)
+        step += 1
+for line in sys.stdin:  # each time a process, and imports once for all of them
+    child = os.fork()
+    if not child:
+        print("process", os.getpid(), flush=True)
+        save_without_pause()
+    print("status", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
-def kill_while_saving(folder: Path, rng: random.Random) -> None:
+def kill_while_saving(saver: subprocess.Popen[str], folder: Path, rng: random.Random) -> None:
     """Start a process that saves without pause and kill it at a random moment after a commit."""
-    command = [sys.executable, "-c", SAVER, str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        line = child.stdout.readline()  # the first commit of this process
-        assert line.strip().isdigit()
-        time.sleep(rng.uniform(0.0, 0.3))
-        child.send_signal(signal.SIGKILL)
-        printed = [line, *child.stdout.read().splitlines()]
+    assert saver.stdin is not None and saver.stdout is not None
+    saver.stdin.write("start\n")
+    saver.stdin.flush()
+    _, child = saver.stdout.readline().split()
+    line = saver.stdout.readline()  # the first commit of this process
+    assert line.strip().isdigit()
+    time.sleep(rng.uniform(0.0, 0.3))
+    os.kill(int(child), signal.SIGKILL)
+    printed = [line, *iter(saver.stdout.readline, f"status {-signal.SIGKILL}\n")]
     last = int([text for text in printed if text.strip().isdigit()][-1])
     reports: list[str] = []
     store = CheckpointStore(folder, keep=2)
@@ -452,9 +460,13 @@ def kill_while_saving(folder: Path, rng: random.Random) -> None:
 def test_kill_nine_at_random_moments_never_costs_a_checkpoint(tmp_path: Path):
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # shown where the test fails
-    rng = random.Random(seed)
-    for _ in range(KILLS):
-        kill_while_saving(tmp_path, rng)
+    rng, command = random.Random(seed), [sys.executable, "-c", SAVER, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as saver:
+        for _ in range(KILLS):
+            kill_while_saving(saver, tmp_path, rng)
+        assert saver.stdin is not None
+        saver.stdin.close()
     store = CheckpointStore(tmp_path, keep=2)
     newest = store.newest(lambda text: None)
     assert newest is not None

@@ -53,7 +53,7 @@ def until(condition) -> None:
 def hanging():
     """Something that hangs until the test is over."""
     over = threading.Event()
-    yield over.wait
+    yield over.wait  # who waited for it would wait for good
     over.set()
 
 
@@ -117,10 +117,9 @@ def test_a_sink_that_hangs_at_its_end_is_left(monkeypatch, hanging, limit):
     monkeypatch.setattr(loggers, limit, 0.05)
     warnings: list[str] = []
     sinks = Loggers({"wandb": lambda: Fake(on_close=hanging)}, warnings.append)
-    began, asked = time.monotonic(), []
+    asked = []
     # Of a run that is stopped while it waits.
     sinks.close(lambda: asked.append(1) or (limit == "_STOPPED_SECONDS" and len(asked) > 3))
-    assert time.monotonic() - began < 10
     (warning,) = warnings
     assert "after the end" in warning and "wandb sync" in warning and not sinks.names
 

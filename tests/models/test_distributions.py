@@ -10,6 +10,13 @@ NORMAL = DiagonalNormal(mean=jnp.array([[0.5, -1.0]]), std=jnp.array([[2.0, 0.1]
 LOGITS, MEANS, STDS = [0.3, -1.0, 0.8], [-1.5, 0.0, 1.0], [0.4, 1.0, 0.5]
 
 
+sample = jax.jit(lambda distribution, key: distribution.sample(key))
+log_prob = jax.jit(lambda distribution, raw: distribution.log_prob(raw))
+entropy_of = jax.jit(lambda distribution: distribution.entropy())
+log_probs = jax.jit(jax.vmap(lambda distribution, raw: distribution.log_prob(raw), (None, 0)))
+scores = jax.jit(jax.vmap(jax.grad(lambda distribution, u: distribution.log_prob(u)), (None, 0)))
+
+
 def tanh_normal(mean, std, *interval):
     return TanhNormal(jnp.array([mean]), jnp.array([std]), *interval)
 
@@ -26,7 +33,7 @@ def mixture_density(x):
 
 def at(distribution, points):
     """Log density of one element at many raw actions, as float64."""
-    return np.asarray(jax.vmap(distribution.log_prob)(jnp.asarray(points)[:, None]), np.float64)
+    return np.asarray(log_probs(distribution, jnp.asarray(points)[:, None]), np.float64)
 
 
 def many(distribution, n):
@@ -44,7 +51,7 @@ def test_log_density_and_entropy_against_scipy():
 
 
 def test_samples_and_mode():
-    x = np.asarray(many(NORMAL, 100_000).sample(jax.random.key(0)))[:, 0]
+    x = np.asarray(sample(many(NORMAL, 100_000), jax.random.key(0)))[:, 0]
     np.testing.assert_allclose(x.mean(0), [0.5, -1.0], atol=0.03)
     np.testing.assert_allclose(x.std(0), [2.0, 0.1], rtol=0.02)
     np.testing.assert_array_equal(NORMAL.mode(), NORMAL.mean)
@@ -77,7 +84,7 @@ def test_a_squashed_normal_by_change_of_variables(mean, std, interval):
         np.testing.assert_allclose(np.trapezoid(np.exp(log_density), action), 1.0, atol=1e-6)
         entropy = -np.trapezoid(np.exp(log_density) * log_density, action)
         tolerance = 1e-4 if std <= 1 else 0.01
-        np.testing.assert_allclose(squashed.entropy(), entropy, atol=tolerance)
+        np.testing.assert_allclose(entropy_of(squashed), entropy, atol=tolerance)
     small = tanh_normal(mean, std, *interval)
     u = np.linspace(-3.0, 3.0, 101)
     wanted = scipy.stats.norm.logpdf(u, mean, std) - np.log((1 - np.tanh(u) ** 2) * half)
@@ -98,7 +105,7 @@ def test_the_elements_of_a_squashed_normal_are_independent():
 
 def test_squashed_samples_and_mode():
     squashed = many(tanh_normal(0.5, 0.7, 0.0, 4.0), 200_000)
-    raw = squashed.sample(jax.random.key(0))
+    raw = sample(squashed, jax.random.key(0))
     x = np.asarray(squashed.action(raw))
     assert x.min() >= 0.0 and x.max() <= 4.0
     u = np.linspace(-6.0, 7.0, 20_001)
@@ -111,21 +118,27 @@ def test_squashed_samples_and_mode():
     middle = squashed.action(squashed.mode())
     np.testing.assert_allclose(middle, jnp.full_like(middle, 2 + 2 * np.tanh(0.5)), rtol=1e-6)
     # The entropy is what the log density is on average.
-    np.testing.assert_allclose(-squashed.log_prob(raw).mean(), squashed.entropy()[0], atol=0.01)
+    entropy = entropy_of(squashed)[0]
+    np.testing.assert_allclose(-log_prob(squashed, raw).mean(), entropy, atol=0.01)
+
+
+def density_and_entropy(distribution, action):
+    return distribution.log_prob(distribution.raw_action(action)), distribution.entropy()
+
+
+@jax.jit
+def with_gradients(distribution, action):
+    """Log density and entropy, and their derivatives by every parameter."""
+    gradients = jax.jacobian(density_and_entropy)(distribution, action)
+    return density_and_entropy(distribution, action), gradients
 
 
 @pytest.mark.parametrize("action", [-1.0, 1.0, 0.0, 1.0 - 1e-7, 1.5])
 @pytest.mark.parametrize("mean", [-50.0, 0.0, 50.0])
 @pytest.mark.parametrize("std", [1e-3, 1.0, 30.0])
 def test_a_squashed_normal_is_finite_at_the_ends(action, mean, std):
-    def both(mean, std):
-        squashed = TanhNormal(mean, std)
-        raw = squashed.raw_action(jnp.array([action]))
-        return squashed.log_prob(raw), squashed.entropy()
-
-    arguments = jnp.array([mean]), jnp.array([std])
-    gradients = jax.jacobian(both, argnums=(0, 1))(*arguments)
-    for leaf in jax.tree.leaves((both(*arguments), gradients)):
+    squashed = TanhNormal(jnp.array([mean]), jnp.array([std]))
+    for leaf in jax.tree.leaves(with_gradients(squashed, jnp.array([action]))):
         assert np.isfinite(leaf).all()
 
 
@@ -147,7 +160,7 @@ def test_a_mixture_against_scipy_and_numeric_integration():
         np.testing.assert_allclose(log_density, np.log(mixture_density(x)), rtol=1e-10)
         np.testing.assert_allclose(np.trapezoid(np.exp(log_density), x), 1.0, atol=1e-9)
         entropy = -np.trapezoid(np.exp(log_density) * log_density, x)
-        np.testing.assert_allclose(mixture().entropy(), entropy, atol=1e-3)
+        np.testing.assert_allclose(entropy_of(mixture()), entropy, atol=1e-3)
     single = at(mixture(), x.astype(np.float32))
     np.testing.assert_allclose(single, np.log(mixture_density(x)), rtol=1e-4, atol=1e-5)
 
@@ -157,22 +170,22 @@ def test_equal_components_are_one_normal_in_every_element():
     spread = lambda x: jnp.repeat(x[..., None], 3, axis=-1)  # noqa: E731
     same = NormalMixture(jnp.array([[[0.0, 1.0, 2.0]] * 2]), spread(mean), spread(std))
     action = jnp.array([[1.0, -1.05]])
-    np.testing.assert_allclose(same.log_prob(action), NORMAL.log_prob(action), rtol=1e-5)
-    np.testing.assert_allclose(same.entropy(), NORMAL.entropy(), rtol=1e-4)
+    np.testing.assert_allclose(log_prob(same, action), log_prob(NORMAL, action), rtol=1e-5)
+    np.testing.assert_allclose(entropy_of(same), NORMAL.entropy(), rtol=1e-4)
     np.testing.assert_array_equal(same.mode(), NORMAL.mode())
-    assert same.sample(jax.random.key(0)).shape == (1, 2)
+    assert sample(same, jax.random.key(0)).shape == (1, 2)
 
 
 def test_samples_of_a_mixture():
     mixtures = many(mixture(), 200_000)
-    x = np.asarray(mixtures.sample(jax.random.key(0)))[:, 0]
+    x = np.asarray(sample(mixtures, jax.random.key(0)))[:, 0]
     grid = np.linspace(-8.0, 8.0, 20_001)
     below = np.array(
         [np.trapezoid(mixture_density(grid[grid <= c]), grid[grid <= c]) for c in (-1, 0, 1)]
     )
     np.testing.assert_allclose([(x <= c).mean() for c in (-1, 0, 1)], below, atol=0.005)
-    mean_log_density = mixtures.log_prob(x[:, None]).mean()
-    np.testing.assert_allclose(-mean_log_density, mixtures.entropy()[0], atol=0.01)
+    mean_log_density = log_prob(mixtures, x[:, None]).mean()
+    np.testing.assert_allclose(-mean_log_density, entropy_of(mixture()), atol=0.01)
 
 
 def test_the_mode_of_a_mixture_is_its_highest_peak():
@@ -186,13 +199,9 @@ def test_the_mode_of_a_mixture_is_its_highest_peak():
 @pytest.mark.parametrize("logit", [0.0, 1e3])
 @pytest.mark.parametrize("std", [1e-3, 1.0, 1e3])
 def test_a_mixture_is_finite_far_out(action, logit, std):
-    def both(logits, mean, std):
-        extreme = NormalMixture(logits, mean, std)
-        return extreme.log_prob(jnp.array([action])), extreme.entropy()
-
-    arguments = jnp.array([[logit, -logit]]), jnp.array([[-5.0, 5.0]]), jnp.array([[std, 1.0]])
-    gradients = jax.jacobian(both, argnums=(0, 1, 2))(*arguments)
-    for leaf in jax.tree.leaves((both(*arguments), gradients)):
+    parameters = [[logit, -logit]], [[-5.0, 5.0]], [[std, 1.0]]
+    extreme = NormalMixture(*map(jnp.array, parameters))
+    for leaf in jax.tree.leaves(with_gradients(extreme, jnp.array([action]))):
         assert np.isfinite(leaf).all()
 
 
@@ -203,13 +212,14 @@ def test_the_gradient_of_the_entropies_is_that_of_finite_differences(name):
             if not hasattr(distribution, name):
                 continue
 
+            @jax.jit
             def entropy(x, distribution=distribution):
                 return distribution.replace(**{name: x}).entropy()
 
             x = getattr(distribution, name)
             step = jnp.zeros_like(x).reshape(-1).at[0].set(1e-5).reshape(x.shape)
             wanted = (entropy(x + step) - entropy(x - step)) / 2e-5
-            got = jax.grad(entropy)(x).reshape(-1)[0]
+            got = jax.jit(jax.grad(entropy))(x).reshape(-1)[0]
             np.testing.assert_allclose(got, wanted, rtol=1e-6)
 
 
@@ -240,9 +250,8 @@ def near(values, wanted):
 def test_the_mean_score_is_zero(name):
     # E[d log p / d parameter] = 0 for every parameter of every density.
     distribution = DRAWN[name]
-    raw = many(distribution, SAMPLES).sample(jax.random.key(1))
-    score = jax.jit(jax.vmap(jax.grad(lambda d, u: d.log_prob(u)), in_axes=(None, 0)))
-    for part in jax.tree.leaves(score(distribution, raw)):
+    raw = sample(many(distribution, SAMPLES), jax.random.key(1))
+    for part in jax.tree.leaves(scores(distribution, raw)):
         near(part, 0.0)
 
 
@@ -251,9 +260,8 @@ def test_the_mean_ratio_of_densities_is_one(name):
     # E_p[q / p] = 1, for q whose means are shifted.
     distribution = DRAWN[name]
     shifted = distribution.replace(mean=distribution.mean + 0.1)
-    raw = many(distribution, SAMPLES).sample(jax.random.key(2))
-    ratio = jax.vmap(lambda u: jnp.exp(shifted.log_prob(u) - distribution.log_prob(u)))
-    near(jax.jit(ratio)(raw), 1.0)
+    raw = sample(many(distribution, SAMPLES), jax.random.key(2))
+    near(jnp.exp(log_probs(shifted, raw) - log_probs(distribution, raw)), 1.0)
 
 
 def moments(distribution):
@@ -269,14 +277,14 @@ def moments(distribution):
 @pytest.mark.parametrize("name", DRAWN)
 def test_samples_have_the_moments_and_the_entropy_of_their_density(name):
     distribution = many(DRAWN[name], SAMPLES)
-    raw = distribution.sample(jax.random.key(3))
+    raw = sample(distribution, jax.random.key(3))
     mean, variance = moments(DRAWN[name])
     near(raw, mean)
     near(jnp.square(raw - mean), variance)
     # The quadrature is within 0.02 of the entropy.
-    log_density = np.asarray(distribution.log_prob(raw), np.float64)
+    log_density = np.asarray(log_prob(distribution, raw), np.float64)
     error = log_density.std() / np.sqrt(SAMPLES)
-    assert abs(-log_density.mean() - float(DRAWN[name].entropy())) < 4 * error + 0.02
+    assert abs(-log_density.mean() - float(entropy_of(DRAWN[name]))) < 4 * error + 0.02
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -285,8 +293,8 @@ def test_densities_in_float32_are_those_in_float64(name):
     mean, variance = moments(distribution)
     u = np.linspace(mean - 4 * np.sqrt(variance), mean + 4 * np.sqrt(variance), 101)
     u = u.astype(np.float32)
-    single, entropy = at(distribution, u), float(distribution.entropy())
+    single, entropy = at(distribution, u), float(entropy_of(distribution))
     with jax.enable_x64(True):
         double = jax.tree.map(lambda x: jnp.asarray(np.asarray(x, np.float64)), distribution)
         np.testing.assert_allclose(single, at(double, u.astype(np.float64)), rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(entropy, double.entropy(), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(entropy, entropy_of(double), rtol=1e-5, atol=1e-5)

@@ -20,13 +20,15 @@ def make(**fields):
 @pytest.mark.parametrize("distribution", HEADS)
 def test_what_is_stored_when_acting_is_what_the_loss_sees(distribution):
     policy = make(distribution=distribution)
-    variables = policy.init(jax.random.key(0))
-    sample = policy.sample(variables, OBS, (), jax.random.key(1))
+    variables = jax.jit(policy.init)(jax.random.key(0))
+    sample = jax.jit(policy.sample)(variables, OBS, (), jax.random.key(1))
     assert (sample.raw_action is None) == (distribution != "tanh_normal"), "nothing twice"
-    again = policy.ppo_variables(variables, OBS, sample.action, (), sample.raw_action)
+    judge = jax.jit(policy.ppo_variables)
+    again = judge(variables, OBS, sample.action, (), sample.raw_action)
     np.testing.assert_allclose(again.log_prob, sample.log_prob, rtol=1e-6)
     np.testing.assert_allclose(again.value, sample.value, rtol=1e-6)
-    np.testing.assert_allclose(policy.value(variables, OBS, (), 2), sample.value, rtol=1e-6)
+    value = jax.jit(policy.value, static_argnums=3)(variables, OBS, (), 2)
+    np.testing.assert_allclose(value, sample.value, rtol=1e-6)
 
 
 def test_the_mode_is_that_of_the_distribution_and_a_sample_is_not():
@@ -43,7 +45,7 @@ def test_the_mode_is_that_of_the_distribution_and_a_sample_is_not():
 
 def squashed_at(mean, policy):
     """Variables of a policy whose means are all the same."""
-    variables = policy.init(jax.random.key(0))
+    variables = jax.jit(policy.init)(jax.random.key(0))
     last = variables.params["actor"]["layers"][2]
     last["kernel"], last["bias"] = jnp.zeros_like(last["kernel"]), jnp.full(2, mean)
     return variables
@@ -54,8 +56,8 @@ def test_a_squashed_policy_is_judged_by_what_was_drawn(mean):
     policy, n = make(distribution="tanh_normal"), 50_000
     variables = squashed_at(mean, policy)
     obs = {group: jnp.zeros((n, 3)) for group in SIZES}
-    sample = policy.sample(variables, obs, (), jax.random.key(1))
-    np.testing.assert_array_equal(sample.action, jnp.tanh(sample.raw_action))
+    sample = jax.jit(policy.sample)(variables, obs, (), jax.random.key(1))
+    np.testing.assert_allclose(sample.action, jnp.tanh(sample.raw_action), rtol=1e-6)
     assert abs(float(sample.raw_action.mean()) - mean) < 0.05
     stored = (obs, sample.action, (), sample.raw_action)
 

@@ -1,4 +1,5 @@
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -208,6 +209,7 @@ def test_what_is_quarantined_does_not_touch_the_gradient(small):
     batch = make_batch()
     valid = batch.valid.at[5].set(False)
 
+    @jax.jit
     def gradient(batch):
         variables = state.learner.variables
 
@@ -272,7 +274,8 @@ def test_the_kl_coefficient_follows_the_kl(kl, factor):
 def test_the_loss_is_its_terms(small):
     algo, context, state = small
     batch = make_batch()
-    total, parts = loss(algo, context, state.learner.variables, batch, jnp.float32(0.3))
+    compiled = jax.jit(partial(loss, algo, context))
+    total, parts = compiled(state.learner.variables, batch, jnp.float32(0.3))
     wanted = (
         parts["policy_loss"]
         + algo.value_loss_coef * parts["value_loss"]
@@ -329,7 +332,8 @@ def test_shuffling_differs_from_pass_to_pass_and_uses_every_transition_once(smal
     batch = make_batch().replace(value=jnp.arange(32.0))
     flat = jax.tree.map(lambda x: x.reshape(4, 8, *x.shape[1:]), batch)
     spy = type("Spy", (PPO,), {"gradient_step": record})(num_passes=2)
-    jax.block_until_ready(minimize(spy, context, state.learner, flat, jax.random.key(0)))
+    update = jax.jit(partial(minimize, spy, context))
+    jax.block_until_ready(update(state.learner, flat, jax.random.key(0)))
     jax.effects_barrier()
     assert [len(x) for x in seen] == [8] * 8, "a minibatch is batch_size 2 times 4 steps"
     first, second = np.concatenate(seen[:4]), np.concatenate(seen[4:])

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,10 +21,13 @@ from ksim_cli.cli import main
 
 ROOT = Path(__file__).parents[2]
 
-TINY = (
+LONG = (
     *("task=cartpole", "num_envs=8", "batch_size=4", "rollout_length_frames=8"),
     *("num_episodes=2", "max_env_steps=null", "engine=mujoco", "valid_pictures=false"),
 )
+"""A small run whose evaluations are 1000 steps long; for what must come amid one."""
+
+TINY = (*LONG, "terminations.time_limit.max_length_seconds=0.5")
 """The smallest run; the tests of `run/` share what it compiles."""
 
 TINY_MJX = (
@@ -160,6 +164,15 @@ def forget_user_tasks() -> None:
             ]
             for name in theirs:
                 del each._entries[name]
+
+
+def rewound(run: Path, copy: Path, step: int) -> None:
+    """Copy a run as a process leaves it that is killed some time after it has saved a step."""
+    shutil.copytree(run, copy)
+    for folder in (copy / "checkpoints").iterdir():
+        if int(folder.name) > step:
+            shutil.rmtree(folder)
+    (copy / "summary.json").unlink()
 
 
 def rows(run: Path) -> list[dict[str, Any]]:

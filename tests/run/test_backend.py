@@ -6,7 +6,7 @@ import pytest
 
 from ksim_cli.run.backend import cache_folder, prepare
 from tests.helpers import tiny_cartpole
-from tests.run.commands import TINY, TINY_MJX, ksim_process
+from tests.run.commands import TINY, TINY_LIGHT, ksim_process, take_light_engine
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,8 @@ def test_a_second_start_finds_its_programs_compiled(monkeypatch, tmp_path):
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     # Before JAX 0.11 a program that calls back is never kept.
-    size = TINY if jax.__version_info__ >= (0, 11) else TINY_MJX
+    size = TINY if jax.__version_info__ >= (0, 11) else TINY_LIGHT
+    take_light_engine(tmp_path)
     ksim_process("train", *size, "num_iterations=1", "run_dir=cold", cwd=tmp_path, check=0)
     programs = {path.name for path in (tmp_path / "cache").rglob("*-cache")}
     assert any("iterate" in name for name in programs)

@@ -9,16 +9,16 @@ from tests.run.commands import ksim
 def test_collect_writes_a_dataset_that_minari_loads(trained):
     folder, run = trained
     done = ksim(
-        *("collect", "dataset_num_batches=3", "rollout_length_frames=500"), cwd=folder, check=0
+        *("collect", "dataset_num_batches=3", "rollout_length_frames=25"), cwd=folder, check=0
     )
-    assert run.name in done.stdout and "12,000 steps" in done.stdout
+    assert run.name in done.stdout and "600 steps" in done.stdout
     (data,) = (run / "datasets").glob("*/data")
     dataset = minari.MinariDataset(data)
-    assert dataset.total_steps == 3 * 500 * 8
+    assert dataset.total_steps == 3 * 25 * 8
     episodes = list(dataset.iterate_episodes())
-    # 1500 steps in each environment: one whole episode, and one that is cut at the end.
+    # 75 steps in each environment: one whole episode, and one that is cut at the end.
     assert len(episodes) == dataset.total_episodes == 16
-    assert sorted(len(e.rewards) for e in episodes) == [500] * 8 + [1000] * 8
+    assert sorted(len(e.rewards) for e in episodes) == [25] * 8 + [50] * 8
     for episode in episodes:
         assert len(episode.observations) == len(episode.rewards) + 1
         assert episode.truncations[-1] and not episode.truncations[:-1].any()

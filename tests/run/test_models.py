@@ -14,15 +14,17 @@ from ksim_cli.rl.rollout import PolicyState, play, replay
 from ksim_cli.task import Task
 from ksim_cli.task_model import TaskModel
 from tests.helpers import tiny_cartpole
-from tests.run.commands import TINY, course, ksim, rows
+from tests.run.commands import TINY, course, ksim, rewound, rows
 
 
 @pytest.mark.slow
 def test_a_recurrent_run_resumes_with_its_memories_and_is_evaluated(tmp_path):
     model = ("model=gru", "model.hidden_size=8", "model.num_layers=2")
-    ksim("train", *TINY, *model, "num_iterations=4", "run_dir=straight", cwd=tmp_path, check=0)
-    ksim("train", *TINY, *model, "num_iterations=2", "run_dir=halves", cwd=tmp_path, check=0)
-    ksim("train", "resume=halves", "num_iterations=4", cwd=tmp_path, check=0)
+    typed = (*TINY, *model, "num_iterations=4", "save_every_n_steps=2", "run_dir=straight")
+    ksim("train", *typed, cwd=tmp_path, check=0)
+    rewound(tmp_path / "straight", tmp_path / "halves", 2)
+    done = ksim("train", "resume=halves", cwd=tmp_path, check=0)
+    assert "resumed at iteration 2" in done.stdout
     one, two = course(tmp_path / "straight"), course(tmp_path / "halves")
     assert len(one) == 4 and all(row["grad_norm"] > 0 for row in one)
     assert one == two

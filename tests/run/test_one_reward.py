@@ -59,19 +59,27 @@ def player(kicked):
     return Player(env, random_policy(env.action_size))
 
 
+@pytest.fixture(scope="module")
+def programs(player):
+    """What begins an episode and a rollout, and scores a trajectory in one piece."""
+    env = player.env
+    return jax.jit(player.start), jax.jit(env.begin_rollout), jax.jit(env.rewards)
+
+
 @pytest.mark.parametrize(("count", "length"), [(1, 32), (4, 8), (32, 1)])
-def test_borders_of_rollouts_and_of_episodes_change_no_reward(player, count, length):
+def test_borders_of_rollouts_and_of_episodes_change_no_reward(player, programs, count, length):
     env, state = player.env, PolicyState((), (), jnp.ones(()))
+    start, begin_rollout, rewards = programs
     step = jax.jit(lambda playing, key: play(player, state, playing, key, length))
-    playing, parts = jax.jit(player.start)(jax.random.key(0)), []
+    playing, parts = start(jax.random.key(0)), []
     for i in range(count):
-        playing = playing.replace(env=jax.jit(env.begin_rollout)(playing.env))
+        playing = playing.replace(env=begin_rollout(playing.env))
         playing, experience = step(playing, jax.random.fold_in(jax.random.key(1), i))
         parts.append(experience)
     results = jax.tree.map(lambda *x: jnp.concatenate(x), *(part.results for part in parts))
     played = jax.tree.map(lambda *x: jnp.concatenate(x), *(part.scores for part in parts))
     assert (results.done.sum(axis=0) >= 2).all(), "episodes end within the trajectory"
-    _, whole = jax.jit(env.rewards)(env.init_rewards(), results)
+    _, whole = rewards(env.init_rewards(), results)
     assert set(played.components) == set(SECTIONS)
     for name, values in played.components.items():
         np.testing.assert_allclose(values, whole.components[name], atol=1e-6, err_msg=name)

@@ -12,12 +12,12 @@ from ksim_cli.run import pictures
 from ksim_cli.run.build import make_task_model
 from ksim_cli.run.pictures import Pictures
 from tests.helpers import tiny_cartpole
-from tests.run.commands import TINY, course, ksim
+from tests.run.commands import LONG, course, ksim
 from tests.run.test_evaluate import NOTHING, evaluator, random_policy
 from tests.view.test_beside import first
 
 PICTURES = (
-    *(key for key in TINY if key != "valid_pictures=false"),
+    *(key for key in LONG if key != "valid_pictures=false"),
     *("valid_every_n_seconds=null", "terminations.time_limit.max_length_seconds=0.3"),
     *("render_width_small=64", "render_height_small=48", "render_width=96", "render_height=64"),
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ksim_cli.run.seeds import each_seed
-from tests.run.commands import TINY_LIGHT, course, ksim, rows, take_light_engine
+from tests.run.commands import TINY_LIGHT, course, ksim, rewound, rows, take_light_engine
 
 
 def test_the_tree_of_each_seed():
@@ -21,13 +21,15 @@ def test_the_tree_of_each_seed():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Seeds 5, 6 and 7 trained together, in one go and in two."""
+    """Seeds 5, 6 and 7 trained together, and the last iteration again."""
     folder = tmp_path_factory.mktemp("seeds")
     take_light_engine(folder)
     several = (*TINY_LIGHT, "seed=5", "num_seeds=3")
-    ksim("train", *several, "num_iterations=3", "run_dir=straight", cwd=folder, check=0)
-    ksim("train", *several, "num_iterations=2", "run_dir=halves", cwd=folder, check=0)
-    ksim("train", "resume=halves", "num_iterations=3", cwd=folder, check=0)
+    typed = (*several, "num_iterations=3", "save_every_n_steps=2", "run_dir=straight")
+    ksim("train", *typed, cwd=folder, check=0)
+    rewound(folder / "straight", folder / "halves", 2)
+    done = ksim("train", "resume=halves", cwd=folder, check=0)
+    assert "resumed at iteration 2" in done.stdout
     return folder
 
 

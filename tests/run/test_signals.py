@@ -13,7 +13,7 @@ from tests.run.commands import ROOT
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 99}
 
 HEAD = """
-import os, signal, sys, time
+import os, signal, sys, threading, time
 from ksim_cli.run import signals
 signals.watch()
 watch = signals.current()
@@ -22,9 +22,9 @@ def send(number):
 """
 
 
-def run(code: str, **options) -> subprocess.CompletedProcess:
+def run(code: str, head: str = HEAD, **options) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-c", HEAD + code],
+        [sys.executable, "-c", head + code],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -97,14 +97,17 @@ with watch.deferring("soon"):
 def test_who_defers_is_asked_and_a_double_is_no_second_signal(shared):
     """The same where other processes take part, whatever could be left at once."""
     done = run(f"""
+signals.DOUBLE_SECONDS = 600.0
 watch.shared = {shared}
 with watch.leaving("at once") if {shared} else watch.deferring("after this iteration"):
     send(signal.SIGTERM)
     send(signal.SIGINT)
     time.sleep(0.3)
     send(signal.SIGTERM)
-    print(watch.received)
     time.sleep(0.3)
+    print(watch.received)
+    while threading.active_count() > 2:  # the answer is still being said
+        time.sleep(0.01)
 """)
     assert (done.returncode, done.stdout) == (0, "15\n")
     text = signals.SOON.text if shared else "after this iteration"
@@ -116,6 +119,8 @@ def test_a_later_signal_ends_what_defers():
 signals.DOUBLE_SECONDS = 0.1
 with watch.deferring("soon"):
     send({int(signal.SIGINT)})
+    while watch.received is None:
+        time.sleep(0.01)
     time.sleep(0.3)
     send({int(signal.SIGTERM)})
     time.sleep(50)
@@ -137,7 +142,7 @@ time.sleep(50)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, env=environment, stderr=writing)
     try:
-        assert process.wait(30) == 143
+        assert process.wait(120) == 143
     finally:
         process.kill()
         os.close(reading)
@@ -153,10 +158,12 @@ def test_a_signal_that_is_ignored_stays_so():
 
 def test_signals_of_a_forked_child_are_its_own():
     done = run("""
+reading, writing = os.pipe()
 child = os.fork()
 if not child:
+    os.write(writing, b"x")
     time.sleep(50)
-time.sleep(0.2)
+os.read(reading, 1)
 os.kill(child, signal.SIGTERM)
 _, status = os.waitpid(child, 0)
 time.sleep(0.2)
@@ -177,3 +184,20 @@ def test_elsewhere_than_in_the_main_thread_there_are_no_handlers():
     thread.start()
     thread.join()
     assert seen == [None] and signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_that_comes_as_soon_as_one_is_minded_is_answered():
+    done = run(
+        """
+install = signal.signal
+def send_at_once(number, handler):
+    install(number, handler)
+    send(number)
+signal.signal = send_at_once
+signals.watch()
+time.sleep(50)
+""",
+        head=HEAD.replace("signals.watch()", "", 1).replace("watch = signals.current()", ""),
+    )
+    assert done.returncode == 130, done
+    assert done.stderr == "ksim: SIGINT: leaving now, nothing is lost\n"

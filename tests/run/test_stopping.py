@@ -10,29 +10,23 @@ from pathlib import Path
 import pytest
 
 from ksim_cli.io.checkpoints import CheckpointStore
+from ksim_cli.run import training_run
 from tests.faults import attempts
-from tests.run.commands import ROOT, TINY, course, ksim, rows, shell
+from tests.run.commands import LONG, ROOT, TINY, course, ksim, rows, shell
 from tests.stopped import stop
 
 VALID = ("valid_every_n_steps=2", "valid_every_n_seconds=null")
 TRAIN = ("train", *TINY, "run_dir=run")
+EVALUATED = ("train", *LONG, "run_dir=run", *VALID, "num_iterations=3")
 
 
-@pytest.mark.parametrize(
-    ("number", "status"),
-    [
-        (signal.SIGTERM, 143),
-        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
-        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
-        pytest.param(signal.SIGUSR1, 99, marks=pytest.mark.slow),
-    ],
-)
-def test_a_signal_finishes_the_iteration_saves_and_leaves(tmp_path, number, status):
+def test_a_signal_finishes_the_iteration_saves_and_leaves(tmp_path):
+    number = signal.SIGTERM
     left = stop(
         tmp_path, TRAIN, "  episode return", number, number, pause=0.01
     )  # twice, as a wrapper does
-    assert left.status == status, left.output
-    assert f"{number.name}: saving after this iteration" in left.output
+    assert left.status == 143, left.output
+    assert "SIGTERM: saving after this iteration" in left.output
     assert "resume=run" in left.output and "Traceback" not in left.output
     last = rows(tmp_path / "run")[-1]["iteration"]
     store = CheckpointStore(tmp_path / "run" / "checkpoints")
@@ -40,6 +34,27 @@ def test_a_signal_finishes_the_iteration_saves_and_leaves(tmp_path, number, stat
     done = ksim("train", "resume=run", f"num_iterations={last + 1}", cwd=tmp_path, check=0)
     assert f"resumed at iteration {last}" in done.stdout
     assert [r["iteration"] for r in rows(tmp_path / "run")] == list(range(1, last + 2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGHUP, 129), (signal.SIGUSR1, 99)]
+)
+def test_the_other_signals_do_the_same(tmp_path, monkeypatch, number, status):
+    """What Python does with each is in `test_signals.py`."""
+    report = training_run.Diagnostics.report
+
+    def send(self, iteration, *arguments):
+        if iteration == 2:
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), number)
+        report(self, iteration, *arguments)
+
+    monkeypatch.setattr(training_run.Diagnostics, "report", send)
+    done = ksim(*TRAIN, "num_iterations=9", cwd=tmp_path, check=status)
+    assert f"stopped by {number.name}; continue with ksim train resume=run" in done.stdout
+    assert [row["iteration"] for row in rows(tmp_path / "run")] == [1, 2]
+    assert CheckpointStore(tmp_path / "run" / "checkpoints").newest(pytest.fail) == 2
 
 
 @pytest.mark.parametrize(
@@ -69,11 +84,9 @@ def test_an_evaluation_is_left_and_made_up_for(tmp_path):
     """A signal while it is evaluated, then one in the final evaluation; nothing is lost by either."""
     for name in ("alone", "stopped"):
         (tmp_path / name).mkdir()
-    ksim(*TRAIN, *VALID, "num_iterations=3", cwd=tmp_path / "alone", check=0)
+    ksim(*EVALUATED, cwd=tmp_path / "alone", check=0)
     folder = tmp_path / "stopped"
-    left = stop(
-        folder, (*TRAIN, *VALID, "num_iterations=3"), "evaluating at iteration 2", signal.SIGTERM
-    )
+    left = stop(folder, EVALUATED, "evaluating at iteration 2", signal.SIGTERM)
     assert left.status == 143 and "stopped by SIGTERM; continue with" in left.output, left.output
     assert CheckpointStore(folder / "run" / "checkpoints").steps() == [2]
     assert [row["iteration"] for row in rows(folder / "run")] == [1]

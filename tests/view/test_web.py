@@ -70,7 +70,7 @@ def screen():
 
 def status(screen, path="/", **headers):
     place = urllib.parse.urlsplit(screen.url)
-    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=10)
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=120)
     with contextlib.closing(connection):
         connection.putrequest("GET", path, skip_host=True)
         for name, value in {"Host": place.netloc, **headers}.items():
