@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ksim_cli.config.components import EngineConfig, PPOConfig
+from ksim_cli.config.components import AMPConfig, EngineConfig
 
 _MOVED = {
     "random_seed": "seed",
@@ -24,11 +24,16 @@ _MOVED = {
     "global_grad_clip": "optimizer.max_grad_norm",
 }
 
+_OF_ALGORITHMS = ("type", "observations")
 _OF_ENGINES = ("type", "impl", "graph_mode", "naconmax", "njmax", "num_threads")
 
 ALIASES: dict[str, str] = (
     _MOVED
-    | {f.name: f"algo.{f.name}" for f in dataclasses.fields(PPOConfig) if f.name != "type"}
+    | {
+        f.name: f"algo.{f.name}"
+        for f in dataclasses.fields(AMPConfig)
+        if f.name not in _OF_ALGORITHMS
+    }
     | {
         f.name: f"engine.{f.name}"
         for f in dataclasses.fields(EngineConfig)

@@ -5,13 +5,14 @@ curriculum. It is jitted once, as a whole. An algorithm is a class with `update`
 of `Algorithm` it needs; nothing outside its own file knows more of it than is written here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
@@ -131,6 +132,18 @@ class Context:
     aux: Any = ()
 
 
+class MotionObservations(NamedTuple):
+    """A clip of the reference motion as policies see it, at the control rate.
+
+    Attributes:
+        obs: observation group -> `[F, O]`.
+        weight: of this clip among all; they sum to 1.
+    """
+
+    obs: Mapping[str, np.ndarray]
+    weight: float
+
+
 class Preparing(Protocol):
     """What `Algorithm.prepare` may ask the task for, on the host and before anything is traced."""
 
@@ -142,6 +155,14 @@ class Preparing(Protocol):
     @property
     def action_size(self) -> int:
         """Elements of an action."""
+        ...
+
+    def motion_observations(self, groups: Sequence[str]) -> list[MotionObservations]:
+        """What observation groups say along each clip of the reference motion.
+
+        Raises:
+            UserError: there is no motion, or it does not tell what an observation of them reads.
+        """
         ...
 
 
@@ -159,6 +180,10 @@ class Algorithm:
     needs_ppo_variables: ClassVar[bool] = True
     needs_value: ClassVar[bool] = False
     shown: ClassVar[tuple[str, ...]] = ()
+
+    def reward_factor(self) -> float:
+        """Factor of all rewards of the task, in training and wherever they are shown."""
+        return 1.0
 
     def extra_observations(self) -> Mapping[str, Any]:
         """Observation name -> section of configuration, added before the environments are built."""
