@@ -34,7 +34,7 @@ def read_arrays(path: Path, group: str = "/") -> dict[str, np.ndarray]:
         size += found.nbytes
         if size > MOST_BYTES:
             raise ValueError(f"its arrays take more than {MOST_BYTES} bytes")
-        arrays[name] = np.array(found.asstr()[()], str) if is_text else np.array(found[()])
+        arrays[name] = np.array(found.asstr("utf-8")[()], str) if is_text else np.array(found[()])
 
     try:
         with h5py.File(path, "r") as file:
@@ -68,5 +68,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
     with h5py.File(path, "w") as file:
         for name, values in arrays.items():
-            data = np.char.encode(values, "utf-8") if values.dtype.kind == "U" else values
-            file.create_dataset(name, data=data)
+            if values.dtype.kind == "U":
+                file.create_dataset(name, data=values.astype(object), dtype=h5py.string_dtype())
+            else:
+                file.create_dataset(name, data=values)

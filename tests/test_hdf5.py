@@ -11,7 +11,7 @@ def test_what_was_written_is_read(tmp_path):
     write_arrays(path, {"a": np.arange(3.0), "names": np.array(["hip", "größe"])})
     arrays = read_arrays(path)
     assert arrays["a"].tolist() == [0.0, 1.0, 2.0]
-    assert [each.decode() for each in arrays["names"].tolist()] == ["hip", "größe"]
+    assert arrays["names"].tolist() == ["hip", "größe"]
     assert read_names(path) == ["a", "names"]
 
 

@@ -89,8 +89,8 @@ def refuse_unsound(clip: Clip, model: mujoco.MjModel) -> None:
             frame, element = np.argwhere(bad)[0]
             joint = element_names(model, what == "qvel")[element]
             raise UserError(
-                f"{where}: {what} of joint '{joint}' is {values[frame, element]:g} in frame {frame}:"
-                f" must be finite and at most {LARGEST:g}"
+                f"{where}: {what} of joint '{joint}' is {values[frame, element]:g} in frame"
+                f" {frame}: must be finite and at most {LARGEST:g}"
             )
     for address in quaternion_addresses(model):
         lengths = np.linalg.norm(clip.qpos[:, address : address + 4], axis=1)

@@ -55,9 +55,7 @@ class RawClip:
     joint_types: tuple[str, ...] = ()
 
 
-def read_motions(
-    path: Path, fps: float | None = None, joints: Sequence[str] = ()
-) -> list[RawClip]:
+def read_motions(path: Path, fps: float | None = None, joints: Sequence[str] = ()) -> list[RawClip]:
     """The motions of a file or of a dataset's folder.
 
     Args:
@@ -84,7 +82,7 @@ def write_motion(path: Path, clip: Clip, model: Any) -> None:
     arrays = {
         "qpos": clip.qpos,
         "qvel": clip.qvel,
-        "fps": np.float64(clip.fps),
+        "fps": np.array(clip.fps),
         "joint_names": np.array(object_names(model, "joint"), str),
         "joint_types": np.array(joint_types(model), str),
     }
@@ -146,7 +144,9 @@ def _dataset(path: Path, fps: float | None, joints: tuple[str, ...]) -> list[Raw
     clips: list[RawClip] = []
     for group in sorted(groups, key=lambda name: (len(name), name)):
         arrays = hdf5.read_arrays(path, group)
-        kept = {name: arrays[f"infos/{name}"] for name in ("qpos", "qvel") if f"infos/{name}" in arrays}
+        kept = {
+            name: arrays[f"infos/{name}"] for name in ("qpos", "qvel") if f"infos/{name}" in arrays
+        }
         clip = _from_arrays(f"{path.parent.parent.name}/{group}", {**kept, **words}, fps, joints)
         if len(clip.qpos) > 1:  # a single step is no motion
             clips.append(clip)
@@ -172,7 +172,9 @@ def _from_csv(path: Path, fps: float | None, joints: tuple[str, ...]) -> RawClip
     if path.stat().st_size > MOST_BYTES:
         raise ValueError(f"larger than {MOST_BYTES:,} bytes")
     lines = path.read_text("utf-8").splitlines()
-    header = lines[0].split(",") if lines and not _is_row(lines[0]) else []
+    if not lines:
+        raise ValueError("it is empty")
+    header = lines[0].split(",") if not _is_row(lines[0]) else []
     names = joints or tuple(name.strip() for name in header[7:])
     values = np.loadtxt(lines[bool(header) :], delimiter=",", ndmin=2, comments=None)
     if names and values.shape[1] != 7 + len(names):
@@ -215,5 +217,7 @@ def _words(arrays: Mapping[str, np.ndarray], name: str) -> tuple[str, ...]:
     if values is None:
         return ()
     if values.ndim != 1 or values.dtype.kind not in "US":
-        raise ValueError(f"its {name} is {values.dtype} of shape {list(values.shape)}, not [J] text")
+        raise ValueError(
+            f"its {name} is {values.dtype} of shape {list(values.shape)}, not [J] text"
+        )
     return tuple(v.decode("utf-8") if isinstance(v, bytes) else str(v) for v in values.tolist())

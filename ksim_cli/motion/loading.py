@@ -106,9 +106,7 @@ def fit(raw: RawClip, model: mujoco.MjModel) -> Clip:
     return dataclasses.replace(clip, qpos=qpos, qvel=qvel, beyond=beyond, notes=notes)
 
 
-def _counterpart(
-    name: str, kind: str, types: Sequence[str], columns: dict[str, _Columns]
-) -> str:
+def _counterpart(name: str, kind: str, types: Sequence[str], columns: dict[str, _Columns]) -> str:
     """Name in a file of a model's joint; its own where there is no other."""
     free = [each for each, at in columns.items() if at.kind == "free"]
     only = kind == "free" and list(types).count("free") == 1 and len(free) == 1

@@ -85,7 +85,7 @@ class MotionSet(struct.PyTreeNode):
         return self._carried_on(qpos, qvel, clip, frame // self.last_frame(clip))
 
     def draw(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """A clip by its weight, and a frame of it before the last, each as likely; int32 scalars."""
+        """A clip by its weight, and one of its frames before the last; int32 scalars."""
         key_clip, key_frame = jax.random.split(key)
         clip = jax.random.choice(key_clip, self.num_clips, p=self.weights).astype(jnp.int32)
         frame = jax.random.randint(key_frame, (), 0, self.last_frame(clip))
@@ -165,7 +165,7 @@ def make_motion_set(
 
 
 def _base(model: mujoco.MjModel) -> tuple[int, int] | None:
-    """Addresses of the free joint that a round carries on; None: there is none, or no single one."""
+    """Addresses of the free joint that a round carries on; None: there is not exactly one."""
     bases = base_candidates(model)
     joint = free_joint_of(model, bases[0]) if len(bases) == 1 else None
     if joint is None:

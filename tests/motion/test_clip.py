@@ -29,7 +29,10 @@ def changed(clip, field, index, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: changed(c, "qpos", (3, 8), np.nan), "qpos of joint 'left_knee' is nan in frame 3"),
+        (
+            lambda c: changed(c, "qpos", (3, 8), np.nan),
+            "qpos of joint 'left_knee' is nan in frame 3",
+        ),
         (lambda c: changed(c, "qvel", (1, 5), np.inf), "qvel of joint 'root' is inf in frame 1"),
         (lambda c: changed(c, "qpos", (2, 0), 1e7), r"is 1e\+07 in frame 2"),
         (lambda c: changed(c, "qpos", (4, slice(3, 7)), 0.0), "'root' has length 0 in frame 4"),

@@ -100,7 +100,9 @@ def dataset(folder, episodes=2, names=True):
     clip, steps = walking(), 21
     ends = np.zeros((steps, episodes), bool)
     ends[-1] = True
-    qpos, qvel = (np.repeat(x[:, None], episodes, 1).astype(np.float32) for x in (clip.qpos, clip.qvel))
+    qpos, qvel = (
+        np.repeat(x[:, None], episodes, 1).astype(np.float32) for x in (clip.qpos, clip.qvel)
+    )
     qpos[:, 1, 1] = 7.0
     rows = {
         "observations": np.zeros((steps, episodes, 3), np.float32),
@@ -126,7 +128,7 @@ def test_every_episode_of_a_dataset_is_a_motion(tmp_path, names):
     np.testing.assert_array_equal(first.qvel, walking().qvel.astype(np.float32))
     assert (second.qpos[:, 1] == 7.0).all()
     (tmp_path / "walks" / "data" / "metadata.json").unlink()
-    with pytest.raises(UserError, match="no ctrl_dt. Type motion.fps="):
+    with pytest.raises(UserError, match=r"no ctrl_dt\. Type motion\.fps="):
         read_motions(tmp_path / "walks")
     file = tmp_path / "walks" / "data" / "main_data.hdf5"
     assert len(read_motions(file, fps=25.0)) == 2

@@ -71,4 +71,6 @@ def test_ball_joints_are_turned_on_the_arc():
     qpos = about_z(np.array([0.0, 1.0]))
     clip = Clip("ball", 10.0, qpos, differences(model, qpos, 10.0))
     np.testing.assert_allclose(clip.qvel, [[0, 0, 10.0]] * 2, atol=1e-9)
-    np.testing.assert_allclose(resample(model, clip, 20.0).qpos[1], about_z(np.array(0.5)), atol=1e-12)
+    np.testing.assert_allclose(
+        resample(model, clip, 20.0).qpos[1], about_z(np.array(0.5)), atol=1e-12
+    )
