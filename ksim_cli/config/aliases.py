@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ksim_cli.config.components import AMPConfig, EngineConfig
+from ksim_cli.config.components import EngineConfig, PPOConfig
 
 _MOVED = {
     "random_seed": "seed",
@@ -24,16 +24,16 @@ _MOVED = {
     "global_grad_clip": "optimizer.max_grad_norm",
 }
 
-_OF_ALGORITHMS = ("type", "observations")
+_OF_AMP = (
+    *("disc_num_passes", "amp_reference_batch_size", "amp_grad_penalty_coef"),
+    *("amp_reference_noise", "amp_reference_noise_min_multiplier"),
+)
 _OF_ENGINES = ("type", "impl", "graph_mode", "naconmax", "njmax", "num_threads")
 
 ALIASES: dict[str, str] = (
     _MOVED
-    | {
-        f.name: f"algo.{f.name}"
-        for f in dataclasses.fields(AMPConfig)
-        if f.name not in _OF_ALGORITHMS
-    }
+    | {f.name: f"algo.{f.name}" for f in dataclasses.fields(PPOConfig) if f.name != "type"}
+    | {name: f"algo.{name}" for name in _OF_AMP}
     | {
         f.name: f"engine.{f.name}"
         for f in dataclasses.fields(EngineConfig)

@@ -5,14 +5,13 @@ curriculum. It is jitted once, as a whole. An algorithm is a class with `update`
 of `Algorithm` it needs; nothing outside its own file knows more of it than is written here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import struct
 
@@ -28,7 +27,7 @@ from ksim_cli.rl.rollout import (
     record_nothing,
     zero_policy,
 )
-from ksim_cli.types import Env, EpisodeStatistics, StepResult, per_env, shared
+from ksim_cli.types import Env, EpisodeStatistics, Preparing, StepResult, per_env, shared
 
 Metrics = dict[str, jax.Array]
 """Scalars by the name they are logged under; NaN where there was nothing to measure."""
@@ -130,40 +129,6 @@ class Context:
     parts: Any = ()
     update: Callable[..., tuple[Learning, Metrics]] | None = None
     aux: Any = ()
-
-
-class MotionObservations(NamedTuple):
-    """A clip of the reference motion as policies see it, at the control rate.
-
-    Attributes:
-        obs: observation group -> `[F, O]`.
-        weight: of this clip among all; they sum to 1.
-    """
-
-    obs: Mapping[str, np.ndarray]
-    weight: float
-
-
-class Preparing(Protocol):
-    """What `Algorithm.prepare` may ask the task for, on the host and before anything is traced."""
-
-    @property
-    def observation_sizes(self) -> Mapping[str, int]:
-        """Observation group -> size."""
-        ...
-
-    @property
-    def action_size(self) -> int:
-        """Elements of an action."""
-        ...
-
-    def motion_observations(self, groups: Sequence[str]) -> list[MotionObservations]:
-        """What observation groups say along each clip of the reference motion.
-
-        Raises:
-            UserError: there is no motion, or it does not tell what an observation of them reads.
-        """
-        ...
 
 
 class Algorithm:

@@ -21,12 +21,13 @@ from ksim_cli.models.adapters import NNXAdapter
 from ksim_cli.models.discriminator import Discriminator
 from ksim_cli.models.policy import Variables
 from ksim_cli.registry import ALGORITHMS
-from ksim_cli.rl.algorithm import Context, Learning, Metrics, MotionObservations, Preparing
+from ksim_cli.rl.algorithm import Context, Learning, Metrics
 from ksim_cli.rl.losses import discriminator_loss, style_reward
 from ksim_cli.rl.minibatches import Transitions
 from ksim_cli.rl.optimizers import AdamW
 from ksim_cli.rl.ppo import PPO, PPOState
 from ksim_cli.rl.rollout import Experience
+from ksim_cli.types import MotionObservations, Preparing
 
 
 class AMPState(PPOState):

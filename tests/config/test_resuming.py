@@ -7,7 +7,7 @@ import yaml
 
 from ksim_cli import commands
 from ksim_cli.cli import main
-from ksim_cli.config.components import COMPONENTS
+from ksim_cli.config.components import COMPONENTS, AMPConfig, PPOConfig
 from ksim_cli.config.resuming import REFUSED, changes, refuse_changes, told_change
 from ksim_cli.config.saved import config_text
 from ksim_cli.config.schema import RunConfig
@@ -83,6 +83,7 @@ NOT_OF_A_RUN = {
     *("resume", "run_model_viewer", "collect_dataset", "dataset_save_path", "dataset_id"),
     *("viewer", "viewer_host", "viewer_port", "dump", "dataset"),
     *("algo.type", "model.num_layers"),  # have one value with this schema, or belong to model=gru
+    *(f"algo.{f.name}" for f in dataclasses.fields(AMPConfig) if not hasattr(PPOConfig(), f.name)),
 }
 
 
@@ -119,7 +120,7 @@ def test_no_key_is_forgotten():
     known = TAKES_EFFECT.keys() | KEPT.keys() | OF_ANOTHER_COMMAND.keys() | NOT_OF_A_RUN
     assert set(keys()) == known
     assert set(REFUSED) == {*KEPT, "seed", "num_seeds", "task.name", "task.extends"} | {
-        "algo.type",
+        *("algo.type", "algo.disc_groups", "algo.disc_hidden"),
         "model.num_layers",
     }
 

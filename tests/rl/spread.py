@@ -18,11 +18,12 @@ from jax.sharding import Mesh
 from ksim_cli.models.adapters import NNXAdapter
 from ksim_cli.models.mlp import MLP
 from ksim_cli.models.policy import Policy
-from ksim_cli.rl.algorithm import Context, MotionObservations, init, train_step
+from ksim_cli.rl.algorithm import Context, init, train_step
 from ksim_cli.rl.amp import AMP
 from ksim_cli.rl.ppo import PPO
 from ksim_cli.run.compile import without_weak_types
 from ksim_cli.run.devices import AXIS, state_layout
+from ksim_cli.types import MotionObservations
 from tests.envs import Probe
 from tests.rl.discriminator import Adversarial
 from tests.rl.replay_buffer import Replay

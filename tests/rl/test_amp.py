@@ -11,8 +11,9 @@ from ksim_cli.config.components import AMPConfig
 from ksim_cli.errors import UserError
 from ksim_cli.registry import ALGORITHMS
 from ksim_cli.rl import losses
-from ksim_cli.rl.algorithm import MotionObservations, act, init, make_player
+from ksim_cli.rl.algorithm import act, init, make_player
 from ksim_cli.rl.amp import AMP, motion_of
+from ksim_cli.types import MotionObservations
 from tests.rl.spread import NUM_ENVS, make_context
 
 SMALL = {"disc_groups": ["actor"], "disc_hidden": [8], "amp_reference_batch_size": 2}
