@@ -3,12 +3,13 @@
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from ksim_cli.config.schema import RunConfig
@@ -18,6 +19,8 @@ from ksim_cli.errors import UserError
 from ksim_cli.mdp.action_manager import Timing
 from ksim_cli.mdp.inspect_terms import inspect_terms
 from ksim_cli.mdp.mdp import Mdp
+from ksim_cli.mdp.motion_observations import MotionObserver
+from ksim_cli.mdp.term import Reward
 from ksim_cli.models.adapters import adapt
 from ksim_cli.models.policy import Policy, Variables, initial_carry, ppo_variables, sample_action
 from ksim_cli.physics.engine import EngineSpec
@@ -28,6 +31,7 @@ from ksim_cli.physics.robot import read_robot
 from ksim_cli.registry import ALGORITHMS, OBSERVATIONS
 from ksim_cli.rl.algorithm import Algorithm, Context
 from ksim_cli.task import GETTERS, Task, build_terms, by_name
+from ksim_cli.types import MotionObservations
 
 
 class TaskModel:
@@ -133,11 +137,37 @@ class TaskModel:
             engine, terms, self.layout, self.timing, config.engine, limits, noisy, recorded
         )
 
+    def motion_observations(self, groups: Sequence[str]) -> list[MotionObservations]:
+        """See `ksim_cli.types.Preparing`."""
+        if self.motions is None:
+            raise UserError("motion: none is given. Type motion=FILE, or a folder of ksim collect")
+        config, motion = self.config, self.motions.arrays
+        observe = MotionObserver(
+            self.model, self.mdp, self.layout, config.ctrl_dt, groups, config.noisy_groups
+        )
+        weights = np.asarray(motion.weights).tolist()
+        return [MotionObservations(*each) for each in zip(observe(motion), weights, strict=True)]
+
     def _terms(self) -> dict[str, dict[str, Any]]:
-        """Kind -> name -> term, those among them that the algorithm asks for."""
+        """Kind -> name -> term, as the algorithm wants them.
+
+        Raises:
+            UserError: the algorithm adds an observation under a name that is taken.
+        """
         terms = {kind: by_name(getattr(self.task, get)(), get) for kind, get in GETTERS.items()}
-        extra = self.algorithm.extra_observations()
-        terms["observations"] |= build_terms(OBSERVATIONS, extra, "observations")
+        extra = build_terms(OBSERVATIONS, self.algorithm.extra_observations(), "observations")
+        for name in extra.keys() & terms["observations"].keys():
+            raise UserError(
+                f"observations.{name}: the algorithm adds an observation of that name itself."
+                " Give one of them another"
+            )
+        terms["observations"] |= extra
+        if (factor := self.algorithm.reward_factor()) != 1.0:
+            rewards: dict[str, Reward] = terms["rewards"]
+            terms["rewards"] = {
+                name: dataclasses.replace(term, weight=factor * term.weight)
+                for name, term in rewards.items()
+            }
         return terms
 
     def _aux(self, observation_sizes: Mapping[str, int]) -> Any:

@@ -121,6 +121,8 @@ def _components(config: RunConfig) -> Iterator[str]:
     algo, optimizer = config.algo, config.optimizer
     if algo.get("adaptive_kl") and not algo.get("kl_coef"):
         yield "algo.adaptive_kl=true: has nothing to steer at algo.kl_coef=0. Set algo.kl_coef=0.01"
+    if algo.get("type") == "amp" and not config.motion.files:
+        yield "algo=amp: needs a motion to imitate. Type motion=FILE, or a folder of ksim collect"
     if optimizer.get("type") == "adam" and optimizer.get("weight_decay"):
         yield (
             f"optimizer.weight_decay={optimizer['weight_decay']:g}: adam has none."
