@@ -5,6 +5,7 @@ import inspect
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ from ksim_cli.mdp.motion_observations import MotionObserver
 from ksim_cli.mdp.term import Reward
 from ksim_cli.models.adapters import adapt
 from ksim_cli.models.policy import Policy, Variables, initial_carry, ppo_variables, sample_action
+from ksim_cli.motion.chosen import load_motions
 from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.engines import EngineChoice, make_engine, resolve_engine
 from ksim_cli.physics.model import compile_model, editable
@@ -39,12 +41,14 @@ class TaskModel:
 
     Args:
         task: the task.
+        motion_copies: read in place of `motion.files`, one for each; empty: there are none.
 
     Attributes:
         config: the run's, with the engine that a compiled model means where none was asked for.
         robot: what was read of the robot's file.
         model: the compiled model.
         spec: what it was compiled from.
+        motions: the reference motions, fitted to it; None: there are none.
         mdp: the terms, bound to it.
         layout: what they read and give.
         observation_sizes: observation group -> size.
@@ -54,7 +58,7 @@ class TaskModel:
         aux: shapes of one environment's auxiliary outputs.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, motion_copies: Sequence[Path] = ()) -> None:
         self.task = task
         given = task.get_mujoco_model()
         spec, engine = editable(given, partial(Task.get_mujoco_model, task))
@@ -66,7 +70,8 @@ class TaskModel:
         terms = terms.edit(spec, metadata, in_engine=config.engine.actuator_update_dt is None)
         self.spec = spec
         self.model = compile_model(spec, robot, config, metadata, terms.motors())
-        self.mdp = terms.bind(self.model)
+        self.motions = load_motions(config.motion, self.model, config.ctrl_dt, motion_copies)
+        self.mdp = terms.bind(self.model, self.motions and self.motions.arrays)
         if not self.mdp.actuators:
             raise UserError("actuators: none; a task needs at least one. Try actuators=torque")
         self.layout = inspect_terms(self.model, self.mdp, self._aux)

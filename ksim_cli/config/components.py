@@ -229,6 +229,25 @@ class GRUConfig(ActorCriticConfig):
 
 
 @dataclass(frozen=True)
+class MotionConfig:
+    """`motion.*`: reference motions; `motion=FILE` is short for `motion.files=[FILE]`."""
+
+    files: list[str] = option(
+        [],
+        ".npz, .h5 and .csv files, or folders that ksim collect wrote; see docs/motion.md",
+        "path",
+    )
+    weights: list[float] = option(
+        [], "share of each file in what is drawn; []: as long as it is", ge=0
+    )
+    fps: float | None = option(
+        None, "frames per second; null: what a file says, and a CSV says nothing", "Hz", gt=0
+    )
+    joints: list[str] = option([], "joints in the order of a file that names none; []: the model's")
+    loop: bool = option(True, "a clip begins anew at its end, its base carried on; false: it ends")
+
+
+@dataclass(frozen=True)
 class LoggerConfig:
     """`logger.*`: where scalars go besides the run folder's metrics.jsonl."""
 

@@ -53,6 +53,7 @@ def _sizes(config: RunConfig) -> Iterator[str]:
     if config.seed + config.num_seeds > 2**32:
         yield f"num_seeds={config.num_seeds}: seed={config.seed} and those after it exceed 2^32 - 1"
     yield from _engine(config)
+    yield from _motion(config)
     yield from _warp(config)
     seconds, frames = config.rollout_length_seconds, config.rollout_length_frames
     if seconds is None and frames is None:
@@ -114,6 +115,17 @@ def _warp(config: RunConfig) -> Iterator[str]:
                     f"engine.{name}={value}: is of engine.impl=warp, got {other}."
                     " Leave it out, or type engine=mjx engine.impl=warp"
                 )
+
+
+def _motion(config: RunConfig) -> Iterator[str]:
+    motion = config.motion
+    if motion.weights and len(motion.weights) != len(motion.files):
+        yield (
+            f"motion.weights={motion.weights}: one for each of the {len(motion.files)} motion.files"
+            " is needed, or none"
+        )
+    elif motion.weights and not sum(motion.weights) > 0:
+        yield f"motion.weights={motion.weights}: one at least must be above 0"
 
 
 def _components(config: RunConfig) -> Iterator[str]:

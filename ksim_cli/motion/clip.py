@@ -17,9 +17,10 @@ LARGEST = 1e6
 """Frames per second, and positions and velocities, beyond which a file is taken for a mistake."""
 
 _UNIT_ERROR = 0.1
+_ROUNDING = 1e-6
 _TOLERANCE = 1e-3
-"""By how much a quaternion may not be of length 1, and by how much (rad or m) a joint may be beyond
-its range unsaid."""
+"""By how much the length of a quaternion may differ from 1, by how much it is left as it is, and by
+how much (rad or m) a joint may be beyond its range unsaid."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def with_unit_quaternions(qpos: np.ndarray, model: mujoco.MjModel) -> np.ndarray
     qpos = np.array(qpos, np.float64)
     for address in quaternion_addresses(model):
         part = qpos[:, address : address + 4]
-        part /= np.linalg.norm(part, axis=1, keepdims=True)
+        lengths = np.linalg.norm(part, axis=1, keepdims=True)
+        part /= np.where(np.abs(lengths - 1.0) < _ROUNDING, 1.0, lengths)
         flips = np.cumprod(np.where((part[1:] * part[:-1]).sum(1) < 0.0, -1.0, 1.0))
         part[1:] *= flips[:, None]
     return qpos

@@ -8,6 +8,7 @@ Ours are `.npz`, or HDF5 with arrays of the same names:
                           angular in its own, as MuJoCo has it. Absent: differences of `qpos`
     joint_names  [J]      optional: text, the joints in the order of `qpos`. Absent: the model's
     joint_types  [J]      optional: `free`, `ball`, `hinge` or `slide` of each
+    starts       [C]      optional: rows at which the motions of a file with several begin
 
 Read as well: the datasets of `ksim collect`, each episode a motion; and CSV, a row per frame: root
 x y z, root quaternion x y z w, then the angles of the joints, under a header or not.
@@ -15,7 +16,7 @@ x y z, root quaternion x y z w, then the angles of the joints, under a header or
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,16 +74,23 @@ def read_motions(path: Path, fps: float | None = None, joints: Sequence[str] = (
         raise UserError(f"motion={path}: {error}") from error
 
 
-def write_motion(path: Path, clip: Clip, model: Any) -> None:
-    """Write a clip of a model as `.npz` or HDF5, whichever the file's name says.
+def write_motion(path: Path, clips: Sequence[Clip], model: Any) -> None:
+    """Write clips of a model as `.npz` or HDF5, whichever the file's name says.
+
+    Args:
+        path: the file.
+        clips: one at least, all of one rate.
+        model: the robot.
 
     Raises:
         UserError: the name has another ending.
     """
+    lengths = [clip.num_frames for clip in clips]
     arrays = {
-        "qpos": clip.qpos,
-        "qvel": clip.qvel,
-        "fps": np.array(clip.fps),
+        "qpos": np.concatenate([clip.qpos for clip in clips]),
+        "qvel": np.concatenate([clip.qvel for clip in clips]),
+        "fps": np.array(clips[0].fps),
+        "starts": np.cumsum(lengths) - lengths,
         "joint_names": np.array(object_names(model, "joint"), str),
         "joint_types": np.array(joint_types(model), str),
     }
@@ -100,11 +108,13 @@ def _read(path: Path, fps: float | None, joints: tuple[str, ...]) -> list[RawCli
     if not path.is_file():
         raise ValueError("no such file. Name a motion (.npz, .h5, .csv) or a dataset's folder")
     if path.suffix == ".npz":
-        return [_from_arrays(path.name, npz.read_arrays(path), fps, joints)]
+        arrays = npz.read_arrays(path)
+        return _split(_from_arrays(path.name, arrays, fps, joints), arrays)
     if path.suffix in (".h5", ".hdf5"):
         if any(name.startswith(_EPISODE) for name in hdf5.read_names(path)):
             return _dataset(path, fps, joints)
-        return [_from_arrays(path.name, hdf5.read_arrays(path), fps, joints)]
+        arrays = hdf5.read_arrays(path)
+        return _split(_from_arrays(path.name, arrays, fps, joints), arrays)
     if path.suffix == ".csv":
         return [_from_csv(path, fps, joints)]
     raise ValueError(f"ends in '{path.suffix}', and motions in {', '.join(SUFFIXES)}")
@@ -128,6 +138,32 @@ def _from_arrays(
     if unknown := set(types) - set(WIDTHS):
         raise ValueError(f"its joint_types hold '{min(unknown)}'. Types: {', '.join(WIDTHS)}")
     return RawClip(name, fps, qpos, qvel, names, types)
+
+
+def _split(raw: RawClip, arrays: Mapping[str, np.ndarray]) -> list[RawClip]:
+    """The motions of a file: one, unless it says where others start."""
+    if "starts" not in arrays:
+        return [raw]
+    starts = arrays["starts"]
+    ends = [*starts[1:].tolist(), len(raw.qpos)] if starts.ndim == 1 and starts.size else []
+    if (
+        not ends
+        or starts.dtype.kind not in "iu"
+        or starts[0]
+        or not (np.diff([0, *ends]) > 0).all()
+    ):
+        raise ValueError(f"its starts are {starts.tolist()}: rows that increase from 0 are needed")
+    if len(ends) == 1:
+        return [raw]
+    return [
+        replace(
+            raw,
+            name=f"{raw.name}/{i}",
+            qpos=raw.qpos[start:end],
+            qvel=None if raw.qvel is None else raw.qvel[start:end],
+        )
+        for i, (start, end) in enumerate(zip(starts.tolist(), ends, strict=True))
+    ]
 
 
 def _dataset(path: Path, fps: float | None, joints: tuple[str, ...]) -> list[RawClip]:

@@ -266,6 +266,9 @@ class _NotKnownError(Exception):
 
 
 class _NoCommands(dict[str, Any]):
+    def __contains__(self, name: object) -> bool:
+        return True
+
     def __missing__(self, name: str) -> Any:
         raise _NotKnownError(name)
 

@@ -7,14 +7,14 @@ import pytest
 from ksim_cli.errors import UserError
 from ksim_cli.io.datasets import EpisodeWriter
 from ksim_cli.motion.files import read_motions, write_motion
-from ksim_cli.motion.loading import load_clip
+from ksim_cli.motion.loading import load_clip, load_clips
 from tests.motion.motions import NAMES, arrays_of, legged, walking
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5", ".hdf5"])
 def test_what_was_written_is_read(tmp_path, suffix):
     model, clip, path = legged(), walking(turn=1.0), tmp_path / f"walk{suffix}"
-    write_motion(path, clip, model)
+    write_motion(path, [clip], model)
     (raw,) = read_motions(path)
     assert raw.joint_names == NAMES
     assert raw.joint_types == ("free", *["hinge"] * 4)
@@ -26,7 +26,7 @@ def test_what_was_written_is_read(tmp_path, suffix):
 
 def test_other_endings_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"is written as \.npz"):
-        write_motion(tmp_path / "walk.bvh", walking(), legged())
+        write_motion(tmp_path / "walk.bvh", [walking()], legged())
     (tmp_path / "walk.bvh").write_text("HIERARCHY")
     with pytest.raises(UserError, match=r"ends in '\.bvh', and motions in \.npz"):
         read_motions(tmp_path / "walk.bvh")
@@ -146,3 +146,22 @@ def test_datasets_that_are_wrong_are_refused(tmp_path):
     metadata.write_text(json.dumps({"ksim": {"ctrl_dt": "fast"}}))
     with pytest.raises(UserError, match="its fps is"):
         read_motions(tmp_path / "walks")
+
+
+def test_a_file_may_hold_several_motions_of_one_rate(tmp_path):
+    model, clips = legged(), [walking(), walking(frames=31, turn=1.0)]
+    write_motion(tmp_path / "two.npz", clips, model)
+    read = load_clips(tmp_path / "two.npz", model)
+    assert [clip.name for clip in read] == ["two.npz/0", "two.npz/1"]
+    for one, other in zip(read, clips, strict=True):
+        np.testing.assert_array_equal(one.qpos, other.qpos)
+        np.testing.assert_array_equal(one.qvel, other.qvel)
+    with pytest.raises(UserError, match="2 motions, and one is needed here"):
+        load_clip(tmp_path / "two.npz", model)
+
+
+@pytest.mark.parametrize("starts", [[1, 5], [0, 5, 5], [0, 21], [], [0.0, 5.0], [[0]], [0, -3]])
+def test_starts_that_cannot_be_are_refused(tmp_path, starts):
+    np.savez(tmp_path / "x.npz", **arrays_of(walking()), starts=np.array(starts))
+    with pytest.raises(UserError, match=r"x\.npz: its starts are"):
+        read_motions(tmp_path / "x.npz")
