@@ -60,6 +60,7 @@ class TaskModel:
 
     def __init__(self, task: Task, motion_copies: Sequence[Path] = ()) -> None:
         self.task = task
+        self._observed: dict[tuple[str, ...], list[MotionObservations]] = {}
         given = task.get_mujoco_model()
         spec, engine = editable(given, partial(Task.get_mujoco_model, task))
         self.config = config = _with_engine(task.config, engine)
@@ -146,12 +147,15 @@ class TaskModel:
         """See `ksim_cli.types.Preparing`."""
         if self.motions is None:
             raise UserError("motion: none is given. Type motion=FILE, or a folder of ksim collect")
+        if (known := self._observed.get(tuple(groups))) is not None:
+            return known
         config, motion = self.config, self.motions.arrays
         observe = MotionObserver(
             self.model, self.mdp, self.layout, config.ctrl_dt, groups, config.noisy_groups
         )
-        weights = np.asarray(motion.weights).tolist()
-        return [MotionObservations(*each) for each in zip(observe(motion), weights, strict=True)]
+        each = zip(observe(motion), np.asarray(motion.weights).tolist(), strict=True)
+        self._observed[tuple(groups)] = seen = [MotionObservations(*clip) for clip in each]
+        return seen
 
     def _terms(self) -> dict[str, dict[str, Any]]:
         """Kind -> name -> term, as the algorithm wants them.
@@ -228,6 +232,7 @@ class TaskModel:
         Raises:
             UserError: nothing in it can be learned, or a method of the task is missing.
         """
+        self.algorithm.refuse_unlearnable(self)
         policy, algorithm, name = self.policy, self.algorithm, self.task.config.algo["type"]
         variables = policy.abstract
         kind = type(policy.adapter.merge(variables)).__name__

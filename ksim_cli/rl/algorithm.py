@@ -158,6 +158,10 @@ class Algorithm:
         """Observation groups that `experience.results.final_obs` shall hold."""
         return ()
 
+    def refuse_unlearnable(self, task: Preparing) -> None:
+        """Refuse, with a UserError and before a run begins, a task that cannot be trained on."""
+        del task
+
     def prepare(self, task: Preparing) -> Any:
         """Optimizers, a teacher, data: whatever is made once, given back as `context.parts`."""
         del task

@@ -126,6 +126,10 @@ class AMP(AMPConfig, PPO):
         """What the discriminator sees of a step that a reset follows."""
         return tuple(self.disc_groups)
 
+    def refuse_unlearnable(self, task: Preparing) -> None:
+        """Refuses a motion that does not tell what the discriminator is to see."""
+        task.motion_observations(self.disc_groups)
+
     def prepare(self, task: Preparing) -> AMPParts:
         """The discriminator, its optimizer, and where the motion comes from."""
         sizes = task.observation_sizes

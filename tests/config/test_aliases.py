@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from ksim_cli.config.aliases import ALIASES, RUN_MODES
-from ksim_cli.config.components import AMPConfig, EngineConfig, OptimizerConfig
+from ksim_cli.config.components import AMPConfig, EngineConfig, MotionConfig, OptimizerConfig
 from ksim_cli.config.overrides import parse
 from ksim_cli.config.schema import RunConfig
 
@@ -16,6 +16,7 @@ def test_an_old_name_leads_to_a_key_that_exists_and_says_so(old, capsys):
     assert f"'{old}' is called '{new}' now" in capsys.readouterr().err
     first, _, rest = new.partition(".")
     schemas = {"algo": AMPConfig, "optimizer": OptimizerConfig, "engine": EngineConfig}
+    schemas["motion"] = MotionConfig
     schema = schemas.get(first)
     names = [f.name for f in dataclasses.fields(schema or RunConfig)]
     assert (rest or first) in names
