@@ -337,7 +337,7 @@ def swinging(*overrides):
     angle = 0.2 * np.sin(np.linspace(0.0, 6.0, 40))
     names = np.array(["slider", "hinge"])
     np.savez("swing.npz", qpos=np.stack([0 * angle, angle], 1), fps=100, joint_names=names)
-    return TaskModel(make_task(tiny_cartpole("algo=amp", "motion=swing.npz", *overrides)))
+    return TaskModel(make_task(tiny_cartpole("algo=amp", "motion.files=[swing.npz]", *overrides)))
 
 
 def test_an_algorithm_sees_the_motion_and_weighs_the_tasks_rewards(tmp_path, monkeypatch):
@@ -372,7 +372,7 @@ def test_a_recorded_rollout_is_seen_as_a_motion_as_it_was_when_it_was_played(tmp
     small = ("num_envs=2", "batch_size=2", "rollout_length_frames=12")
     collect = (*task, *small, "policy=random", "dataset_groups=[style]", "dataset_save_path=data")
     ksim("collect", *collect, cwd=tmp_path, check=0)
-    config = run_config(*task, *small, f"motion={tmp_path / 'data'}")
+    config = run_config(*task, *small, f"motion.files=[{tmp_path / 'data'}]")
     clips = TaskModel(make_task(config)).motion_observations(["style"])
     assert len(clips) == 2
     for i, clip in enumerate(clips):
