@@ -47,6 +47,7 @@ MEANINGS = {
 RUN_MODES = {
     "train": "",
     "view": "run_model_viewer=true",
+    "view_motion": "run_model_viewer=true",
     "collect_dataset": "collect_dataset=true",
 }
 """Value of the reference's `run_mode` -> the override that means it."""
