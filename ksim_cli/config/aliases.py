@@ -19,6 +19,7 @@ _MOVED = {
     "run_environment": "run_model_viewer",
     "run_environment_num_seconds": "viewer_num_seconds",
     "run_environment_argmax_action": "viewer_argmax_action",
+    "run_motion_viewer": "run_model_viewer",
     "run_motion_viewer_loop": "motion.loop",
     "learning_rate": "optimizer.learning_rate",
     "max_grad_norm": "optimizer.max_grad_norm",
@@ -53,6 +54,7 @@ MEANINGS = {
 RUN_MODES = {
     "train": "",
     "view": "run_model_viewer=true",
+    "view_motion": "run_model_viewer=true",
     "collect_dataset": "collect_dataset=true",
 }
 """Value of the reference's `run_mode` -> the override that means it."""

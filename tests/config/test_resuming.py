@@ -66,6 +66,8 @@ TAKES_EFFECT = {
     **{"terminations": "{time_limit:{max_length_seconds:5}}", "events": "{x:{type:push}}"},
     **{"resets": "{velocity:{scale:1}}", "commands": "{x:{type:y}}"},
     "randomization": "{x:{type:y}}",
+    **{"motion.files": "[x.npz]", "motion.weights": "[2.0] motion.files=[x.npz]"},
+    **{"motion.fps": "30", "motion.joints": "[x]", "motion.loop": "false"},
 }
 KEPT = {
     **{"task.type": "humanoid", "task.model": "x.xml", "task.home": "x", "task.base": "x"},
