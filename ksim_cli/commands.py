@@ -23,7 +23,7 @@ from ksim_cli.config.compose import (
 )
 from ksim_cli.config.help import command_help
 from ksim_cli.config.looking import LOOKING
-from ksim_cli.config.overrides import CommandLine
+from ksim_cli.config.overrides import MOTIONS, CommandLine
 from ksim_cli.config.own_terms import own_types
 from ksim_cli.config.report import JobFailedError
 from ksim_cli.config.resuming import refuse_changes
@@ -129,7 +129,7 @@ def run_command(command: str, arguments: list[str]) -> int:
     job, begin = {
         "train": (train, _begin_training),
         "bench": (bench, _begin_measuring),
-        "view": (view, _begin_acting),
+        "view": (view, _begin_viewing),
         "collect": (collect, _begin_acting),
         "eval": (evaluate, _begin_acting),
     }[command]
@@ -257,7 +257,7 @@ def _begin_training(line: CommandLine) -> Start:
     if len(acts) == 2:
         raise UserError("run_model_viewer and collect_dataset: one at a time. Leave out one")
     if acts:
-        return _begin_acting(line)
+        return _begin_viewing(line) if acts == ["run_model_viewer"] else _begin_acting(line)
     why = "says what acts in ksim view, eval and collect. To train a run further type resume=FOLDER"
     _refuse(line, ("checkpoint", "policy", "checkpoint_seed"), why)
     spec = line.value("resume")
@@ -274,6 +274,18 @@ def _begin_measuring(line: CommandLine) -> Start:
     """From the built-in configs: what is measured needs no run."""
     keys = ("resume", "run_dir", "checkpoint", "policy", "checkpoint_seed")
     _refuse(line, keys, "ksim bench takes no run. Type task=...")
+    return Start(line)
+
+
+def _begin_viewing(line: CommandLine) -> Start:
+    """From the built-in configs for a motion that is viewed by itself; else as what acts begins."""
+    others = ("checkpoint", "policy", "dataset", "dump")
+    named = line.value(MOTIONS)
+    if named in (None, "[]") or any(line.value(key) is not None for key in others):
+        return _begin_acting(line)
+    if line.value("task") is None:
+        raise UserError("motion=: which robot it is of is not known. Type task=...")
+    _refuse(line, ("resume", "run_dir", "checkpoint_seed"), "is of runs, and no policy acts here")
     return Start(line)
 
 

@@ -54,10 +54,12 @@ class SharedState(struct.PyTreeNode):
     Attributes:
         level: curriculum level in [0, 1].
         curriculum: the curriculum's carry.
+        commands: command name -> what its environments share.
     """
 
     level: jax.Array
     curriculum: Any
+    commands: dict[str, Any] = struct.field(default_factory=dict)
 
 
 class EnvState(struct.PyTreeNode):
@@ -183,7 +185,9 @@ class TaskEnv:
         level = jnp.float32(curriculum.initial_level()) if level is None else level
         steps = max(1, self.limits.stagger_steps)
         count = jax.random.randint(named_key(key_carry, "stagger"), (n,), 0, steps)
-        prepared = self._prepare(key_reset, level, count)
+        moved = curriculum.init(named_key(key_carry, "curriculum"))
+        shared = SharedState(level, moved, self.command_manager.initial_shared())
+        prepared = self._prepare(key_reset, shared, count)
         state = EnvState(
             physics=self.engine.reset(self.engine.init(), jnp.ones(n, bool), prepared.physics),
             prepared=prepared,
@@ -193,7 +197,7 @@ class TaskEnv:
             count=count,
             start=jnp.zeros((n, 2)),
             at_fault=prepared.at_fault,
-            shared=SharedState(level, curriculum.init(named_key(key_carry, "curriculum"))),
+            shared=shared,
             key=key,
         )
         return self._begin_episodes(state, key_carry, key_step)
@@ -201,7 +205,7 @@ class TaskEnv:
     def begin_rollout(self, state: EnvState) -> EnvState:
         """Prepare one reset for every environment."""
         key, key_reset = jax.random.split(state.key)
-        prepared = self._prepare(key_reset, state.level, jnp.zeros_like(state.count))
+        prepared = self._prepare(key_reset, state.shared, jnp.zeros_like(state.count))
         return state.replace(prepared=prepared, key=key)
 
     def end_rollout(
@@ -218,10 +222,11 @@ class TaskEnv:
         level, carry = next_level(curriculum, state.level, statistics, carry)
         by_reward = rewarded_badly(results, len(self.suspects))
         at_fault = jnp.where(state.at_fault > 0, state.at_fault, by_reward)
-        return state.replace(shared=SharedState(level, carry), at_fault=at_fault)
+        commands = self.command_manager.update_shared(state.shared.commands, results)
+        return state.replace(shared=SharedState(level, carry, commands), at_fault=at_fault)
 
     def step(self, state: EnvState, action: jax.Array) -> tuple[EnvState, StepResult]:
-        """One control step.
+        """One control step: the state after it, and what it left.
 
         Order: events, actuators and physics, terminations, commands, observations, quarantine,
         reset. An environment that ends is reset at once: the new state is that of its next
@@ -230,9 +235,6 @@ class TaskEnv:
         Args:
             state: state before the step.
             action: `[N, A]`.
-
-        Returns:
-            The state after the step and what the step left.
         """
         key, key_step, key_reset = jax.random.split(state.key, 3)
         bad_action = ~jnp.isfinite(action).all(axis=1)
@@ -276,11 +278,11 @@ class TaskEnv:
         )
         return state.replace(**changed), result
 
-    def _prepare(self, key: jax.Array, level: jax.Array, count: jax.Array) -> PreparedReset:
+    def _prepare(self, key: jax.Array, shared: SharedState, count: jax.Array) -> PreparedReset:
         """The start of episodes whose first step is `count` `[N]` control steps old."""
-        steps = self._blank_steps(count, level)
-        commands, carries = self.command_manager.before_reset(steps, key)
-        pose, bad = self.reset_manager(key, level, commands)
+        steps = self._blank_steps(count, shared.level)
+        commands, carries = self.command_manager.before_reset(steps, shared.commands, key)
+        pose, bad = self.reset_manager(key, shared.level, commands)
         variants = self.engine.spec.variants
         variant = jnp.zeros(self.num_envs, jnp.int32)
         if variants is not None:
@@ -303,7 +305,7 @@ class TaskEnv:
         state = state.replace(commands=prepared.commands, carries=carries, start=start)
         steps = self._steps(state, jnp.zeros((self.num_envs, self.action_size)))
         commands, carries["commands"] = self.command_manager.after_reset(
-            steps, prepared.carries, key_carry, key_step
+            steps, prepared.carries, state.shared.commands, key_carry, key_step
         )
         obs, carries["observations"] = self.observation_manager(
             steps.replace(commands=commands), self.observation_manager.init(key_carry), key_step

@@ -3,12 +3,14 @@
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from ksim_cli.config.schema import RunConfig
@@ -18,8 +20,11 @@ from ksim_cli.errors import UserError
 from ksim_cli.mdp.action_manager import Timing
 from ksim_cli.mdp.inspect_terms import inspect_terms
 from ksim_cli.mdp.mdp import Mdp
+from ksim_cli.mdp.motion_observations import MotionObserver
+from ksim_cli.mdp.term import Reward
 from ksim_cli.models.adapters import adapt
 from ksim_cli.models.policy import Policy, Variables, initial_carry, ppo_variables, sample_action
+from ksim_cli.motion.chosen import load_motions
 from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.engines import EngineChoice, make_engine, resolve_engine
 from ksim_cli.physics.model import compile_model, editable
@@ -28,6 +33,7 @@ from ksim_cli.physics.robot import read_robot
 from ksim_cli.registry import ALGORITHMS, OBSERVATIONS
 from ksim_cli.rl.algorithm import Algorithm, Context
 from ksim_cli.task import GETTERS, Task, build_terms, by_name
+from ksim_cli.types import MotionObservations
 
 
 class TaskModel:
@@ -35,12 +41,14 @@ class TaskModel:
 
     Args:
         task: the task.
+        motion_copies: read in place of `motion.files`, one for each; empty: there are none.
 
     Attributes:
         config: the run's, with the engine that a compiled model means where none was asked for.
         robot: what was read of the robot's file.
         model: the compiled model.
         spec: what it was compiled from.
+        motions: the reference motions, fitted to it; None: there are none.
         mdp: the terms, bound to it.
         layout: what they read and give.
         observation_sizes: observation group -> size.
@@ -50,8 +58,9 @@ class TaskModel:
         aux: shapes of one environment's auxiliary outputs.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, motion_copies: Sequence[Path] = ()) -> None:
         self.task = task
+        self._observed: dict[tuple[str, ...], list[MotionObservations]] = {}
         given = task.get_mujoco_model()
         spec, engine = editable(given, partial(Task.get_mujoco_model, task))
         self.config = config = _with_engine(task.config, engine)
@@ -62,7 +71,8 @@ class TaskModel:
         terms = terms.edit(spec, metadata, in_engine=config.engine.actuator_update_dt is None)
         self.spec = spec
         self.model = compile_model(spec, robot, config, metadata, terms.motors())
-        self.mdp = terms.bind(self.model)
+        self.motions = load_motions(config.motion, self.model, config.ctrl_dt, motion_copies)
+        self.mdp = terms.bind(self.model, self.motions and self.motions.arrays)
         if not self.mdp.actuators:
             raise UserError("actuators: none; a task needs at least one. Try actuators=torque")
         self.layout = inspect_terms(self.model, self.mdp, self._aux)
@@ -133,11 +143,40 @@ class TaskModel:
             engine, terms, self.layout, self.timing, config.engine, limits, noisy, recorded
         )
 
+    def motion_observations(self, groups: Sequence[str]) -> list[MotionObservations]:
+        """See `ksim_cli.types.Preparing`."""
+        if self.motions is None:
+            raise UserError("motion: none is given. Type motion=FILE, or a folder of ksim collect")
+        if (known := self._observed.get(tuple(groups))) is not None:
+            return known
+        config, motion = self.config, self.motions.arrays
+        observe = MotionObserver(
+            self.model, self.mdp, self.layout, config.ctrl_dt, groups, config.noisy_groups
+        )
+        each = zip(observe(motion), np.asarray(motion.weights).tolist(), strict=True)
+        self._observed[tuple(groups)] = seen = [MotionObservations(*clip) for clip in each]
+        return seen
+
     def _terms(self) -> dict[str, dict[str, Any]]:
-        """Kind -> name -> term, those among them that the algorithm asks for."""
+        """Kind -> name -> term, as the algorithm wants them.
+
+        Raises:
+            UserError: the algorithm adds an observation under a name that is taken.
+        """
         terms = {kind: by_name(getattr(self.task, get)(), get) for kind, get in GETTERS.items()}
-        extra = self.algorithm.extra_observations()
-        terms["observations"] |= build_terms(OBSERVATIONS, extra, "observations")
+        extra = build_terms(OBSERVATIONS, self.algorithm.extra_observations(), "observations")
+        for name in extra.keys() & terms["observations"].keys():
+            raise UserError(
+                f"observations.{name}: the algorithm adds an observation of that name itself."
+                " Give one of them another"
+            )
+        terms["observations"] |= extra
+        if (factor := self.algorithm.reward_factor()) != 1.0:
+            rewards: dict[str, Reward] = terms["rewards"]
+            terms["rewards"] = {
+                name: dataclasses.replace(term, weight=factor * term.weight)
+                for name, term in rewards.items()
+            }
         return terms
 
     def _aux(self, observation_sizes: Mapping[str, int]) -> Any:
@@ -193,6 +232,7 @@ class TaskModel:
         Raises:
             UserError: nothing in it can be learned, or a method of the task is missing.
         """
+        self.algorithm.refuse_unlearnable(self)
         policy, algorithm, name = self.policy, self.algorithm, self.task.config.algo["type"]
         variables = policy.abstract
         kind = type(policy.adapter.merge(variables)).__name__

@@ -4,10 +4,11 @@ Letters in shapes: N environments, T control steps of a rollout, B transitions o
 A actions, O observations. Arrays of a rollout are time-major: `[T, N, ...]`.
 """
 
-from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import jax
+import numpy as np
 from flax import struct
 
 
@@ -132,6 +133,18 @@ class EpisodeStatistics(struct.PyTreeNode):
     distance: jax.Array
 
 
+class MotionObservations(NamedTuple):
+    """A clip of the reference motion as policies see it, at the control rate.
+
+    Attributes:
+        obs: observation group -> `[F, O]`.
+        weight: of this clip among all; they sum to 1.
+    """
+
+    obs: Mapping[str, np.ndarray]
+    weight: float
+
+
 class Env(Protocol):
     """N environments, as learning sees them.
 
@@ -180,5 +193,27 @@ class Env(Protocol):
             carry: the rewards' carry.
             results: the steps.
             learned: name -> `[T, N]` rewards made elsewhere, which count like its own.
+        """
+        ...
+
+
+class Preparing(Protocol):
+    """What `Algorithm.prepare` may ask the task for, on the host and before anything is traced."""
+
+    @property
+    def observation_sizes(self) -> Mapping[str, int]:
+        """Observation group -> size."""
+        ...
+
+    @property
+    def action_size(self) -> int:
+        """Elements of an action."""
+        ...
+
+    def motion_observations(self, groups: Sequence[str]) -> list[MotionObservations]:
+        """What observation groups say along each clip of the reference motion.
+
+        Raises:
+            UserError: there is no motion, or it does not tell what an observation of them reads.
         """
         ...

@@ -48,13 +48,19 @@ def make_mdp(curriculum=None, **sections):
     return Mdp(curriculum=chosen, **terms)
 
 
-def make_env(xml=LEGGED, engine="mujoco", num_envs=2, substeps=5, metadata=None, **sections):
-    """Environments with the terms of some sections; `metadata` is that of the joints."""
+def make_env(
+    xml=LEGGED, engine="mujoco", num_envs=2, substeps=5, metadata=None, motions=None, **sections
+):
+    """Environments with the terms of some sections.
+
+    `metadata` is that of the joints, `motions` gives the motions of a model at a control rate.
+    """
     spec = mujoco.MjSpec.from_string(xml)
     mdp = make_mdp(**sections).edit(spec, metadata or {}, in_engine=True)
     model = spec.compile()
     write_motors(model, mdp.motors())
-    mdp = mdp.bind(model)
+    ctrl_dt = substeps * float(model.opt.timestep)
+    mdp = mdp.bind(model, motions and motions(model, ctrl_dt))
     layout = inspect_terms(model, mdp)
     variants = None
     if mdp.randomization:
@@ -63,9 +69,7 @@ def make_env(xml=LEGGED, engine="mujoco", num_envs=2, substeps=5, metadata=None,
         engine,
         EngineSpec(model, num_envs, layout.fields, variants=variants, num_threads=1, impl="jax"),
     )
-    timing = Timing(
-        ctrl_dt=substeps * float(model.opt.timestep), num_substeps=substeps, num_updates=substeps
-    )
+    timing = Timing(ctrl_dt=ctrl_dt, num_substeps=substeps, num_updates=substeps)
     return TaskEnv(physics, mdp, layout, timing, EngineConfig(), Limits(), ("actor",))
 
 

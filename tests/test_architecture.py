@@ -32,9 +32,11 @@ LAYERS = (
         "rng",
         "trees",
         "npz",
+        "hdf5",
     ),
     ("config",),
     ("physics",),
+    ("motion",),
     ("mdp",),
     ("env",),
     ("models", "rl"),
@@ -77,7 +79,7 @@ OUTSIDE = {
     "mujoco.mjx": ("ksim_cli/physics/",),
     "mujoco.batch": ("ksim_cli/physics/",),
     "safetensors": ("ksim_cli/io/",),
-    "h5py": ("ksim_cli/io/",),
+    "h5py": ("ksim_cli/io/", "ksim_cli/hdf5.py"),
 }
 """Other people's modules that only some files may import."""
 

@@ -1,4 +1,4 @@
-"""Algorithms of a user's own: one file in his project, and nothing of ksim changes.
+"""Algorithms of a user's own, and ours beside PPO: one file each, and nothing else changes.
 
 The first is that of the docs, as it stands there; the others learn a reward with a second optimizer,
 and from a buffer of past rollouts.
@@ -26,7 +26,13 @@ from tests.run.commands import (
 )
 
 ROOT = Path(__file__).parent.parent
-ALGORITHMS = {"mine": ["model.critic_groups=[]"], "adversarial": [], "replay": []}
+ALGORITHMS = {
+    "mine": ["model.critic_groups=[]"],
+    "adversarial": [],
+    "replay": [],
+    "amp": ["motion=swing.npz", "algo.amp_reference_batch_size=2"],
+}
+STYLED = ("adversarial", "amp")
 
 
 def docs_files():
@@ -47,6 +53,9 @@ def write_project(folder):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
+    angle = 0.2 * np.sin(np.linspace(0.0, 6.0, 40))
+    names = np.array(["slider", "hinge"])
+    np.savez(folder / "swing.npz", qpos=np.stack([0 * angle, angle], 1), fps=100, joint_names=names)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +107,7 @@ def test_what_it_trained_is_evaluated_and_recorded(trained):
         episode = file["episode_0"]
         parts = {key: episode[f"infos/reward/{key}"][:] for key in episode["infos/reward"]}
         np.testing.assert_allclose(episode["rewards"][:], sum(parts.values()), rtol=1e-6)
-        assert set(parts) == ({"balance", "style"} if name == "adversarial" else {"balance"})
+        assert set(parts) == ({"balance", "style"} if name in STYLED else {"balance"})
         assert all((part > 0).all() for part in parts.values())
 
 

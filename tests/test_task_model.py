@@ -10,6 +10,7 @@ import pytest
 from flax import linen
 
 from ksim_cli.errors import UserError
+from ksim_cli.hdf5 import read_arrays
 from ksim_cli.load_task import load_task, make_task
 from ksim_cli.mdp.term import Randomizer
 from ksim_cli.models.policy import ActionSample, PPOVariables
@@ -18,7 +19,8 @@ from ksim_cli.rl.ppo import PPO
 from ksim_cli.rl.rollout import PolicyState, play
 from ksim_cli.task import Task, refuse_huge
 from ksim_cli.task_model import TaskModel
-from tests.helpers import tiny_cartpole
+from tests.helpers import run_config, tiny_cartpole
+from tests.run.commands import ksim
 
 OBS = {"actor": jnp.ones((4, 5)), "critic": jnp.ones((4, 5))}
 
@@ -328,3 +330,54 @@ def test_a_model_of_gigabytes_is_not_read(tmp_path):
         sparse.truncate(2**33)
     with pytest.raises(UserError, match="at most 67108864"):
         refuse_huge(file)
+
+
+def swinging(*overrides):
+    """The cart-pole imitating a swing of the pole, which lies where the test is."""
+    angle = 0.2 * np.sin(np.linspace(0.0, 6.0, 40))
+    names = np.array(["slider", "hinge"])
+    np.savez("swing.npz", qpos=np.stack([0 * angle, angle], 1), fps=100, joint_names=names)
+    return TaskModel(make_task(tiny_cartpole("algo=amp", "motion.files=[swing.npz]", *overrides)))
+
+
+def test_an_algorithm_sees_the_motion_and_weighs_the_tasks_rewards(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = swinging("algo.task_reward_weight=0.25", "rewards.balance.weight=2")
+    model.refuse_unlearnable()
+    (seen,) = model.motion_observations(["discriminator"])
+    assert seen.weight == 1.0 and seen.obs["discriminator"].shape == (40, 4)
+    np.testing.assert_allclose(seen.obs["discriminator"][:, 1], model.motions.arrays.qpos[:, 1])
+    assert model.mdp.rewards["balance"].weight == 0.5
+    assert model.motion_observations(["discriminator"])[0] is seen, "read once"
+
+
+def test_what_an_algorithm_cannot_learn_from_is_refused_before_a_run_begins(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = "+observations.told={type: action_position, groups: [discriminator]}"
+    with pytest.raises(UserError, match=r"observations.told: reads what a motion does not tell"):
+        swinging(told).refuse_unlearnable()
+    with pytest.raises(UserError, match=r"observations.disc_joint_velocity: the algorithm adds"):
+        swinging("+observations.disc_joint_velocity={type: joint_velocity}")
+    with pytest.raises(UserError, match=r"motion: none is given"):
+        TaskModel(load_task("cartpole")(tiny_cartpole())).motion_observations(["actor"])
+
+
+def test_a_recorded_rollout_is_seen_as_a_motion_as_it_was_when_it_was_played(tmp_path):
+    """`ksim collect`, and its dataset as `motion=`, for what positions and velocities tell."""
+    terms = (
+        "+observations.style={type: joint_velocity, groups: [style], history: 2}",
+        "+observations.tip={type: body_position, bodies: [pole], groups: [style]}",
+    )
+    task = ("task=cartpole", "integrator=implicitfast", "dt=0.005", "engine=mujoco", *terms)
+    small = ("num_envs=2", "batch_size=2", "rollout_length_frames=12")
+    collect = (*task, *small, "policy=random", "dataset_groups=[style]", "dataset_save_path=data")
+    ksim("collect", *collect, cwd=tmp_path, check=0)
+    config = run_config(*task, *small, f"motion.files=[{tmp_path / 'data'}]")
+    clips = TaskModel(make_task(config)).motion_observations(["style"])
+    assert len(clips) == 2
+    for i, clip in enumerate(clips):
+        path = tmp_path / "data" / "data" / "main_data.hdf5"
+        played = read_arrays(path, f"episode_{i}")["observations"]
+        # A frame is of after its step, and remembers nothing of before the first.
+        np.testing.assert_allclose(clip.obs["style"][1:], played[2:], atol=1e-5)
+        np.testing.assert_allclose(clip.obs["style"][:, 2:], played[1:, 2:], atol=1e-5)

@@ -19,16 +19,23 @@ _MOVED = {
     "run_environment": "run_model_viewer",
     "run_environment_num_seconds": "viewer_num_seconds",
     "run_environment_argmax_action": "viewer_argmax_action",
+    "run_motion_viewer": "run_model_viewer",
+    "run_motion_viewer_loop": "motion.loop",
     "learning_rate": "optimizer.learning_rate",
     "max_grad_norm": "optimizer.max_grad_norm",
     "global_grad_clip": "optimizer.max_grad_norm",
 }
 
+_OF_AMP = (
+    *("disc_num_passes", "amp_reference_batch_size", "amp_grad_penalty_coef"),
+    *("amp_reference_noise", "amp_reference_noise_min_multiplier"),
+)
 _OF_ENGINES = ("type", "impl", "graph_mode", "naconmax", "njmax", "num_threads")
 
 ALIASES: dict[str, str] = (
     _MOVED
     | {f.name: f"algo.{f.name}" for f in dataclasses.fields(PPOConfig) if f.name != "type"}
+    | {name: f"algo.{name}" for name in _OF_AMP}
     | {
         f.name: f"engine.{f.name}"
         for f in dataclasses.fields(EngineConfig)
@@ -47,6 +54,7 @@ MEANINGS = {
 RUN_MODES = {
     "train": "",
     "view": "run_model_viewer=true",
+    "view_motion": "run_model_viewer=true",
     "collect_dataset": "collect_dataset=true",
 }
 """Value of the reference's `run_mode` -> the override that means it."""

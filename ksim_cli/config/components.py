@@ -127,6 +127,48 @@ class PPOConfig:
 
 
 @dataclass(frozen=True)
+class AMPConfig(PPOConfig):
+    """`algo.*` of `algo=amp`: adversarial motion priors (Peng et al. 2021) on top of PPO."""
+
+    type: str = option("amp", "registered algorithm")
+    task_reward_weight: float = option(0.5, "factor of all rewards of the task", ge=0)
+    style_reward_weight: float = option(0.5, "weight of the style reward, from 0 to 1 a step", ge=0)
+    observations: dict[str, Any] = option(
+        {}, "name -> observation term that is added for the discriminator, in its first group"
+    )
+    disc_groups: list[str] = option(
+        ["discriminator"], "observation groups that the discriminator sees, before and after a step"
+    )
+    disc_observation_clip: float = option(
+        10.0, "clip of what the discriminator sees, normalised", unit="std", gt=0
+    )
+    disc_hidden: list[int] = option([256, 128], "width of its hidden layers", ge=1)
+    disc_learning_rate: float = option(1e-4, "step size of its optimizer", gt=0)
+    disc_max_grad_norm: float | None = option(
+        1.0, "clip of its gradient's global norm; null: no clip", gt=0
+    )
+    disc_weight_decay: float = option(0.0, "its decoupled weight decay", ge=0)
+    disc_num_passes: int = option(1, "its passes over each rollout", ge=1)
+    amp_reference_batch_size: int = option(
+        32, "steps of the motion in each of its minibatches, in rollouts of one environment", ge=1
+    )
+    amp_grad_penalty_coef: float = option(
+        10.0, "half of it weighs the squared gradient of its score at the motion", ge=0
+    )
+    amp_reference_noise: float = option(
+        0.01, "noise on the motion that it sees; times the level", unit="std", ge=0
+    )
+    amp_reference_noise_min_multiplier: float = option(
+        1.0, "that noise is times the level, but at least times this", ge=0
+    )
+
+    def __post_init__(self) -> None:
+        """Refuses a discriminator that sees nothing."""
+        if not self.disc_groups:
+            raise ValueError("disc_groups=[]: it sees something. Type [discriminator]")
+
+
+@dataclass(frozen=True)
 class OptimizerConfig:
     """`optimizer.*` of `optimizer=adam|adamw`."""
 
@@ -187,6 +229,25 @@ class GRUConfig(ActorCriticConfig):
 
 
 @dataclass(frozen=True)
+class MotionConfig:
+    """`motion.*`: reference motions; `motion=FILE` is short for `motion.files=[FILE]`."""
+
+    files: list[str] = option(
+        [],
+        ".npz, .h5 and .csv files, or folders that ksim collect wrote; see docs/motion.md",
+        "path",
+    )
+    weights: list[float] = option(
+        [], "share of each file in what is drawn; []: as long as it is", ge=0
+    )
+    fps: float | None = option(
+        None, "frames per second; null: what a file says, and a CSV says nothing", "Hz", gt=0
+    )
+    joints: list[str] = option([], "joints in the order of a file that names none; []: the model's")
+    loop: bool = option(True, "a clip begins anew at its end, its base carried on; false: it ends")
+
+
+@dataclass(frozen=True)
 class LoggerConfig:
     """`logger.*`: where scalars go besides the run folder's metrics.jsonl."""
 
@@ -197,7 +258,7 @@ class LoggerConfig:
 
 COMPONENTS: Mapping[str, Mapping[str, Any]] = {
     "engine": {"auto": EngineConfig, "mujoco": EngineConfig, "mjx": EngineConfig},
-    "algo": {"ppo": PPOConfig},
+    "algo": {"ppo": PPOConfig, "amp": AMPConfig},
     "optimizer": {"adam": OptimizerConfig, "adamw": OptimizerConfig},
     "model": {"mlp": MLPConfig, "gru": GRUConfig},
 }

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ksim_cli.config.aliases import ALIASES, old_names
-from ksim_cli.config.components import COMPONENTS, LoggerConfig, schema_of
+from ksim_cli.config.components import COMPONENTS, LoggerConfig, MotionConfig, schema_of
 from ksim_cli.config.looking import LOOKING
 from ksim_cli.config.options import Option, list_options
 from ksim_cli.config.schema import SECTIONS, ComponentKeys, RunConfig
@@ -93,7 +93,7 @@ def command_help(command: str, config: RunConfig | None = None) -> str:
         chosen = None if config is None else schema_of(group, getattr(config, group))
         shown = components.values() if config is None else [chosen] if chosen else []
         prefixes |= dict.fromkeys(shown, f"{group}.")
-    prefixes[LoggerConfig] = "logger."
+    prefixes |= {MotionConfig: "motion.", LoggerConfig: "logger."}
     for schema, prefix in prefixes.items():
         title = (schema.__doc__ or "").splitlines()[0].rstrip(".")
         if prefix and all(

@@ -14,6 +14,7 @@ from ksim_cli.config.sources import refuse_code_typed
 from ksim_cli.config.typed import (
     REMOVED,
     nested_value,
+    path_list,
     path_value,
     quoted,
     refuse_too_large,
@@ -29,6 +30,9 @@ _FLAGS_WITH_VALUE = {
     **dict.fromkeys(("-p", "--package", "-cn", "--config-name", "-cd", "--config-dir"), ()),
 }
 """Flag -> its values; empty where any will do."""
+
+MOTIONS = "motion.files"
+"""Key of a list of paths, which `motion=` is short for."""
 
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _TYPES: dict[str, Any] = {f.name: f.type for f in dataclasses.fields(RunConfig)}
@@ -179,6 +183,8 @@ def _named(command: str, argument: str) -> list[str]:
 def _written(override: str, multirun: bool) -> str:
     """An override as Hydra reads it: paths quoted, patterns inside of mappings."""
     name, _, value = override.partition("=")
+    if name in ("motion", MOTIONS) and not value.startswith("{"):
+        return f"{MOTIONS}={path_list(value, multirun)}"
     if _takes_path(name, value):
         value = path_value(value, multirun)
         override = f"{name}={value}"

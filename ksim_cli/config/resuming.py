@@ -35,7 +35,7 @@ REFUSED: Mapping[str, str] = {
             *("model.type", "model.hidden_size", "model.num_hidden_layers", "model.num_layers"),
             *("model.actor_hidden", "model.critic_hidden", "model.actor_groups"),
             *("model.critic_groups", "model.distribution", "model.num_mixtures"),
-            "model.normalize_observations",
+            *("model.normalize_observations", "algo.disc_groups", "algo.disc_hidden"),
         ),
         _SHAPES,
     ),

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ksim_cli.config.components import EngineConfig, LoggerConfig, TaskConfig
+from ksim_cli.config.components import EngineConfig, LoggerConfig, MotionConfig, TaskConfig
 from ksim_cli.option import option
 
 
@@ -22,6 +22,9 @@ class ComponentKeys:
     model: Any = option(None, "the networks")
     optimizer: Any = option(None, "the optimizer")
     curriculum: Any = option(None, "how the level of difficulty moves")
+    motion: MotionConfig = field(
+        default_factory=MotionConfig, metadata={"help": "reference motions"}
+    )
     logger: LoggerConfig = field(default_factory=LoggerConfig, metadata={"help": "extra logs"})
     joints: dict[str, Any] = option({}, "joint or pattern -> gains, limits, friction, armature")
     actuators: dict[str, Any] = option({}, "name -> actuator of some joints")

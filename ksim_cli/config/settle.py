@@ -78,6 +78,8 @@ def with_paths(config: RunConfig, folder: Path, typed: Collection[str]) -> RunCo
     for section, name, path in term_paths(config):
         terms = changes.setdefault(section, dict(getattr(config, section)))
         terms[name] = {**terms[name], "path": placed(path)}
+    motions = [placed(path) for path in config.motion.files]
+    changes["motion"] = dataclasses.replace(config.motion, files=motions)
     model = config.task.model
     if "task.model" in typed and model and (folder / Path(model).expanduser()).is_file():
         path = (folder / Path(model).expanduser()).resolve()

@@ -54,6 +54,22 @@ def path_value(value: str, multirun: bool) -> str:
     return quoted(path).replace("\\${", "${")  # run_dir=out/${seed}
 
 
+def path_list(value: str, multirun: bool) -> str:
+    """The value of a key that takes a list of paths: `[a.npz,b.npz]`, or one without brackets.
+
+    Of a sweep, `a,b` are two lists where there is no file of that name.
+    """
+    if value in ("", "null"):
+        return "[]"
+    if value.startswith("["):
+        lists = split_choices(value) if multirun else [value]
+        inner = (each.removeprefix("[").removesuffix("]") for each in lists)
+        paths = ([path_value(path.strip(), False) for path in split_choices(x)] for x in inner)
+        return ",".join(f"[{','.join(filter(None, each))}]" for each in paths)
+    written = path_value(value, multirun)
+    return ",".join(f"[{each}]" for each in split_choices(written))
+
+
 def split_key(key: str) -> tuple[str, list[str]]:
     """A key as the part that Hydra can read and the names, from the first pattern on, after it.
 

@@ -53,6 +53,7 @@ def _sizes(config: RunConfig) -> Iterator[str]:
     if config.seed + config.num_seeds > 2**32:
         yield f"num_seeds={config.num_seeds}: seed={config.seed} and those after it exceed 2^32 - 1"
     yield from _engine(config)
+    yield from _motion(config)
     yield from _warp(config)
     seconds, frames = config.rollout_length_seconds, config.rollout_length_frames
     if seconds is None and frames is None:
@@ -116,11 +117,24 @@ def _warp(config: RunConfig) -> Iterator[str]:
                 )
 
 
+def _motion(config: RunConfig) -> Iterator[str]:
+    motion = config.motion
+    if motion.weights and len(motion.weights) != len(motion.files):
+        yield (
+            f"motion.weights={motion.weights}: one for each of the {len(motion.files)} motion.files"
+            " is needed, or none"
+        )
+    elif motion.weights and not sum(motion.weights) > 0:
+        yield f"motion.weights={motion.weights}: one at least must be above 0"
+
+
 def _components(config: RunConfig) -> Iterator[str]:
     """Combinations in which a key would do nothing, or no good."""
     algo, optimizer = config.algo, config.optimizer
     if algo.get("adaptive_kl") and not algo.get("kl_coef"):
         yield "algo.adaptive_kl=true: has nothing to steer at algo.kl_coef=0. Set algo.kl_coef=0.01"
+    if algo.get("type") == "amp" and not config.motion.files:
+        yield "algo=amp: needs a motion to imitate. Type motion=FILE, or a folder of ksim collect"
     if optimizer.get("type") == "adam" and optimizer.get("weight_decay"):
         yield (
             f"optimizer.weight_decay={optimizer['weight_decay']:g}: adam has none."

@@ -15,6 +15,7 @@ from ksim_cli.config.components import TaskConfig
 from ksim_cli.config.schema import RunConfig, term_paths
 from ksim_cli.errors import UserError
 from ksim_cli.io.files import hash_file, refuse_link, write_json
+from ksim_cli.io.runs import RunFolder
 from ksim_cli.paths import project_roots
 
 HASHES = "sha256.json"
@@ -144,8 +145,11 @@ def refuse_foreign_files(config: RunConfig, run: Path, typed: Collection[str]) -
         UserError: it says what to type.
     """
     roots, known = _own_roots(), _kept_hashes(run / "code")
-    for section, name, path in term_paths(config):
-        key, file = f"{section}.{name}.path", Path(path).resolve()
+    named = [(f"{section}.{name}.path", path) for section, name, path in term_paths(config)]
+    if not RunFolder(run).motion_copies(len(config.motion.files)):  # which are read, if they are
+        named += [("motion.files", path) for path in config.motion.files]
+    for key, path in named:
+        file = Path(path).resolve()
         if key in typed or any(file.is_relative_to(root) for root in roots):
             continue
         if not file.is_file() or known.get(file.as_posix()) != hash_file(file):

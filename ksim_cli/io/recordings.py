@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ksim_cli.errors import UserError
+from ksim_cli.hdf5 import read_arrays
 from ksim_cli.io.files import read_json
 
 _TASK = re.compile(r"[\w-]+(/[\w-]+)*", re.ASCII)
@@ -37,20 +38,12 @@ class Recording:
         Raises:
             UserError: it cannot be read.
         """
-        import h5py
-
-        name, arrays = f"episode_{index}", dict[str, Any]()
-
-        def keep(path: str, found: Any) -> None:
-            if isinstance(found, h5py.Dataset) and found.dtype.kind in "biuf" and found.ndim:
-                arrays[path] = found[()]
-
+        name = f"episode_{index}"
         try:
-            with h5py.File(self.path / "data" / "main_data.hdf5", "r") as file:
-                group: Any = file[name]
-                group.visititems(keep)
-        except (OSError, KeyError, AttributeError, ValueError, RuntimeError) as error:
+            found = read_arrays(self.path / "data" / "main_data.hdf5", name)
+        except ValueError as error:
             raise UserError(f"dataset={self.path}: its {name} cannot be read: {error}") from error
+        arrays = {path: x for path, x in found.items() if x.dtype.kind in "biuf" and x.ndim}
         steps = len(arrays.get("rewards", ()))
         if "observations" in arrays:  # one more: what was seen after the last step
             arrays["observations"] = arrays["observations"][:steps]

@@ -28,7 +28,7 @@ FILES = (
 
 FOLDERS = (
     *("checkpoints", "seeds", "tensorboard", "dumps", "code", "videos", "plots", "datasets"),
-    *("wandb", "live"),
+    *("wandb", "live", "motion"),
 )
 """Folders that it writes there; what else there is is left alone."""
 
@@ -49,6 +49,7 @@ class RunFolder:
         report: what `ksim report` makes of it.
         dumps: folder of what was quarantined.
         code: folder of the user's own code, as it was when training began.
+        motion: folder of the reference motions, as they were then.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,6 +63,7 @@ class RunFolder:
         self.report = path / "report.html"
         self.dumps = path / "dumps"
         self.code = path / "code"
+        self.motion = path / "motion"
 
     def seed_folder(self, seed: int) -> Path:
         """What belongs to one of several seeds that were trained together."""
@@ -97,6 +99,11 @@ class RunFolder:
                 path = parent / f"{stamp}-{number}"
             except FileNotFoundError:  # another run began nothing and took its empty parent away
                 parent.mkdir(parents=True, exist_ok=True)
+
+    def motion_copies(self, count: int) -> list[Path]:
+        """The copies of its reference motions, one for each file; none where one is missing."""
+        copies = [self.motion / f"{i}.npz" for i in range(count)]
+        return copies if all(path.is_file() for path in copies) else []
 
     @property
     def begun(self) -> bool:

@@ -9,6 +9,7 @@ import mujoco
 from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError, error_context
 from ksim_cli.mdp.actuators import Actuator
+from ksim_cli.mdp.motion_term import MotionTerm
 from ksim_cli.mdp.term import (
     ActionTerm,
     Command,
@@ -21,6 +22,7 @@ from ksim_cli.mdp.term import (
     Term,
     Termination,
 )
+from ksim_cli.motion.motion_set import MotionSet
 from ksim_cli.physics.motors import Motor
 
 
@@ -100,8 +102,12 @@ class Mdp:
                 motors |= actuator.motors()
         return motors
 
-    def bind(self, model: mujoco.MjModel) -> Self:
+    def bind(self, model: mujoco.MjModel, motions: MotionSet | None = None) -> Self:
         """All terms bound to a compiled model.
+
+        Args:
+            model: the model.
+            motions: its reference motions, for the terms that follow them; None: there are none.
 
         Raises:
             UserError: a name that the model does not have, under the config path of its term.
@@ -111,6 +117,8 @@ class Mdp:
         for where, term in self.each():
             kind, _, name = where.partition(".")
             with error_context(where):
+                if isinstance(term, MotionTerm):
+                    term = replace(term, motions=motions)
                 term = term.bind(model)
             if isinstance(term, ActionTerm):
                 term = replace(term, action_size=size)

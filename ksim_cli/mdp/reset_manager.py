@@ -35,7 +35,8 @@ class ResetManager(Manager[Reset]):
     kind = "resets"
 
     def __init__(self, terms: Mapping[str, Reset], model: mujoco.MjModel, num_envs: int) -> None:
-        super().__init__(terms, num_envs)
+        ordered = sorted(terms.items(), key=lambda named: named[1].comes_last)
+        super().__init__(dict(ordered), num_envs)
         self._qpos = jnp.asarray(home_pose(model), jnp.float32)
         self._qvel = jnp.asarray(home_velocity(model), jnp.float32)
         moves_joints = any(not term.keeps_loops for term in terms.values())

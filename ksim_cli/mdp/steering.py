@@ -16,7 +16,7 @@ from flax import struct
 from ksim_cli.mdp.inspect_terms import Layout
 from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.mdp.term import Carry, Command, Disturbance, Event, Latch
-from ksim_cli.types import Marker, Step
+from ksim_cli.types import Marker, Step, StepResult
 
 BY_HAND = "by hand"
 """The event that pushes; no name in a configuration has a blank."""
@@ -49,6 +49,18 @@ class SteeredCommand(Command):
     def init(self, key: jax.Array) -> Carry:
         """See `Term.init`."""
         return SteeredCarry(self.inner.init(key), Latch.empty(*self.shape))
+
+    def initial_shared(self) -> Any:
+        """See `Command`."""
+        return self.inner.initial_shared()
+
+    def update_shared(self, shared: Any, value: jax.Array, results: StepResult) -> Any:
+        """See `Command`."""
+        return self.inner.update_shared(shared, value, results)
+
+    def begin(self, key: jax.Array, shared: Any) -> Carry:
+        """See `Command`."""
+        return SteeredCarry(self.inner.begin(key, shared), Latch.empty(*self.shape))
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Command`."""

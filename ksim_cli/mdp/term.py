@@ -20,7 +20,7 @@ from ksim_cli.errors import UserError
 from ksim_cli.mdp.level_schedules import Scale
 from ksim_cli.mdp.noise import Noises
 from ksim_cli.own_code import place_of
-from ksim_cli.types import EpisodeStatistics, Marker, Step
+from ksim_cli.types import EpisodeStatistics, Marker, Step, StepResult
 
 Carry = Any
 """State of a term within an episode: any pytree of arrays, `()` for none."""
@@ -215,10 +215,12 @@ class Reset(Term):
     """Edits the pose an episode starts from; resets apply in order, from the model's home pose.
 
     Then closed loops are closed (`ksim_cli.mdp.closed_loops`), unless all resets of a task belong
-    to classes with `keeps_loops`: what they leave is taken as it is.
+    to classes with `keeps_loops`: what they leave is taken as it is. Those of classes with
+    `comes_last`, which give the whole state, apply after the others.
     """
 
     keeps_loops: ClassVar[bool] = False
+    comes_last: ClassVar[bool] = False
 
     def __call__(self, pose: Pose, key: jax.Array, level: jax.Array) -> Pose:
         """The edited pose."""
@@ -231,7 +233,30 @@ class Command(Term):
 
     It may read other commands, but not in a circle, and the view. One that does not read the view,
     nor a command that does, is drawn before an episode's reset, which may go by it.
+
+    One that draws by what happened in earlier episodes keeps that in a state which all environments
+    share: `initial_shared`, read by `begin` and renewed by `update_shared` after each rollout.
     """
+
+    def initial_shared(self) -> Any:
+        """What all environments share at the start of training: any pytree of arrays."""
+        return ()
+
+    def update_shared(self, shared: Any, value: jax.Array, results: StepResult) -> Any:
+        """What they share after a rollout.
+
+        Args:
+            shared: what they shared in it.
+            value: `[T, N, ...]` the command that was in force in each step.
+            results: what the steps left.
+        """
+        del value, results
+        return shared
+
+    def begin(self, key: jax.Array, shared: Any) -> Carry:
+        """The carry at the start of an episode, which may go by what is shared."""
+        del shared
+        return self.init(key)
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """The command for the next step, a vector, and the new carry; called after `init` too.

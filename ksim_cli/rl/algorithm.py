@@ -8,7 +8,7 @@ of `Algorithm` it needs; nothing outside its own file knows more of it than is w
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ from ksim_cli.rl.rollout import (
     record_nothing,
     zero_policy,
 )
-from ksim_cli.types import Env, EpisodeStatistics, StepResult, per_env, shared
+from ksim_cli.types import Env, EpisodeStatistics, Preparing, StepResult, per_env, shared
 
 Metrics = dict[str, jax.Array]
 """Scalars by the name they are logged under; NaN where there was nothing to measure."""
@@ -131,20 +131,6 @@ class Context:
     aux: Any = ()
 
 
-class Preparing(Protocol):
-    """What `Algorithm.prepare` may ask the task for, on the host and before anything is traced."""
-
-    @property
-    def observation_sizes(self) -> Mapping[str, int]:
-        """Observation group -> size."""
-        ...
-
-    @property
-    def action_size(self) -> int:
-        """Elements of an action."""
-        ...
-
-
 class Algorithm:
     """A learning algorithm; subclass it as a frozen dataclass whose fields are its YAML.
 
@@ -160,6 +146,10 @@ class Algorithm:
     needs_value: ClassVar[bool] = False
     shown: ClassVar[tuple[str, ...]] = ()
 
+    def reward_factor(self) -> float:
+        """Factor of all rewards of the task, in training and wherever they are shown."""
+        return 1.0
+
     def extra_observations(self) -> Mapping[str, Any]:
         """Observation name -> section of configuration, added before the environments are built."""
         return {}
@@ -167,6 +157,10 @@ class Algorithm:
     def final_groups(self) -> tuple[str, ...]:
         """Observation groups that `experience.results.final_obs` shall hold."""
         return ()
+
+    def refuse_unlearnable(self, task: Preparing) -> None:
+        """Refuse, with a UserError and before a run begins, a task that cannot be trained on."""
+        del task
 
     def prepare(self, task: Preparing) -> Any:
         """Optimizers, a teacher, data: whatever is made once, given back as `context.parts`."""

@@ -1,7 +1,9 @@
-"""The terms of PPO's loss, as functions of arrays.
+"""The terms of the losses, as functions of arrays.
 
 Means are over the transitions of a mask: `[B]`, or `[T, B]` of a recurrent model.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -65,3 +67,41 @@ def kl_divergence(log_ratio_b: jax.Array, mask_b: jax.Array) -> jax.Array:
     Unbiased and never negative (Schulman 2020, "Approximating KL divergence", estimator k3).
     """
     return masked_mean(jnp.expm1(log_ratio_b) - log_ratio_b, mask_b)
+
+
+def style_reward(score: jax.Array) -> jax.Array:
+    """max(0, 1 - (d - 1)^2 / 4) of scores d (Peng et al. 2021, equation 7), in [0, 1]."""
+    return jnp.maximum(0.0, 1.0 - 0.25 * jnp.square(score - 1.0))
+
+
+def discriminator_loss(
+    score: Callable[[jax.Array], jax.Array],
+    real_rd: jax.Array,
+    fake_bd: jax.Array,
+    valid_b: jax.Array,
+    grad_penalty_coef: float,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Least-squares loss towards 1 and -1 with a gradient penalty, and its parts.
+
+    E_real[(d - 1)^2] + E_fake[(d + 1)^2] + coef / 2 E_real[|grad d|^2] (Peng et al. 2021,
+    equations 6 and 8); the gradient is by what the discriminator sees.
+
+    Args:
+        score: d, `[..., D]` -> `[...]`.
+        real_rd: steps of the motion.
+        fake_bd: steps of the policy.
+        valid_b: bool, which of them count.
+        grad_penalty_coef: coef.
+    """
+    real_r, fake_b = score(real_rd), score(fake_bd)
+    gradient_rd = jax.grad(lambda x: score(x).sum())(real_rd)
+    penalty = jnp.square(gradient_rd).sum(axis=-1).mean()
+    least_squares = jnp.square(real_r - 1.0).mean()
+    least_squares += masked_mean(jnp.square(fake_b + 1.0), valid_b)
+    total = least_squares + 0.5 * grad_penalty_coef * penalty
+    return total, {
+        "disc_loss": total,
+        "disc_grad_penalty": penalty,
+        "disc_real": real_r.mean(),
+        "disc_fake": masked_mean(fake_b, valid_b),
+    }

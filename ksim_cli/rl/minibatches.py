@@ -45,12 +45,12 @@ class Transitions:
     """Minibatches `[G * T]` of single transitions, without carries.
 
     Args:
-        batch: `[T, N, ...]`.
+        batch: `[T, N, ...]`; a `Batch`, or another structure with its fields `valid` and `carry`.
         num_groups: G, which divides N.
     """
 
-    def __init__(self, batch: Batch, num_groups: int) -> None:
-        num_steps, num_envs = batch.done.shape
+    def __init__(self, batch: Any, num_groups: int) -> None:
+        num_steps, num_envs = batch.valid.shape
         self._shape = (num_groups, num_steps * (num_envs // num_groups))
         self._num_steps = num_steps
 
@@ -67,8 +67,8 @@ class Transitions:
         order_gs = shuffled(key, *self._shape)
         return jnp.moveaxis(order_gs.reshape(self._shape[0], -1, self._num_steps), 1, 0)
 
-    def take(self, order_gt: jax.Array) -> Batch:
-        """One minibatch."""
+    def take(self, order_gt: jax.Array) -> Any:
+        """One minibatch, of the batch's structure."""
 
         def pick(x: jax.Array) -> jax.Array:
             return jax.vmap(lambda rows, i: rows[i])(x, order_gt).reshape(-1, *x.shape[2:])

@@ -21,6 +21,7 @@ from ksim_cli.load_task import make_task
 from ksim_cli.rl.algorithm import Algorithm, Context, make_player
 from ksim_cli.rl.rollout import Player, PolicyState, random_policy, record_nothing, zero_policy
 from ksim_cli.run.devices import choose_mesh
+from ksim_cli.run.kept_motion import kept_motions
 from ksim_cli.run.memory import LARGE_MODEL, check_model, release_freed
 from ksim_cli.run.own_files import warn_of_changes
 from ksim_cli.run.run_store import refuse_other_config
@@ -82,7 +83,7 @@ class TrainingParts:
 
 def make_task_model(config: RunConfig) -> TaskModel:
     """The task a config names, with its model compiled and its terms bound."""
-    task_model = TaskModel(make_task(config))
+    task_model = TaskModel(make_task(config), kept_motions(config))
     if task_model.model.nbuffer > LARGE_MODEL:
         release_freed()
     return task_model

@@ -49,7 +49,7 @@ def robot_lines(task_model: TaskModel) -> list[str]:
     if held:
         names = ", ".join(f"'{name}'" for name in held)
         lines.append(f"actuators that no action reaches, held at the home pose's control: {names}")
-    return lines
+    return lines + (task_model.motions.notes if task_model.motions else [])
 
 
 def term_rows(mdp: Mdp) -> list[list[Any]]:

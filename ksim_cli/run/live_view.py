@@ -4,12 +4,11 @@ import contextlib
 import dataclasses
 import socket
 from collections.abc import Collection
-from pathlib import Path
 
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console
-from ksim_cli.io.recordings import read_recording
+from ksim_cli.io.recordings import Recording
 from ksim_cli.io.runs import RUNS, find_checkpoint
 from ksim_cli.run import signals
 from ksim_cli.run.build import load_policy
@@ -17,6 +16,7 @@ from ksim_cli.run.live import Live, Policies, Stage, labels_of
 from ksim_cli.run.policies import RunPolicies
 from ksim_cli.run.replay import Nobody, Replay
 from ksim_cli.run.session import Session, make_steerable
+from ksim_cli.run.shown_motion import recording_of
 from ksim_cli.run.watcher import is_left_behind
 from ksim_cli.task_model import TaskModel
 from ksim_cli.view.desk import Desk, Labels
@@ -45,8 +45,10 @@ def view_live(
         UserError: there is no policy, or no such viewer can be opened here.
     """
     watch, place = signals.current(), Place(kind, config.viewer_host, config.viewer_port)
-    prepare = _recorded if config.dataset is not None else _played
-    stage, policies, labels = prepare(config, task_model, console)
+    if (recording := recording_of(config, task_model)) is not None:
+        stage, policies, labels = _recorded(config, recording, task_model, console)
+    else:
+        stage, policies, labels = _played(config, task_model, console)
     model = drawable(task_model.spec, task_model.model)
     # A camera of the model's cannot be moved with the mouse; one that follows the base can.
     free = dataclasses.replace(config, render_camera_name=None)
@@ -89,11 +91,11 @@ def _played(
 
 
 def _recorded(
-    config: RunConfig, task_model: TaskModel, console: Console
+    config: RunConfig, recording: Recording, task_model: TaskModel, console: Console
 ) -> tuple[Stage, Policies, Labels]:
-    """The episodes of a dataset."""
-    recording = read_recording(Path(str(config.dataset)))
+    """The episodes of a dataset, or motions."""
     stage = Replay(recording, task_model.model)
-    console.print(f"dataset: {recording.path}, {recording.count} episodes")
+    what, each = ("motion", "clips") if config.dataset is None else ("dataset", "episodes")
+    console.print(f"{what}: {recording.path}, {recording.count} {each}")
     title = f"{config.task.name}: {recording.path.name}"
     return stage, Nobody(), Labels(title, {}, recording.ctrl_dt, is_steered=False)

@@ -26,9 +26,10 @@ from ksim_cli.physics.engine import Engine
 from ksim_cli.rl.algorithm import TrainState
 from ksim_cli.rl.rollout import PolicyState
 from ksim_cli.run import hosts
+from ksim_cli.run.kept_motion import keep_motions
 from ksim_cli.run.own_files import keep_own_files, warn_of_changes
 from ksim_cli.run.seeds import HOST, POLICY, TRAINING
-from ksim_cli.task import Task
+from ksim_cli.task_model import TaskModel
 
 LIMITS = ("num_iterations", "max_env_steps")
 """Keys of what ends a run, counted in iterations and in control steps."""
@@ -59,7 +60,7 @@ class RunStore:
         self._writes = hosts.is_leader()
         self._hashes: list[str] = []
         self._failures = 0
-        self._task: Task | None = None
+        self._task_model: TaskModel | None = None
 
     def newest(self) -> tuple[int | None, dict[str, Any]]:
         """The checkpoint to resume from, and its facts; None for a run that starts afresh.
@@ -89,14 +90,15 @@ class RunStore:
             )
         return step, info
 
-    def begin(self, task: Task) -> None:
+    def begin(self, task_model: TaskModel) -> None:
         """Keeps what a fresh run is made of, so that one killed while compiling can go on."""
-        self._task = task
+        self._task_model = task_model
         if not self._writes:
             return
         try:
             self._write_config()
-            keep_own_files(self._run, task)
+            keep_own_files(self._run, task_model.task)
+            keep_motions(self._run, task_model)
         except OSError as error:
             raise UserError(f"{self._run.path}: cannot be written: {error}") from error
 
@@ -119,16 +121,19 @@ class RunStore:
         changed = changes(self._config, self._run.config)
         return [told_change(key, *changed[key]) for key in changed if key not in LIMITS]
 
-    def restore(self, saved: int, abstract: TrainState, engine: Engine, task: Task) -> TrainState:
+    def restore(
+        self, saved: int, abstract: TrainState, engine: Engine, task_model: TaskModel
+    ) -> TrainState:
         """The state of a checkpoint; from here on the run's config is what was typed."""
-        self._task = task
+        self._task_model = task_model
         tree, _ = self.checkpoints.restore(saved, stored(abstract, engine))
         engine.load_host_state(tree[HOST])
         if self._writes:  # only now: what does not fit the checkpoint shall not be kept
             if changes(self._config, self._run.config):
                 self._write_config()
-            if warn_of_changes(self._run, task, self._console):
-                keep_own_files(self._run, task)
+                keep_motions(self._run, task_model)
+            if warn_of_changes(self._run, task_model.task, self._console):
+                keep_own_files(self._run, task_model.task)
         return tree[TRAINING].with_policy(tree[POLICY])
 
     def save(self, step: int, state: TrainState, engine: Engine, info: Mapping[str, Any]) -> None:
@@ -166,8 +171,9 @@ class RunStore:
                 self._console.warn(f"{self._run.path} was removed; it is made again")
                 self._run.path.mkdir(parents=True, exist_ok=True)
                 self._write_config()
-                if self._task is not None:
-                    keep_own_files(self._run, self._task)
+                if self._task_model is not None:
+                    keep_own_files(self._run, self._task_model.task)
+                    keep_motions(self._run, self._task_model)
         except OSError as error:
             reason = f"{type(error).__name__}: {error}"
             raise CheckpointError(f"checkpoint {step} could not be saved: {reason}.") from error

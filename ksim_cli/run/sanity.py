@@ -266,6 +266,9 @@ class _NotKnownError(Exception):
 
 
 class _NoCommands(dict[str, Any]):
+    def __contains__(self, name: object) -> bool:
+        return True
+
     def __missing__(self, name: str) -> Any:
         raise _NotKnownError(name)
 
@@ -329,6 +332,7 @@ def _asks_orientation_alone(task_model: TaskModel, where: str) -> bool:
     kind, _, name = where.partition(".")
     key = jax.random.key(0)
     blank = blank_step(task_model.action_size, jnp.zeros(()), jnp.ones(()))
+    blank = blank.replace(commands=_NoCommands())
     if kind == "observations":
         observe = task_model.mdp.observations[name]
 
@@ -343,7 +347,10 @@ def _asks_orientation_alone(task_model: TaskModel, where: str) -> bool:
 
     else:
         return False
-    return set(fields_read(task_model.model, use)) == {"xquat"}
+    try:
+        return set(fields_read(task_model.model, use)) == {"xquat"}
+    except _NotKnownError:
+        return False
 
 
 def _at_home(model: mujoco.MjModel) -> mujoco.MjData:

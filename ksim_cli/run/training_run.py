@@ -100,7 +100,7 @@ class TrainingRun:
             if self._reached():
                 return self._over(parts, saved)
         else:
-            self.store.begin(parts.task_model.task)
+            self.store.begin(parts.task_model)
         evaluator = make_evaluator(parts, filmed=self.pictures.wanted)
         with (
             self.metrics_logger if self.writes else contextlib.nullcontext(),
@@ -153,7 +153,7 @@ class TrainingRun:
                 self.console.print("no checkpoint yet: starting afresh")
             return compiled.init(self.config.seed)
         task_model = parts.task_model
-        restored = (compiled.abstract, parts.env.engine, task_model.task)
+        restored = (compiled.abstract, parts.env.engine, task_model)
         state = self.store.restore(saved, *restored)
         self.console.print(f"resumed at iteration {self.iteration} ({self.env_steps:,} env steps)")
         return with_typed(state, self.config, self.typed, task_model.mdp.curriculum)

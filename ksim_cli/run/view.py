@@ -14,7 +14,7 @@ from ksim_cli.errors import UserError
 from ksim_cli.io.console import Console, open_console
 from ksim_cli.io.dumps import read_dump
 from ksim_cli.io.files import make_folder
-from ksim_cli.io.recordings import read_recording
+from ksim_cli.io.recordings import Recording
 from ksim_cli.io.runs import RUNS, RunFolder
 from ksim_cli.rl.rollout import Playing, play
 from ksim_cli.run import signals
@@ -24,6 +24,7 @@ from ksim_cli.run.live_view import view_live
 from ksim_cli.run.own_files import warn_of_changes
 from ksim_cli.run.replay import Replay
 from ksim_cli.run.session import Wishes
+from ksim_cli.run.shown_motion import recording_of
 from ksim_cli.task_model import TaskModel
 from ksim_cli.view.kind import viewer_kind
 from ksim_cli.view.markers import Markers
@@ -56,10 +57,12 @@ def view(config: RunConfig, typed: Collection[str] = ()) -> None:
     """
     console = open_console(None)
     task_model = make_task_model(config)
+    for note in task_model.motions.notes if task_model.motions else ():
+        console.print(note)
     if (kind := viewer_kind(config)) != "video":
         return view_live(config, kind, task_model, console, typed)
-    if config.dataset is not None:
-        return _view_dataset(config, Path(config.dataset), task_model, console, typed)
+    if (recording := recording_of(config, task_model)) is not None:
+        return _view_recording(config, recording, task_model, console, typed)
     if config.dump is not None:
         return _view_dump(config, Path(config.dump), task_model, console, typed)
     env = task_model.make_env(1, recorded=task_model.layout.marker_fields)
@@ -155,15 +158,14 @@ def _view_dump(
         _write(config, recorder, _at_frames(config, states), path.with_suffix(""), console)
 
 
-def _view_dataset(
+def _view_recording(
     config: RunConfig,
-    path: Path,
+    recording: Recording,
     task_model: TaskModel,
     console: Console,
     typed: Collection[str],
 ) -> None:
-    """Shows the first episode of a dataset, or as many as last `viewer_num_seconds`."""
-    recording = read_recording(path)
+    """Shows the first episode, or clip, or as many as last `viewer_num_seconds`."""
     replay = Replay(recording, task_model.model)
     recorder = _recorder(config, task_model, console, typed)
     steps = len(replay)
@@ -176,9 +178,12 @@ def _view_dataset(
             text = caption(i + 1, float(shown.time), float(shown.reward))
             yield _Picture(shown.qpos, shown.qvel, None, text if config.render_overlay else "")
 
-    make_folder(path / "videos")
+    stem = RUNS / f"{config.task.name}-motion"
+    if config.dataset is not None:
+        stem = recording.path / "videos" / "dataset"
+        make_folder(stem.parent)
     config = dataclasses.replace(config, ctrl_dt=recording.ctrl_dt)
-    _write(config, recorder, _at_frames(config, pictures()), path / "videos" / "dataset", console)
+    _write(config, recorder, _at_frames(config, pictures()), stem, console)
 
 
 def _at_frames(config: RunConfig, pictures: Iterable[_Picture]) -> Iterator[_Picture]:

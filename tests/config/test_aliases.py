@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from ksim_cli.config.aliases import ALIASES, RUN_MODES
-from ksim_cli.config.components import EngineConfig, OptimizerConfig, PPOConfig
+from ksim_cli.config.components import AMPConfig, EngineConfig, MotionConfig, OptimizerConfig
 from ksim_cli.config.overrides import parse
 from ksim_cli.config.schema import RunConfig
 
@@ -15,7 +15,8 @@ def test_an_old_name_leads_to_a_key_that_exists_and_says_so(old, capsys):
     assert line.value(new) == "1" and len(line.overrides) == 1
     assert f"'{old}' is called '{new}' now" in capsys.readouterr().err
     first, _, rest = new.partition(".")
-    schemas = {"algo": PPOConfig, "optimizer": OptimizerConfig, "engine": EngineConfig}
+    schemas = {"algo": AMPConfig, "optimizer": OptimizerConfig, "engine": EngineConfig}
+    schemas["motion"] = MotionConfig
     schema = schemas.get(first)
     names = [f.name for f in dataclasses.fields(schema or RunConfig)]
     assert (rest or first) in names
@@ -40,4 +41,4 @@ def test_a_logger_and_its_project_are_asked_for_by_their_old_names(capsys):
 def test_run_modes(capsys):
     assert parse("train", ["run_mode=view"]).overrides == ["run_model_viewer=true"]
     assert parse("train", ["run_mode=train"]).overrides == []
-    assert set(RUN_MODES) == {"train", "view", "collect_dataset"}
+    assert set(RUN_MODES) == {"train", "view", "view_motion", "collect_dataset"}

@@ -45,6 +45,7 @@ def test_every_built_in_option_composes_is_described_and_stays_as_it_is(group, n
     path = builtin_root() / "configs" / group / f"{name}.yaml"
     before = path.read_bytes()
     override = [] if group == "task" else [f"{group}={name}"]
+    override += ["motion.files=[x.npz]"] if name == "amp" else []
     task = f"task={name}" if group == "task" else "task=cartpole"
     assert isinstance(run_config(task, *override), RunConfig)
     assert path.read_bytes() == before

@@ -7,7 +7,7 @@ import yaml
 
 from ksim_cli import commands
 from ksim_cli.cli import main
-from ksim_cli.config.components import COMPONENTS
+from ksim_cli.config.components import COMPONENTS, AMPConfig, PPOConfig
 from ksim_cli.config.resuming import REFUSED, changes, refuse_changes, told_change
 from ksim_cli.config.saved import config_text
 from ksim_cli.config.schema import RunConfig
@@ -67,6 +67,8 @@ TAKES_EFFECT = {
     **{"terminations": "{time_limit:{max_length_seconds:5}}", "events": "{x:{type:push}}"},
     **{"resets": "{velocity:{scale:1}}", "commands": "{x:{type:y}}"},
     "randomization": "{x:{type:y}}",
+    **{"motion.files": "[x.npz]", "motion.weights": "[2.0] motion.files=[x.npz]"},
+    **{"motion.fps": "30", "motion.joints": "[x]", "motion.loop": "false"},
 }
 KEPT = {
     **{"task.type": "humanoid", "task.model": "x.xml", "task.home": "x", "task.base": "x"},
@@ -84,6 +86,7 @@ NOT_OF_A_RUN = {
     *("resume", "run_model_viewer", "collect_dataset", "dataset_save_path", "dataset_id"),
     *("viewer", "viewer_host", "viewer_port", "dump", "dataset"),
     *("algo.type", "model.num_layers"),  # have one value with this schema, or belong to model=gru
+    *(f"algo.{f.name}" for f in dataclasses.fields(AMPConfig) if not hasattr(PPOConfig(), f.name)),
 }
 
 
@@ -120,7 +123,7 @@ def test_no_key_is_forgotten():
     known = TAKES_EFFECT.keys() | KEPT.keys() | OF_ANOTHER_COMMAND.keys() | NOT_OF_A_RUN
     assert set(keys()) == known
     assert set(REFUSED) == {*KEPT, "seed", "num_seeds", "task.name", "task.extends"} | {
-        "algo.type",
+        *("algo.type", "algo.disc_groups", "algo.disc_hidden"),
         "model.num_layers",
     }
 

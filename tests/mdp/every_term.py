@@ -23,6 +23,7 @@ QUADRATIC = {"type": "quadratic", "at_zero": 0.5}
 FEET = {"feet": ["left_foot", "right_foot"]}
 LEFT = {"joints": ["left_*"]}
 TRUNK = {"body": "trunk"}
+MOMENT = {"command": "moment"}
 OWN_FRAME = {**TRUNK, "in_robot_frame": True}
 WORLD_FRAME = {"body": "left_shank", "in_robot_frame": False}
 NOISY = {
@@ -76,6 +77,7 @@ COMMANDS = {
     "joint_position": {"type": "joint_position"},
     "sinusoidal_gait": {"type": "sinusoidal_gait", "period": 0.2, "max_height": 0.1},
     "gait": {"type": "sinusoidal_gait", "period": 0.3, "max_height": 0.1},
+    "moment": {"type": "motion"},
 }
 """What the rewards and observations below read."""
 
@@ -108,6 +110,11 @@ SECTIONS = {
         "joint_angle_cos_sin": [LEFT],
         "joint_position": [{**LEFT, "relative": True}],
         "joint_velocity": [LEFT],
+        "motion_base_orientation": [{**MOMENT, **TRUNK}],
+        "motion_base_position": [{**MOMENT, **TRUNK, "horizontal": True}],
+        "motion_joint_position": [{**MOMENT, **LEFT, "ahead": [0, 5], "relative": False}],
+        "motion_joint_velocity": [{**MOMENT, **LEFT, "ahead": [1]}],
+        "motion_phase": [MOMENT],
         "projected_gravity": [
             {**TRUNK, "lag": [0.1, 0.5], "tilt": 0.1},
             {"site": "left_sole", "lag": 0.5},
@@ -141,6 +148,13 @@ SECTIONS = {
         "linear_velocity": [{**TRUNK, "command": "linear", "sigma": 1.0}],
         "link_acceleration": [{"bodies": ["*_foot"]}],
         "link_jerk": [{"bodies": ["*_foot"]}],
+        "motion_base_angular_velocity": [{**MOMENT, **TRUNK, "sigma": 1.0}],
+        "motion_base_linear_velocity": [{**MOMENT, **TRUNK, "sigma": 2.0}],
+        "motion_base_orientation": [{**MOMENT, **TRUNK, "sigma": 1.0}],
+        "motion_base_position": [{**MOMENT, **TRUNK, "sigma": 1.0, "horizontal": False}],
+        "motion_body_position": [{**MOMENT, **TRUNK, "sigma": 1.0, "bodies": ["*_foot"]}],
+        "motion_joint_position": [{**MOMENT, **LEFT, "sigma": 1.0}],
+        "motion_joint_velocity": [{**MOMENT, **LEFT, "sigma": 1.0}],
         "motionless_at_rest": [{**LEFT, "commands": ["linear"], "threshold": 0.5}],
         "no_roll": [TRUNK],
         "off_axis_velocity": [{**TRUNK, "angular_weight": 0.1}],
@@ -167,11 +181,16 @@ SECTIONS = {
         "far_from_origin": [{**TRUNK, "max_distance": 5.0}],
         "illegal_contact": [{"feet": ["trunk"], "threshold": 10.0}],
         "minimum_height": [{**TRUNK, "height": 0.1}],
+        "motion_base": [{**MOMENT, **TRUNK, "max_distance": 9.0, "max_angle": None}],
+        "motion_bodies": [{**MOMENT, **TRUNK, "max_distance": 9.0, "bodies": ["*_foot"]}],
+        "motion_end": [MOMENT],
+        "motion_joints": [{**MOMENT, **LEFT, "max_error": 9.0}],
         "not_upright": [{**TRUNK, "max_tilt": 3.0}],
     },
     "resets": {
         "base_xy_velocity": [{**TRUNK, "x_range": 0.5, "y_range": 0.2}],
         "height_field_xy_position": [{**TRUNK, "geom": "ground", "margin": 0.5}],
+        "motion": [MOMENT],
         "motion_state": [{"path": "motion.npz"}],
         "plane_xy_position": [{**TRUNK, "x_range": 0.5, "y_range": 0.2}],
         "random_heading": [{**TRUNK, "range": 1.0}],
@@ -196,6 +215,18 @@ SECTIONS = {
         "int_vector": [{**DRAWN, "ranges": [[0, 1], [2, 3]]}],
         "joint_position": [{**DRAWN, **LEFT, "share": 0.5}],
         "linear_velocity": [{**DRAWN, **TRUNK, "x_range": [-1.0, 1.0], "y_range": [-0.5, 0.5]}],
+        "motion": [
+            {
+                **TRUNK,
+                "start": "beginning",
+                "adaptive": False,
+                "bin_seconds": 0.1,
+                "uniform_share": 0.5,
+                "spread": 2,
+                "discount": 0.5,
+                "decay": 0.5,
+            }
+        ],
         "sinusoidal_gait": [
             {
                 "period": 0.2,

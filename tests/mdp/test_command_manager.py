@@ -71,12 +71,14 @@ def test_each_sees_the_new_values_of_those_before_it():
 def test_what_does_not_read_the_view_is_drawn_before_the_reset_and_kept():
     terms = {"goal": GOAL, "where": Where(), "twice": Twice(of="where")}
     manager = CommandManager(terms, {"goal": False, "where": True, "twice": True}, 2)
-    before, carries = manager.before_reset(steps_of(2, view=None), KEY)
+    before, carries = manager.before_reset(steps_of(2, view=None), manager.initial_shared(), KEY)
     assert before.keys() == carries.keys() == {"goal"}
     steps = steps_of(2, commands=before)
     at = jnp.array([[1.0, 2.0], [3.0, 4.0]])
     steps = steps.replace(view=steps.view.replace(qpos=at))
-    values, carry = manager.after_reset(steps, carries, KEY, jax.random.key(7))
+    values, carry = manager.after_reset(
+        steps, carries, manager.initial_shared(), KEY, jax.random.key(7)
+    )
     np.testing.assert_array_equal(values["goal"], before["goal"])
     np.testing.assert_array_equal(values["twice"], 2.0 * at)
     assert carry.keys() == terms.keys() and carry["goal"].is_set.all()

@@ -12,6 +12,7 @@ from ksim_cli.registry import settable_fields
 from ksim_cli.types import EpisodeStatistics
 from tests.legged import LEGGED
 from tests.mdp.every_term import COMMANDS, SCENE, SECTIONS, STRAPPED, sections_of
+from tests.motion.motions import swaying
 from tests.robot import KINDS, make_env, make_mdp, rollout
 
 REGISTRIES = {
@@ -68,17 +69,23 @@ def check(env, steps=6):
 
 def test_observations():
     given = sections_of("observations")
-    env = make_env(SCENE, observations=given, commands=COMMANDS)
+    env = make_env(SCENE, observations=given, commands=COMMANDS, motions=swaying)
     obs, _, _ = check(env)
     assert obs["critic"].shape[-1] > 2 * len(given) and obs["actor"].shape[-1] > 2 * len(given)
 
 
 def test_rewards_and_the_commands_they_read():
-    check(make_env(SCENE, rewards=sections_of("rewards"), commands=COMMANDS))
+    check(make_env(SCENE, rewards=sections_of("rewards"), commands=COMMANDS, motions=swaying))
 
 
 def test_terminations():
-    _, results, _ = check(make_env(SCENE, terminations=sections_of("terminations")))
+    # The reset that a motion is followed from gives the whole state: it is tried here.
+    given = {
+        "terminations": sections_of("terminations"),
+        "commands": {"moment": COMMANDS["moment"]},
+        "resets": {"motion_0": sections_of("resets")["motion_0"]},
+    }
+    _, results, _ = check(make_env(SCENE, motions=swaying, **given))
     assert results.causes["episode_length_0"].any()
 
 
@@ -86,6 +93,7 @@ def test_resets():
     # The others follow on what the motion says.
     given = sections_of("resets")
     given = {"motion_state_0": given.pop("motion_state_0"), **given}
+    del given["motion_0"]
     end = {"end": {"type": "episode_length", "max_length_seconds": 0.02}}
     _, results, _ = check(make_env(SCENE, resets=given, terminations=end))
     assert len(np.unique(results.steps.view.qpos[..., 0])) > 10
@@ -99,7 +107,7 @@ def test_commands():
     # A standing gait reads another command.
     read = {"linear_velocity": COMMANDS["linear_velocity"]}
     given = sections_of("commands")
-    env = make_env(SCENE, commands={**given, **read})
+    env = make_env(SCENE, commands={**given, **read}, motions=swaying)
     _, results, scores = check(env)
     assert set(results.steps.commands) == {*given, *read}
     assert set(scores.command_errors) >= {"angular_velocity_0", "base_height_0"}

@@ -12,6 +12,7 @@ from ksim_cli.physics.compiled_spec import CompiledSpec
 from ksim_cli.physics.free_base import BASE_TEXT
 from tests.legged import LEGGED, bound, posed, view_of
 from tests.mdp.every_term import COMMANDS, SCENE, sections_of
+from tests.motion.motions import swaying
 from tests.robot import KINDS, make_env, make_mdp, rollout
 
 FIXED = LEGGED.replace('<freejoint name="root"/>', "").replace("0 0 0.5 1 0 0 0 0 0 0 0", "0 0 0 0")
@@ -103,7 +104,7 @@ def base_terms(body):
     spec = mujoco.MjSpec.from_string(before(SCENE))
     mdp = make_mdp(**given).edit(spec, {})
     model = spec.compile()
-    mdp = mdp.bind(model)
+    mdp = mdp.bind(model, swaying(model, 0.02))
     inspect_terms(model, mdp)
     return model, {where: term for where, term in mdp.each() if where in chosen}
 

@@ -10,6 +10,7 @@ from ksim_cli.mdp import maths
 from ksim_cli.mdp.manager import blank_step
 from ksim_cli.physics.engine import fields_read
 from tests.mdp.every_term import COMMANDS, SCENE, sections_of
+from tests.motion.motions import swaying
 from tests.robot import make_env, make_mdp, rollout
 
 STATE = {"time", "qpos", "qvel", "act"}
@@ -28,7 +29,7 @@ def fields_of_each():
     spec = mujoco.MjSpec.from_string(SCENE)
     mdp = make_mdp(**{kind: sections_of(kind) for kind in kinds}).edit(spec, {})
     model = spec.compile()
-    mdp = mdp.bind(model)
+    mdp = mdp.bind(model, swaying(model, 0.02))
     told = {name: jnp.zeros(SIZES.get(name, 2)) for name in COMMANDS}
     blank = blank_step(model.nu, jnp.zeros(()), jnp.ones(()))
     blank = blank.replace(commands=told, zero_offset=jnp.zeros(model.nq))

@@ -94,3 +94,46 @@ def test_the_mask_decides_what_counts():
     values = jnp.array([1.0, jnp.nan, 3.0, jnp.inf])
     assert losses.masked_mean(values, mask) == 2.0
     assert losses.masked_mean(values, jnp.zeros(4, bool)) == 0.0
+
+
+def test_the_style_reward_by_hand_and_its_bounds():
+    # 1 - (d - 1)^2 / 4: at -1 0, at 0 0.75, at 1 1, at 2 0.75; nothing below 0
+    score = jnp.array([-9.0, -1.0, 0.0, 1.0, 2.0, 3.0, 9.0])
+    got = losses.style_reward(score)
+    np.testing.assert_allclose(got, [0.0, 0.0, 0.75, 1.0, 0.75, 0.0, 0.0], atol=1e-7)
+    many = losses.style_reward(jnp.linspace(-1e3, 1e3, 10_001))
+    assert many.min() == 0.0 and many.max() == 1.0
+
+
+def test_the_discriminator_loss_of_a_linear_score_by_hand():
+    # d(x) = x . (2, -1): at the motion 1 and 3, at the policy 0, -2 and one that does not count.
+    def score(x):
+        return x @ jnp.array([2.0, -1.0])
+
+    real = jnp.array([[1.0, 1.0], [1.0, -1.0]])
+    fake = jnp.array([[0.0, 0.0], [-1.0, 0.0], [jnp.nan, 0.0]])
+    valid = jnp.array([True, True, False])
+    total, parts = losses.discriminator_loss(score, real, fake, valid, 10.0)
+    # (0 + 4) / 2 towards 1, (1 + 1) / 2 towards -1, |(2, -1)|^2 = 5 times 10 / 2
+    np.testing.assert_allclose(total, 2.0 + 1.0 + 25.0, rtol=1e-6)
+    np.testing.assert_allclose(parts["disc_grad_penalty"], 5.0, rtol=1e-6)
+    assert (parts["disc_real"], parts["disc_fake"]) == (2.0, -1.0)
+
+
+def test_the_discriminator_loss_and_the_gradient_penalty_of_a_network_in_float64():
+    rng = np.random.default_rng(0)
+    first, last = rng.normal(size=(4, 8)), rng.normal(size=8)
+    real, fake = rng.normal(size=(6, 4)), rng.normal(size=(5, 4))
+
+    def score(x):
+        return jnp.tanh(x @ first.astype(np.float32)) @ last.astype(np.float32)
+
+    total, parts = losses.discriminator_loss(
+        score, real.astype(np.float32), fake.astype(np.float32), np.ones(5, bool), 3.0
+    )
+    d_real, d_fake = np.tanh(real @ first) @ last, np.tanh(fake @ first) @ last
+    slopes = ((1.0 - np.tanh(real @ first) ** 2) * last) @ first.T
+    penalty = (slopes**2).sum(1).mean()
+    wanted = ((d_real - 1.0) ** 2).mean() + ((d_fake + 1.0) ** 2).mean() + 1.5 * penalty
+    np.testing.assert_allclose(parts["disc_grad_penalty"], penalty, rtol=1e-5)
+    np.testing.assert_allclose(total, wanted, rtol=1e-5)
