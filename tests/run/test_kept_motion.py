@@ -9,6 +9,7 @@ from ksim_cli.motion.files import write_motion
 from ksim_cli.motion.interpolation import differences
 from tests.run.commands import ROOT, TINY, course, ksim
 
+pytestmark = pytest.mark.slow
 TRACKING = (*TINY, "rewards=tracking", "motion=swing.npz")
 
 
