@@ -40,4 +40,4 @@ def test_a_logger_and_its_project_are_asked_for_by_their_old_names(capsys):
 def test_run_modes(capsys):
     assert parse("train", ["run_mode=view"]).overrides == ["run_model_viewer=true"]
     assert parse("train", ["run_mode=train"]).overrides == []
-    assert set(RUN_MODES) == {"train", "view", "collect_dataset"}
+    assert set(RUN_MODES) == {"train", "view", "view_motion", "collect_dataset"}
