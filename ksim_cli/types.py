@@ -11,9 +11,9 @@ import jax
 from flax import struct
 
 
-def per_env() -> Any:
+def per_env(**given: Any) -> Any:
     """A field of a state whose every leaf has a leading axis of N environments."""
-    return struct.field(metadata={"per_env": True})
+    return struct.field(metadata={"per_env": True}, **given)
 
 
 def shared() -> Any:

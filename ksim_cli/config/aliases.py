@@ -24,6 +24,9 @@ _MOVED = {
     "global_grad_clip": "optimizer.max_grad_norm",
 }
 
+ALIASES_OF_TRAIN = {"load_from_ckpt_path": "init_from"}
+"""Old name of a key -> its path today in `ksim train`, where that trains."""
+
 _OF_ENGINES = ("type", "impl", "graph_mode", "naconmax", "njmax", "num_threads")
 
 ALIASES: dict[str, str] = (
@@ -58,7 +61,8 @@ def old_names(key: str) -> list[str]:
     Args:
         key: its path today.
     """
-    moved = [old for old, new in ALIASES.items() if new == key and not key.endswith(f".{old}")]
+    pairs = [*ALIASES.items(), *ALIASES_OF_TRAIN.items()]
+    moved = [old for old, new in pairs if new == key and not key.endswith(f".{old}")]
     short = [old for old, meaning in MEANINGS.items() if meaning.partition("=")[0] == key]
     modes = [f"run_mode={mode}" for mode, typed in RUN_MODES.items() if typed == f"{key}=true"]
     return moved + short + modes

@@ -49,6 +49,15 @@ class RunKeys:
     num_seeds: int = option(1, "seeds trained in one program (engine=mjx): seed, seed + 1, …", ge=1)
     run_dir: str | None = option(None, "folder of this run; null: runs/<task>/<time>", "path")
     resume: str | None = option(None, "continue a run: its folder, or latest", "path")
+    init_from: str | None = option(
+        None,
+        "begin from a trained policy: its run's folder, one of its checkpoints, or latest;"
+        " not its optimizer, nor its level",
+        "path",
+    )
+    init_from_partial: bool = option(
+        False, "take of init_from what fits this run's networks, and list the rest"
+    )
     num_iterations: int | None = option(
         None, "stop after this many iterations of the whole run", ge=1
     )

@@ -28,7 +28,7 @@ FILES = (
 
 FOLDERS = (
     *("checkpoints", "seeds", "tensorboard", "dumps", "code", "videos", "plots", "datasets"),
-    *("wandb", "live"),
+    *("wandb", "live", "sources"),
 )
 """Folders that it writes there; what else there is is left alone."""
 
@@ -49,6 +49,7 @@ class RunFolder:
         report: what `ksim report` makes of it.
         dumps: folder of what was quarantined.
         code: folder of the user's own code, as it was when training began.
+        sources: folder of what was taken from other runs then.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,6 +63,7 @@ class RunFolder:
         self.report = path / "report.html"
         self.dumps = path / "dumps"
         self.code = path / "code"
+        self.sources = path / "sources"
 
     def seed_folder(self, seed: int) -> Path:
         """What belongs to one of several seeds that were trained together."""
@@ -112,7 +114,8 @@ class RunFolder:
         """
         if not whole:
             self.config.unlink(missing_ok=True)
-            shutil.rmtree(self.code, ignore_errors=True)
+            for folder in (self.code, self.sources):
+                shutil.rmtree(folder, ignore_errors=True)
             return
         shutil.rmtree(self.path, ignore_errors=True)
         with contextlib.suppress(OSError):

@@ -74,6 +74,7 @@ KEPT = {
     **{"model.actor_groups": "[critic]", "model.critic_groups": "[actor]"},
     **{"model.distribution": "mixture", "model.num_mixtures": "3", "model.init_std": "0.5"},
     **{"model.normalize_observations": "false", "model.num_hidden_layers": "1"},
+    **{"init_from": "x", "init_from_partial": "true"},
 }
 OF_ANOTHER_COMMAND = {
     **{"seed": "1", "num_seeds": "2", "run_dir": "x", "checkpoint": "x", "policy": "zero"},
