@@ -264,7 +264,7 @@ def _begin_training(line: CommandLine) -> Start:
     why = "says what acts in ksim view, eval and collect. To train a run further type resume=FOLDER"
     why += ", to begin a new one from its policy init_from=FOLDER"
     _refuse(line, ("checkpoint", "policy", "checkpoint_seed"), why)
-    for key in ("init_from",):
+    for key in ("init_from", "algo.teacher"):
         if line.value(key) == "latest":  # of a sweep the same for all of its jobs
             newest = _with_checkpoint(find_run("latest", RUNS), "latest")
             line = line.replace(key, str(newest.path))

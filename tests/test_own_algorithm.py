@@ -1,7 +1,8 @@
 """Algorithms of a user's own: one file in his project, and nothing of ksim changes.
 
 The first is that of the docs, as it stands there; the others learn a reward with a second optimizer,
-and from a buffer of past rollouts.
+and from a buffer of past rollouts. Beside them a built-in one that has all of that: distillation, from
+a teacher with a memory that is gone when the student goes on.
 """
 
 import json
@@ -25,7 +26,16 @@ from tests.run.commands import (
 )
 
 ROOT = Path(__file__).parent.parent
-ALGORITHMS = {"mine": ["model.critic_groups=[]"], "adversarial": [], "replay": []}
+ALGORITHMS = {
+    "mine": ["model.critic_groups=[]"],
+    "adversarial": [],
+    "replay": [],
+    "distill": [
+        *("algo.teacher=teacher", "observations.velocity.groups=[critic]"),
+        *("algo.clone_iterations=1", "algo.warm_up_iterations=2", "algo.likelihood_weight=0.5"),
+    ],
+}
+LEARNED = {"adversarial": {"style"}, "distill": {"teacher"}}
 
 
 def docs_files():
@@ -61,8 +71,11 @@ def trained(request, own):
     """Four iterations in one go, and in two halves."""
     algo = (f"algo={request.param}", *ALGORITHMS[request.param])
     straight, halves = f"{request.param}-straight", f"{request.param}-halves"
+    if request.param == "distill":
+        ksim("train", *TINY, "model=gru", "num_iterations=1", "run_dir=teacher", cwd=own, check=0)
     ksim("train", *TINY, *algo, "num_iterations=4", f"run_dir={straight}", cwd=own, check=0)
     ksim("train", *TINY, *algo, "num_iterations=2", f"run_dir={halves}", cwd=own, check=0)
+    shutil.rmtree(own / "teacher", ignore_errors=True)
     ksim("train", f"resume={halves}", "num_iterations=4", cwd=own, check=0)
     return request.param, own, own / straight, own / halves
 
@@ -95,7 +108,7 @@ def test_what_it_trained_is_evaluated_and_recorded(trained):
         episode = file["episode_0"]
         parts = {key: episode[f"infos/reward/{key}"][:] for key in episode["infos/reward"]}
         np.testing.assert_allclose(episode["rewards"][:], sum(parts.values()), rtol=1e-6)
-        assert set(parts) == ({"balance", "style"} if name == "adversarial" else {"balance"})
+        assert set(parts) == {"balance"} | LEARNED.get(name, set())
         assert all((part > 0).all() for part in parts.values())
 
 

@@ -19,6 +19,7 @@ _MOVED = {
     "run_environment": "run_model_viewer",
     "run_environment_num_seconds": "viewer_num_seconds",
     "run_environment_argmax_action": "viewer_argmax_action",
+    "teacher_model_path": "algo.teacher",
     "learning_rate": "optimizer.learning_rate",
     "max_grad_norm": "optimizer.max_grad_norm",
     "global_grad_clip": "optimizer.max_grad_norm",

@@ -183,6 +183,8 @@ def _named(command: str, argument: str, aliases: Mapping[str, str]) -> list[str]
         )
     if key in ("task.name", "task.extends"):
         raise UserError(f"{key}={value}: is filled in by ksim. Type task=OPTION instead")
+    if key.startswith(("algo.teacher_model", "algo.teacher_observations")):
+        raise UserError(f"{key}={value}: is filled in by ksim. Type algo.teacher=RUN instead")
     return [f"{key}={value}"]  # +seed=3 means seed=3: the key is there
 
 

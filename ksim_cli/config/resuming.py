@@ -29,7 +29,7 @@ REFUSED: Mapping[str, str] = {
     **dict.fromkeys(("seed", "num_seeds", "algo.type"), _IDENTITY),
     "num_envs": "is how many environments the saved state has",
     **dict.fromkeys(
-        ("stagger_episodes", "model.init_std", "init_from", "init_from_partial"),
+        ("stagger_episodes", "model.init_std", "init_from", "init_from_partial", "algo.teacher"),
         _BEGUN,
     ),
     **dict.fromkeys(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ksim_cli.config.components import EngineConfig, LoggerConfig, TaskConfig
+from ksim_cli.config.components import DistillConfig, EngineConfig, LoggerConfig, TaskConfig
 from ksim_cli.option import option
 
 
@@ -281,6 +281,7 @@ SECTIONS = RunConfig.__bases__
 PATHS = (
     *(f.name for f in fields(RunConfig) if f.metadata.get("unit") == "path"),
     *(f"task.{f.name}" for f in fields(TaskConfig) if f.metadata.get("unit") == "path"),
+    *(f"algo.{f.name}" for f in fields(DistillConfig) if f.metadata.get("unit") == "path"),
 )
 """Keys that take a path: any text passes without quotes, and `~` is the home folder."""
 

@@ -158,8 +158,8 @@ def _fitted(
         needed = source.fields[field] == _VARIABLES
         if needed and not source.partial and (lines := pytrees.mismatches(target, there)):
             raise _misfit(source, where, lines)
-        if needed and not jax.tree.leaves(given[field]):
-            raise _misfit(source, where, ["no array of the one is an array of the other"])
+        if needed and not jax.tree.leaves(given[field].params):
+            raise _misfit(source, where, ["no weights of the one are weights of the other"])
         left += [f"{field}/{line}" for line in pytrees.mismatches(target, there, None)]
     return given, left
 

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from ksim_cli.config.aliases import ALIASES, ALIASES_OF_TRAIN, RUN_MODES
-from ksim_cli.config.components import EngineConfig, OptimizerConfig, PPOConfig
+from ksim_cli.config.components import DistillConfig, EngineConfig, OptimizerConfig
 from ksim_cli.config.overrides import parse
 from ksim_cli.config.schema import RunConfig
 
@@ -15,7 +15,7 @@ def test_an_old_name_leads_to_a_key_that_exists_and_says_so(old, capsys):
     assert line.value(new) == "1" and len(line.overrides) == 1
     assert f"'{old}' is called '{new}' now" in capsys.readouterr().err
     first, _, rest = new.partition(".")
-    schemas = {"algo": PPOConfig, "optimizer": OptimizerConfig, "engine": EngineConfig}
+    schemas = {"algo": DistillConfig, "optimizer": OptimizerConfig, "engine": EngineConfig}
     schema = schemas.get(first)
     names = [f.name for f in dataclasses.fields(schema or RunConfig)]
     assert (rest or first) in names

@@ -84,6 +84,9 @@ NOT_OF_A_RUN = {
     *("resume", "run_model_viewer", "collect_dataset", "dataset_save_path", "dataset_id"),
     *("viewer", "viewer_host", "viewer_port", "dump", "dataset"),
     *("algo.type", "model.num_layers"),  # have one value with this schema, or belong to model=gru
+    *("algo.teacher", "algo.teacher_model", "algo.teacher_observations"),  # or to algo=distill
+    *("algo.clone_iterations", "algo.warm_up_iterations", "algo.clone_coef"),
+    "algo.likelihood_weight",
 }
 
 
@@ -121,6 +124,7 @@ def test_no_key_is_forgotten():
     assert set(keys()) == known
     assert set(REFUSED) == {*KEPT, "seed", "num_seeds", "task.name", "task.extends"} | {
         "algo.type",
+        "algo.teacher",
         "model.num_layers",
     }
 

@@ -4,9 +4,12 @@ import dataclasses
 
 import pytest
 
+from ksim_cli.config.components import DistillConfig
 from ksim_cli.config.saved import config_text
+from ksim_cli.errors import UserError
 from ksim_cli.io.checkpoint_files import MANIFEST
-from ksim_cli.io.sources import with_sources
+from ksim_cli.io.sources import _GROUPS, with_sources
+from ksim_cli.mdp.term import Observation
 from tests.helpers import run_config
 
 
@@ -33,3 +36,27 @@ def test_what_is_newest_now_is_written_out(runs):
         got = with_sources(dataclasses.replace(config, init_from=spec), root)
         assert got.init_from == str(found or spec)
     assert with_sources(config, root) == config
+
+
+def test_of_a_teacher_its_networks_and_what_they_see_are_written(runs):
+    root, run = runs
+    config = run_config("task=cartpole")
+    config = dataclasses.replace(config, algo=vars(DistillConfig(teacher="latest")))
+    algo = with_sources(config, root).algo
+    assert algo["teacher"] == str(run)
+    assert algo["teacher_model"]["type"] == "gru" and algo["teacher_model"]["hidden_size"] == 7
+    seen = algo["teacher_observations"]
+    assert {name: each["groups"] for name, each in seen.items()} == {
+        "teacher_pole_angle": ["teacher_actor"],
+        "teacher_velocity": ["teacher_more"],
+    }
+    assert seen["teacher_velocity"]["type"] == "joint_velocity"
+    assert Observation().groups == _GROUPS
+
+
+def test_nobody_is_no_teacher(runs):
+    config = dataclasses.replace(run_config("task=cartpole"), algo=vars(DistillConfig()))
+    with pytest.raises(UserError, match=r"algo.teacher: whose .* Type algo.teacher=RUN"):
+        with_sources(config, runs[0])
+    with pytest.raises(UserError, match="No run 'x'"):
+        with_sources(dataclasses.replace(config, algo=vars(DistillConfig(teacher="x"))), runs[0])
