@@ -33,6 +33,7 @@ from ksim_cli.errors import RunFailedError, UserError, of_a_disk
 from ksim_cli.io.kept_code import refuse_foreign_files, refuse_foreign_model
 from ksim_cli.io.recordings import read_recording
 from ksim_cli.io.runs import RUNS, RunFolder, find_checkpoint, find_run, newest_with_checkpoint
+from ksim_cli.io.sources import with_sources
 from ksim_cli.own_code import explain_own
 from ksim_cli.paths import stay_in
 from ksim_cli.view.kind import viewer_kind
@@ -219,6 +220,8 @@ def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
             if run_chose_model:
                 refuse_foreign_model(config.task, run.path)
             refuse_foreign_files(config, run.path, typed)
+        else:
+            config = with_sources(config, RUNS)
         if command == "view" or config.run_model_viewer:
             from ksim_cli.io.gl import pick_gl
 
@@ -259,7 +262,12 @@ def _begin_training(line: CommandLine) -> Start:
     if acts:
         return _begin_viewing(line) if acts == ["run_model_viewer"] else _begin_acting(line)
     why = "says what acts in ksim view, eval and collect. To train a run further type resume=FOLDER"
+    why += ", to begin a new one from its policy init_from=FOLDER"
     _refuse(line, ("checkpoint", "policy", "checkpoint_seed"), why)
+    for key in ("init_from", "algo.teacher"):
+        if line.value(key) == "latest":  # of a sweep the same for all of its jobs
+            newest = _with_checkpoint(find_run("latest", RUNS), "latest")
+            line = line.replace(key, str(newest.path))
     spec = line.value("resume")
     if spec is None:
         return Start(line)
@@ -272,7 +280,7 @@ def _begin_training(line: CommandLine) -> Start:
 
 def _begin_measuring(line: CommandLine) -> Start:
     """From the built-in configs: what is measured needs no run."""
-    keys = ("resume", "run_dir", "checkpoint", "policy", "checkpoint_seed")
+    keys = ("resume", "run_dir", "checkpoint", "policy", "checkpoint_seed", "init_from")
     _refuse(line, keys, "ksim bench takes no run. Type task=...")
     return Start(line)
 
@@ -291,7 +299,8 @@ def _begin_viewing(line: CommandLine) -> Start:
 
 def _begin_acting(line: CommandLine) -> Start:
     """From the config of the checkpoint's run, of the task's newest run, or of the newest run."""
-    _refuse(line, ("resume", "run_dir"), "is for ksim train. To name a run: checkpoint=")
+    training = ("resume", "run_dir", "init_from", "init_from_partial")
+    _refuse(line, training, "is for ksim train. To name a run: checkpoint=")
     spec, task = line.value("checkpoint"), line.value("task")
     if spec is None and task is None and (dump := line.value("dump")) is not None:
         spec = str(Path(dump).parent.parent)  # its run, whose folder dumps/ it lies in

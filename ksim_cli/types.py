@@ -12,9 +12,9 @@ import numpy as np
 from flax import struct
 
 
-def per_env() -> Any:
+def per_env(**given: Any) -> Any:
     """A field of a state whose every leaf has a leading axis of N environments."""
-    return struct.field(metadata={"per_env": True})
+    return struct.field(metadata={"per_env": True}, **given)
 
 
 def shared() -> Any:

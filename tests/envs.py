@@ -104,3 +104,15 @@ class Probe:
         obs = seen[self._shows][:, None]
         groups = {"actor": obs, "critic": obs}
         return ProbeState(obs=groups, count=count, shown=coin, level=level, key=key)
+
+
+class Taught(Probe):
+    """A probe with the observations of somebody who is imitated beside the learner's own."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.observation_sizes = {**self.observation_sizes, "teacher_actor": 1}
+
+    def _observed(self, *args):
+        state = super()._observed(*args)
+        return state.replace(obs={**state.obs, "teacher_actor": state.obs["actor"]})

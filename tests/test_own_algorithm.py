@@ -1,7 +1,8 @@
 """Algorithms of a user's own, and ours beside PPO: one file each, and nothing else changes.
 
 The first is that of the docs, as it stands there; the others learn a reward with a second optimizer,
-and from a buffer of past rollouts.
+and from a buffer of past rollouts. Beside them a built-in one that has all of that: distillation, from
+a teacher with a memory that is gone when the student goes on.
 """
 
 import json
@@ -31,8 +32,12 @@ ALGORITHMS = {
     "adversarial": [],
     "replay": [],
     "amp": ["motion=swing.npz", "algo.amp_reference_batch_size=2"],
+    "distill": [
+        *("algo.teacher=teacher", "observations.velocity.groups=[critic]"),
+        *("algo.clone_iterations=1", "algo.warm_up_iterations=2", "algo.likelihood_weight=0.5"),
+    ],
 }
-STYLED = ("adversarial", "amp")
+LEARNED = {"adversarial": {"style"}, "amp": {"style"}, "distill": {"teacher"}}
 
 
 def docs_files():
@@ -71,8 +76,11 @@ def trained(request, own):
     """Four iterations in one go, and the last two of them again."""
     algo = (f"algo={request.param}", *ALGORITHMS[request.param])
     straight, halves = f"{request.param}-straight", f"{request.param}-halves"
+    if request.param == "distill":
+        ksim("train", *TINY, "model=gru", "num_iterations=1", "run_dir=teacher", cwd=own, check=0)
     typed = (*TINY, *algo, "num_iterations=4", "save_every_n_steps=2", f"run_dir={straight}")
     ksim("train", *typed, cwd=own, check=0)
+    shutil.rmtree(own / "teacher", ignore_errors=True)
     rewound(own / straight, own / halves, 2)
     done = ksim("train", f"resume={halves}", cwd=own, check=0)
     assert "resumed at iteration 2" in done.stdout
@@ -107,7 +115,7 @@ def test_what_it_trained_is_evaluated_and_recorded(trained):
         episode = file["episode_0"]
         parts = {key: episode[f"infos/reward/{key}"][:] for key in episode["infos/reward"]}
         np.testing.assert_allclose(episode["rewards"][:], sum(parts.values()), rtol=1e-6)
-        assert set(parts) == ({"balance", "style"} if name in STYLED else {"balance"})
+        assert set(parts) == {"balance"} | LEARNED.get(name, set())
         assert all((part > 0).all() for part in parts.values())
 
 

@@ -21,6 +21,7 @@ _MOVED = {
     "run_environment_argmax_action": "viewer_argmax_action",
     "run_motion_viewer": "run_model_viewer",
     "run_motion_viewer_loop": "motion.loop",
+    "teacher_model_path": "algo.teacher",
     "learning_rate": "optimizer.learning_rate",
     "max_grad_norm": "optimizer.max_grad_norm",
     "global_grad_clip": "optimizer.max_grad_norm",
@@ -30,6 +31,9 @@ _OF_AMP = (
     *("disc_num_passes", "amp_reference_batch_size", "amp_grad_penalty_coef"),
     *("amp_reference_noise", "amp_reference_noise_min_multiplier"),
 )
+ALIASES_OF_TRAIN = {"load_from_ckpt_path": "init_from"}
+"""Old name of a key -> its path today in `ksim train`, where that trains."""
+
 _OF_ENGINES = ("type", "impl", "graph_mode", "naconmax", "njmax", "num_threads")
 
 ALIASES: dict[str, str] = (
@@ -66,7 +70,8 @@ def old_names(key: str) -> list[str]:
     Args:
         key: its path today.
     """
-    moved = [old for old, new in ALIASES.items() if new == key and not key.endswith(f".{old}")]
+    pairs = [*ALIASES.items(), *ALIASES_OF_TRAIN.items()]
+    moved = [old for old, new in pairs if new == key and not key.endswith(f".{old}")]
     short = [old for old, meaning in MEANINGS.items() if meaning.partition("=")[0] == key]
     modes = [f"run_mode={mode}" for mode, typed in RUN_MODES.items() if typed == f"{key}=true"]
     return moved + short + modes

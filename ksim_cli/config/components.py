@@ -169,6 +169,26 @@ class AMPConfig(PPOConfig):
 
 
 @dataclass(frozen=True)
+class DistillConfig(PPOConfig):
+    """`algo.*` of `algo=distill`: a student imitates a teacher, then goes on with PPO."""
+
+    type: str = option("distill", "registered algorithm")
+    teacher: str = option("", "the teacher's run, one of its checkpoints, or latest", "path")
+    clone_iterations: int = option(
+        100, "iterations in which the student acts and learns what the teacher would do", ge=0
+    )
+    warm_up_iterations: int = option(10, "iterations after them that the critic alone learns", ge=0)
+    clone_coef: float = option(
+        0.0, "weight of the imitation beside PPO's loss, after the warm-up", ge=0
+    )
+    likelihood_weight: float = option(
+        0.0, "weight of the reward for what is likely of the teacher, in (0, 1] before it", ge=0
+    )
+    teacher_model: dict[str, Any] = option({}, "the teacher's networks; filled in by ksim")
+    teacher_observations: dict[str, Any] = option({}, "what they see; filled in by ksim")
+
+
+@dataclass(frozen=True)
 class OptimizerConfig:
     """`optimizer.*` of `optimizer=adam|adamw`."""
 
@@ -258,7 +278,7 @@ class LoggerConfig:
 
 COMPONENTS: Mapping[str, Mapping[str, Any]] = {
     "engine": {"auto": EngineConfig, "mujoco": EngineConfig, "mjx": EngineConfig},
-    "algo": {"ppo": PPOConfig, "amp": AMPConfig},
+    "algo": {"ppo": PPOConfig, "amp": AMPConfig, "distill": DistillConfig},
     "optimizer": {"adam": OptimizerConfig, "adamw": OptimizerConfig},
     "model": {"mlp": MLPConfig, "gru": GRUConfig},
 }

@@ -4,10 +4,11 @@ import dataclasses
 import re
 import sys
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ksim_cli.config.aliases import ALIASES, MEANINGS, RUN_MODES
+from ksim_cli.config.aliases import ALIASES, ALIASES_OF_TRAIN, MEANINGS, RUN_MODES
 from ksim_cli.config.options import list_options
 from ksim_cli.config.schema import COMPONENT_SECTIONS, PATHS, TERM_SECTIONS, RunConfig
 from ksim_cli.config.sources import refuse_code_typed
@@ -35,6 +36,12 @@ MOTIONS = "motion.files"
 """Key of a list of paths, which `motion=` is short for."""
 
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+_ACTS = (
+    *(f"{key}=true" for key in ("run_model_viewer", "run_environment", "collect_dataset")),
+    *("run_mode=view", "run_mode=collect_dataset"),
+)
+"""Arguments by which `ksim train` is another command."""
+
 _TYPES: dict[str, Any] = {f.name: f.type for f in dataclasses.fields(RunConfig)}
 
 
@@ -90,7 +97,10 @@ def parse(command: str, arguments: list[str]) -> CommandLine:
         else:
             typed.append(argument)
     refuse_too_large(typed)
-    given = [each for argument in typed for each in _named(command, argument)]
+    aliases = ALIASES
+    if command == "train" and not any(argument.lower() in _ACTS for argument in typed):
+        aliases = ALIASES | ALIASES_OF_TRAIN
+    given = [each for argument in typed for each in _named(command, argument, aliases)]
     _refuse_twice(given)
     multirun = _is_multirun(flags)
     overrides = [_written(each, multirun) for each in given]
@@ -139,7 +149,7 @@ def _flag(argument: str, rest: deque[str]) -> list[str]:
     raise UserError(f"no option '{name}'.{nearest(name, known)} Keys are given as key=value")
 
 
-def _named(command: str, argument: str) -> list[str]:
+def _named(command: str, argument: str, aliases: Mapping[str, str]) -> list[str]:
     """An argument with today's name of its key, once that is known to exist."""
     name, equals, value = argument.partition("=")
     removes = name.startswith("~")
@@ -153,9 +163,9 @@ def _named(command: str, argument: str) -> list[str]:
         meaning = MEANINGS[key].format(value)
         _say(f"'{argument}' is {meaning} now")
         return [meaning]
-    if key in ALIASES and not removes:
-        _say(f"'{key}' is called '{ALIASES[key]}' now")
-        key = name = ALIASES[key]
+    if key in aliases and not removes:
+        _say(f"'{key}' is called '{aliases[key]}' now")
+        key = name = aliases[key]
     if not _known(key):
         raise UserError(
             f"no key or group '{key}'.{nearest(key, _names())}"
@@ -177,6 +187,8 @@ def _named(command: str, argument: str) -> list[str]:
         )
     if key in ("task.name", "task.extends"):
         raise UserError(f"{key}={value}: is filled in by ksim. Type task=OPTION instead")
+    if key.startswith(("algo.teacher_model", "algo.teacher_observations")):
+        raise UserError(f"{key}={value}: is filled in by ksim. Type algo.teacher=RUN instead")
     return [f"{key}={value}"]  # +seed=3 means seed=3: the key is there
 
 

@@ -28,8 +28,10 @@ REFUSED: Mapping[str, str] = {
     ),
     **dict.fromkeys(("seed", "num_seeds", "algo.type"), _IDENTITY),
     "num_envs": "is how many environments the saved state has",
-    "stagger_episodes": _BEGUN,
-    "model.init_std": _BEGUN,
+    **dict.fromkeys(
+        ("stagger_episodes", "model.init_std", "init_from", "init_from_partial", "algo.teacher"),
+        _BEGUN,
+    ),
     **dict.fromkeys(
         (
             *("model.type", "model.hidden_size", "model.num_hidden_layers", "model.num_layers"),

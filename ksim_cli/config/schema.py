@@ -8,7 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ksim_cli.config.components import EngineConfig, LoggerConfig, MotionConfig, TaskConfig
+from ksim_cli.config.components import (
+    DistillConfig,
+    EngineConfig,
+    LoggerConfig,
+    MotionConfig,
+    TaskConfig,
+)
 from ksim_cli.option import option
 
 
@@ -52,6 +58,15 @@ class RunKeys:
     num_seeds: int = option(1, "seeds trained in one program (engine=mjx): seed, seed + 1, …", ge=1)
     run_dir: str | None = option(None, "folder of this run; null: runs/<task>/<time>", "path")
     resume: str | None = option(None, "continue a run: its folder, or latest", "path")
+    init_from: str | None = option(
+        None,
+        "begin from a trained policy: its run's folder, one of its checkpoints, or latest;"
+        " not its optimizer, nor its level",
+        "path",
+    )
+    init_from_partial: bool = option(
+        False, "take of init_from what fits this run's networks, and list the rest"
+    )
     num_iterations: int | None = option(
         None, "stop after this many iterations of the whole run", ge=1
     )
@@ -279,6 +294,7 @@ SECTIONS = RunConfig.__bases__
 PATHS = (
     *(f.name for f in fields(RunConfig) if f.metadata.get("unit") == "path"),
     *(f"task.{f.name}" for f in fields(TaskConfig) if f.metadata.get("unit") == "path"),
+    *(f"algo.{f.name}" for f in fields(DistillConfig) if f.metadata.get("unit") == "path"),
 )
 """Keys that take a path: any text passes without quotes, and `~` is the home folder."""
 

@@ -75,6 +75,9 @@ def with_paths(config: RunConfig, folder: Path, typed: Collection[str]) -> RunCo
         value = getattr(config, key)
         if value not in (None, "", "latest"):
             changes[key] = placed(value, key in _WRITTEN)
+    algo = config.algo if isinstance(config.algo, Mapping) else {}
+    if algo.get("type") == "distill" and algo["teacher"] not in ("", "latest"):
+        changes["algo"] = {**algo, "teacher": placed(algo["teacher"])}
     for section, name, path in term_paths(config):
         terms = changes.setdefault(section, dict(getattr(config, section)))
         terms[name] = {**terms[name], "path": placed(path)}

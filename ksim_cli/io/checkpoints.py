@@ -229,6 +229,31 @@ def refuse_misfit(store: CheckpointStore, step: int, target: Any) -> None:
     _fitting(f"checkpoint {step} in {store.folder}", manifest, "", target)
 
 
+def read_arrays(store: CheckpointStore, step: int, prefix: str) -> dict[str, Any]:
+    """Numpy arrays of what lies under a key of a saved tree, by their paths below it.
+
+    Unlike `CheckpointStore.restore_subtree` it asks for no structure. Nothing under it is nothing.
+
+    Args:
+        store: the run's checkpoints.
+        step: one of them.
+        prefix: the key, `a/b`.
+
+    Raises:
+        CheckpointReadError: the step is missing or damaged.
+    """
+    start, path = f"{prefix}/", files.step_folders(store.folder).get(step)
+    try:
+        if path is None:
+            raise files.DamagedError("it is not there")
+        manifest = files.read_manifest(path)
+        names = [name for name in manifest.tree if name.startswith(start)]
+        arrays = files.read_arrays(path, manifest, names)
+    except (files.DamagedError, OSError) as error:
+        raise CheckpointReadError(f"checkpoint {step} in {store.folder}: {error}") from error
+    return {name.removeprefix(start): array for name, array in arrays.items()}
+
+
 def _fitting(where: str, manifest: files.Manifest, start: str, target: Any) -> dict[str, str]:
     """Name of a leaf of `target` -> its path in the saved tree, of those that begin so."""
     stored = {

@@ -61,9 +61,29 @@ def unflatten(target: Any, arrays: Mapping[str, np.ndarray], stored: Mapping[str
     return jax.tree.unflatten(jax.tree.structure(target), leaves)
 
 
-def mismatches(target: Any, stored: Mapping[str, Leaf]) -> list[str]:
-    """One line for each leaf in which `target` and the saved tree differ, at most a few."""
-    asked = {path: describe(leaf, path) for path, leaf in _leaves(target).items()}
+def matching(target: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """A tree like `target` of those arrays, by path, that fit it; None in place of the others."""
+
+    def fitting(path: str, leaf: Any) -> np.ndarray | None:
+        array = arrays.get(path)
+        fits = array is not None and _form(describe(array, path)) == _form(describe(leaf, path))
+        return array if fits else None
+
+    leaves = [fitting(path, leaf) for path, leaf in _leaves(target).items()]
+    return jax.tree.unflatten(jax.tree.structure(target), leaves)
+
+
+def mismatches(
+    target: Any, stored: Mapping[str, Leaf], most: int | None = _MISMATCHES_SHOWN
+) -> list[str]:
+    """One line for each leaf in which `target` and the saved tree differ.
+
+    Args:
+        target: pytree of arrays, or of their shapes.
+        stored: description of the saved leaves by path.
+        most: at most that many lines; None: all.
+    """
+    asked = described(target)
     lines = [f"{path}: asked for, not stored" for path in asked.keys() - stored.keys()]
     lines += [f"{path}: stored, not asked for" for path in stored.keys() - asked.keys()]
     lines += [
@@ -71,8 +91,13 @@ def mismatches(target: Any, stored: Mapping[str, Leaf]) -> list[str]:
         for path in asked.keys() & stored.keys()
         if _form(stored[path]) != _form(asked[path])
     ]
-    rest = len(lines) - _MISMATCHES_SHOWN
-    return sorted(lines)[:_MISMATCHES_SHOWN] + [f"… and {rest} more"] * (rest > 0)
+    rest = 0 if most is None else len(lines) - most
+    return sorted(lines)[:most] + [f"… and {rest} more"] * (rest > 0)
+
+
+def described(tree: Any) -> dict[str, Leaf]:
+    """Shape, type and kind of each leaf by its path; of shapes as of arrays."""
+    return {path: describe(leaf, path) for path, leaf in _leaves(tree).items()}
 
 
 def describe(leaf: Any, path: str) -> Leaf:

@@ -28,7 +28,7 @@ FILES = (
 
 FOLDERS = (
     *("checkpoints", "seeds", "tensorboard", "dumps", "code", "videos", "plots", "datasets"),
-    *("wandb", "live", "motion"),
+    *("wandb", "live", "motion", "sources"),
 )
 """Folders that it writes there; what else there is is left alone."""
 
@@ -50,6 +50,7 @@ class RunFolder:
         dumps: folder of what was quarantined.
         code: folder of the user's own code, as it was when training began.
         motion: folder of the reference motions, as they were then.
+        sources: folder of what was taken from other runs then.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,6 +65,7 @@ class RunFolder:
         self.dumps = path / "dumps"
         self.code = path / "code"
         self.motion = path / "motion"
+        self.sources = path / "sources"
 
     def seed_folder(self, seed: int) -> Path:
         """What belongs to one of several seeds that were trained together."""
@@ -119,7 +121,8 @@ class RunFolder:
         """
         if not whole:
             self.config.unlink(missing_ok=True)
-            shutil.rmtree(self.code, ignore_errors=True)
+            for folder in (self.code, self.sources):
+                shutil.rmtree(folder, ignore_errors=True)
             return
         shutil.rmtree(self.path, ignore_errors=True)
         with contextlib.suppress(OSError):

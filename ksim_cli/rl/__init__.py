@@ -5,5 +5,5 @@ from importlib import import_module
 
 def register_algorithms() -> None:
     """Imports every module of algorithms and optimizers, which registers what is in them."""
-    for name in ("optimizers", "ppo", "amp"):
+    for name in ("optimizers", "ppo", "amp", "distill"):
         import_module(f"ksim_cli.rl.{name}")

@@ -8,6 +8,7 @@ of `Algorithm` it needs; nothing outside its own file knows more of it than is w
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
@@ -20,17 +21,18 @@ from ksim_cli.rl.episodes import EpisodeTracker, episode_tracker, update_episode
 from ksim_cli.rl.incident import Incident, first_incident
 from ksim_cli.rl.rollout import (
     Experience,
+    LearnedRewards,
+    Metrics,
     Player,
     Playing,
     PolicyState,
     play,
     record_nothing,
+    rollout_metrics,
     zero_policy,
 )
-from ksim_cli.types import Env, EpisodeStatistics, Preparing, StepResult, per_env, shared
-
-Metrics = dict[str, jax.Array]
-"""Scalars by the name they are logged under; NaN where there was nothing to measure."""
+from ksim_cli.trees import breaks, filled, unless
+from ksim_cli.types import Env, Preparing, StepResult, per_env, shared
 
 
 class LearnerState(struct.PyTreeNode):
@@ -40,7 +42,10 @@ class LearnerState(struct.PyTreeNode):
         variables: the policy's; all that acting needs.
         opt_state: of the optimizer, or of several.
         reward_variables: what learned rewards are computed with.
+        inherited: fields that a run takes of the one it begins from (`init_from`).
     """
+
+    inherited: ClassVar[tuple[str, ...]] = ("variables",)
 
     variables: Variables
     opt_state: Any
@@ -76,6 +81,7 @@ class TrainState(struct.PyTreeNode):
         rewards: the rewards' carry.
         tracker: returns and lengths of the episodes under way.
         key: random key of the next iteration.
+        learned: the learned rewards' carry.
     """
 
     env: Any
@@ -85,6 +91,7 @@ class TrainState(struct.PyTreeNode):
     rewards: Any = per_env()
     tracker: EpisodeTracker = per_env()
     key: jax.Array = shared()
+    learned: Any = per_env(default=())
 
     @property
     def policy(self) -> PolicyState:
@@ -154,6 +161,13 @@ class Algorithm:
         """Observation name -> section of configuration, added before the environments are built."""
         return {}
 
+    def sources(self) -> Mapping[str, str]:
+        """Its keys that name runs -> field of the learner that begins with that run's policy.
+
+        Of the policy's variables those are taken that `init` asks for.
+        """
+        return {}
+
     def final_groups(self) -> tuple[str, ...]:
         """Observation groups that `experience.results.final_obs` shall hold."""
         return ()
@@ -209,6 +223,22 @@ class Algorithm:
         del context, reward_variables, experience
         return {}
 
+    def init_rewards(self, context: Context) -> Any:
+        """What `carried_rewards` carry at the start, any pytree, leading axis N."""
+        del context
+        return ()
+
+    def carried_rewards(
+        self, context: Context, reward_variables: Any, experience: Experience
+    ) -> LearnedRewards:
+        """Learned rewards that remember, in place of `rewards`.
+
+        Returns:
+            Name -> `[T, N]`, and what they carry after the last step; `experience.reward_carry` is
+            what they carried before the first. Who carries something heeds `was_reset`.
+        """
+        return self.rewards(context, reward_variables, experience), experience.reward_carry
+
     def update(
         self, context: Context, learning: Learning, experience: Experience, key: jax.Array
     ) -> tuple[Learning, Metrics]:
@@ -226,20 +256,35 @@ def make_player(algorithm: Algorithm, context: Context, **changes: Any) -> Playe
         policy=context.policy,
         record=partial(algorithm.record, context),
         final_groups=algorithm.final_groups(),
-        learned_rewards=partial(algorithm.rewards, context),
+        learned_rewards=partial(algorithm.carried_rewards, context),
+        start_learned=partial(algorithm.init_rewards, context),
     )
     return replace(player, **changes)
 
 
-def init(algorithm: Algorithm, context: Context, key: jax.Array) -> TrainState:
+def init(
+    algorithm: Algorithm,
+    context: Context,
+    key: jax.Array,
+    given: Mapping[str, Any] = MappingProxyType({}),
+) -> TrainState:
     """A state after the burn-in: statistics seeded by one rollout with zero actions.
 
     So the first observations that the networks see are normalised, and by what the task looks
     like, not by what an untrained network does to it.
+
+    Args:
+        algorithm: the algorithm.
+        context: the run.
+        key: random key.
+        given: field of the learner -> arrays to begin with, a tree like that field's with None in
+            place of what is made anew; the burn-in does not change them.
     """
     key, key_model, key_env, key_burn_in = jax.random.split(key, 4)
     env, policy = context.env, context.policy
-    learning = algorithm.init(context, policy.init(key_model), jax.random.fold_in(key_model, 1))
+    variables = filled(given.get("variables"), policy.init(key_model))
+    learning = algorithm.init(context, variables, jax.random.fold_in(key_model, 1))
+    learning = learning._replace(learner=_begun_from(given, learning.learner))
     idle = zero_policy(env.action_size, context.aux)
     player = make_player(algorithm, context, policy=idle, record=record_nothing)
     playing = player.start(key_env)
@@ -252,6 +297,7 @@ def init(algorithm: Algorithm, context: Context, key: jax.Array) -> TrainState:
         rewards=playing.rewards,
         tracker=episode_tracker(env.num_envs),
         key=key,
+        learned=playing.learned,
     )
     playing, experience = play(player, state.policy, playing, key_burn_in, context.num_steps)
     learning = algorithm.warm_up(context, learning, experience)
@@ -259,12 +305,19 @@ def init(algorithm: Algorithm, context: Context, key: jax.Array) -> TrainState:
         state.tracker, experience.scores.total, experience.results
     )
     return state.replace(
-        learner=_seen(context, learning.learner, experience),
+        learner=_begun_from(given, _seen(context, learning.learner, experience)),
         own=learning.own,
         env=playing.env,
         rewards=playing.rewards,
         tracker=tracker,
+        learned=playing.learned,
     )
+
+
+def _begun_from(given: Mapping[str, Any], learner: Any) -> Any:
+    """The learner with what it was given in its fields."""
+    fields = {name: filled(tree, getattr(learner, name)) for name, tree in given.items()}
+    return learner.replace(**fields)
 
 
 def train_step(
@@ -281,10 +334,11 @@ def act(
 ) -> tuple[TrainState, Experience]:
     """The first half of an iteration: a rollout, and the state after it."""
     player = make_player(algorithm, context)
-    playing = Playing(context.env.begin_rollout(state.env), state.carry, state.rewards)
+    env = context.env.begin_rollout(state.env)
+    playing = Playing(env, state.carry, state.rewards, state.learned)
     playing, experience = play(player, state.policy, playing, key, context.num_steps)
-    state = state.replace(env=playing.env, carry=playing.carry, rewards=playing.rewards)
-    return state, experience
+    after = {field.name: getattr(playing, field.name) for field in fields(playing)}
+    return state.replace(**after), experience
 
 
 def learn(
@@ -321,55 +375,14 @@ def _sound_or_skipped(
     """
     if jax.eval_shape(lambda: before) != jax.eval_shape(lambda: after):
         return after, metrics  # a mistake that is told when the iteration is compiled
-    skips = _breaks(before, after) | ~experience.valid.any()
-    kept = _unless(skips, before, after)
+    skips = breaks(before, after) | ~experience.valid.any()
+    kept = unless(skips, before, after)
     counted = metrics.get("skipped_updates", jnp.zeros(()))
     return kept, {**metrics, "skipped_updates": jnp.where(skips, 1.0, counted)}
-
-
-def _breaks(before: Any, after: Any) -> jax.Array:
-    """Whether a number that was finite no longer is; some begin with an infinity."""
-
-    def broken(old: jax.Array, new: jax.Array) -> jax.Array:
-        if not jnp.issubdtype(new.dtype, jnp.inexact):
-            return jnp.zeros((), bool)
-        return (jnp.isfinite(old) & ~jnp.isfinite(new)).any()
-
-    each = jax.tree.leaves(jax.tree.map(broken, before, after))
-    return jnp.stack([jnp.zeros((), bool), *each]).any()
-
-
-def _unless(skips: jax.Array, before: Any, after: Any) -> Any:
-    return jax.tree.map(lambda old, new: jnp.where(skips, old, new), before, after)
 
 
 def _seen(context: Context, learner: Any, experience: Experience) -> Any:
     """The learner whose policy's running statistics have seen what they survive."""
     before = learner.variables
     after = context.policy.update_statistics(before, experience.obs, experience.valid)
-    return learner.replace(variables=_unless(_breaks(before, after), before, after))
-
-
-def rollout_metrics(experience: Experience, episodes: EpisodeStatistics) -> Metrics:
-    """Scalars that describe a rollout."""
-    scores, results = experience.scores, experience.results
-    metrics = {
-        "reward": scores.total.mean(),
-        "episodes": episodes.episodes,
-        "episode_return": episodes.episode_return,
-        "episode_length": episodes.length,
-        "failure_rate": episodes.failure_rate,
-        "level": results.steps.level.mean(),
-        "quarantined": (results.quarantined > 0).sum(),
-        "quarantine_rate": (results.quarantined > 0).mean(),
-        "overflow": results.overflow.sum(),
-    }
-    for i, name in enumerate(experience.suspects):
-        metrics[f"quarantined/{name}"] = (results.quarantined == i + 1).sum()
-    for name, values in scores.components.items():
-        metrics[f"reward/{name}"] = values.mean()
-    for name, values in scores.command_errors.items():
-        metrics[f"command_error/{name}"] = values.mean()
-    for name, fired in results.causes.items():
-        metrics[f"termination/{name}"] = (fired & results.done).sum() / results.done.sum()
-    return metrics
+    return learner.replace(variables=unless(breaks(before, after), before, after))

@@ -15,7 +15,13 @@ from flax import struct
 
 from ksim_cli.config.components import PPOConfig
 from ksim_cli.models.normalizers import RunningStatistics, running_statistics
-from ksim_cli.models.policy import ActionSample, Observations, Variables
+from ksim_cli.models.policy import (
+    ActionSample,
+    Observations,
+    Policy,
+    PPOVariables,
+    Variables,
+)
 from ksim_cli.registry import ALGORITHMS
 from ksim_cli.rl import losses
 from ksim_cli.rl.algorithm import Algorithm, Context, LearnerState, Learning, Metrics
@@ -34,6 +40,8 @@ class PPOState(LearnerState):
         returns: statistics of all discounted returns seen, which rewards are scaled by.
     """
 
+    inherited: ClassVar[tuple[str, ...]] = ("variables", "returns")
+
     kl_coef: jax.Array = struct.field(default_factory=lambda: jnp.zeros(()))
     returns: RunningStatistics = struct.field(default_factory=running_statistics)
 
@@ -50,6 +58,14 @@ class ActingRecord(struct.PyTreeNode):
     log_prob: jax.Array
     value: jax.Array
     final_value: jax.Array
+
+
+def evaluate(policy: Policy, variables: Variables, batch: Batch) -> PPOVariables:
+    """What a policy says of a minibatch `[B]`, or `[T, B]` where it is recurrent."""
+    stored = (batch.obs, batch.action, batch.carry)
+    if policy.recurrent:
+        return replay(policy, variables, *stored, batch.done, batch.raw_action)
+    return policy.ppo_variables(variables, *stored, batch.raw_action)
 
 
 @ALGORITHMS.register("ppo")
@@ -181,12 +197,7 @@ class PPO(PPOConfig, Algorithm):
         self, params: Any, context: Context, learner: PPOState, batch: Batch
     ) -> tuple[jax.Array, Metrics]:
         """PPO's loss over a minibatch `[B]`, or `[T, B]` for a recurrent model, and its parts."""
-        variables = learner.variables.replace(params=params)
-        stored = (batch.obs, batch.action, batch.carry)
-        if context.policy.recurrent:
-            now = replay(context.policy, variables, *stored, batch.done, batch.raw_action)
-        else:
-            now = context.policy.ppo_variables(variables, *stored, batch.raw_action)
+        now = evaluate(context.policy, learner.variables.replace(params=params), batch)
         assert now.value is not None  # a model without a critic was refused
         limit = self.log_clip_value
         log_ratio_b = jnp.clip(now.log_prob - batch.log_prob, -limit, limit)

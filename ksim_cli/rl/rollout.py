@@ -15,7 +15,10 @@ from flax import struct
 from ksim_cli.models.policy import ActionSample, Observations, Policy, PPOVariables, Variables
 from ksim_cli.quarantine import ACTION_LIMIT, beyond, first_at_fault, reward_suspects
 from ksim_cli.trees import select_envs, zeroed
-from ksim_cli.types import Env, Scores, StepResult
+from ksim_cli.types import Env, EpisodeStatistics, Scores, StepResult
+
+Metrics = dict[str, jax.Array]
+"""Scalars by the name they are logged under; NaN where there was nothing to measure."""
 
 
 class PolicyState(struct.PyTreeNode):
@@ -39,11 +42,13 @@ class Playing(struct.PyTreeNode):
         env: state of the environments.
         carry: the model's carry.
         rewards: the rewards' carry.
+        learned: the learned rewards' carry `[N, ...]`.
     """
 
     env: Any
     carry: Any
     rewards: Any
+    learned: Any = ()
 
 
 class Experience(struct.PyTreeNode):
@@ -61,6 +66,7 @@ class Experience(struct.PyTreeNode):
         last_obs: group -> `[N, O]` observations after the last step and its resets.
         last_carry: the model's carry `[N, ...]` then.
         raw_action: what densities are evaluated at, where that is not the action; else None.
+        reward_carry: the learned rewards' carry `[N, ...]` before the first step.
         suspects: what the numbers in `results.quarantined` mean: i + 1 is the i-th.
     """
 
@@ -74,6 +80,7 @@ class Experience(struct.PyTreeNode):
     last_obs: dict[str, jax.Array]
     last_carry: Any
     raw_action: jax.Array | None = None
+    reward_carry: Any = ()
     suspects: tuple[str, ...] = struct.field(pytree_node=False, default=())
 
     @property
@@ -95,8 +102,12 @@ def record_nothing(*_: Any) -> tuple[()]:
     return ()
 
 
-def _no_rewards(*_: Any) -> dict[str, jax.Array]:
-    return {}
+LearnedRewards = tuple[Mapping[str, jax.Array], Any]
+"""Name -> `[T, N]` rewards, and what they carry `[N, ...]` after the last step."""
+
+
+def _no_rewards(_: Any, experience: Experience) -> LearnedRewards:
+    return {}, experience.reward_carry
 
 
 @dataclass(frozen=True)
@@ -109,8 +120,9 @@ class Player:
         argmax: the mode of the action distribution instead of a sample.
         record: `(variables, obs, carry, sample, result) -> pytree` kept of each step.
         final_groups: observation groups kept as they were before each reset.
-        learned_rewards: `(reward_variables, experience) -> name -> [T, N]` rewards that an
-            algorithm makes, beside the environment's own.
+        learned_rewards: `(reward_variables, experience)` -> rewards that an algorithm makes,
+            beside the environment's own, and what they carry.
+        start_learned: `() -> [N, ...]` what they carry at the start.
     """
 
     env: Env
@@ -118,7 +130,8 @@ class Player:
     argmax: bool = False
     record: Callable[..., Any] = record_nothing
     final_groups: tuple[str, ...] = ()
-    learned_rewards: Callable[[Any, Experience], Mapping[str, jax.Array]] = _no_rewards
+    learned_rewards: Callable[[Any, Experience], LearnedRewards] = _no_rewards
+    start_learned: Callable[[], Any] = record_nothing
 
     def start(self, key: jax.Array, level: jax.Array | float | None = None) -> Playing:
         """Fresh episodes, at a curriculum level or at the one training starts at."""
@@ -127,6 +140,7 @@ class Player:
             env=self.env.init(key, level),
             carry=self.policy.initial_carry(self.env.num_envs),
             rewards=self.env.init_rewards(),
+            learned=self.start_learned(),
         )
 
 
@@ -183,17 +197,18 @@ def play(
         last_obs=env_state.obs,
         last_carry=carry,
         raw_action=raw_action,
+        reward_carry=playing.learned,
     )
-    experience, rewards = _scored(player, state, playing.rewards, experience)
-    return Playing(env=env_state, carry=carry, rewards=rewards), experience
+    experience, rewards, learned = _scored(player, state, playing.rewards, experience)
+    return Playing(env=env_state, carry=carry, rewards=rewards, learned=learned), experience
 
 
 def _scored(
     player: Player, state: PolicyState, carry: Any, experience: Experience
-) -> tuple[Experience, Any]:
+) -> tuple[Experience, Any, Any]:
     """Score steps; one whose reward is not finite is quarantined, and what is earns nothing."""
     results, env = experience.results, player.env
-    learned = player.learned_rewards(state.reward_variables, experience)
+    learned, reward_carry = player.learned_rewards(state.reward_variables, experience)
     carry, scores = env.rewards(carry, results, learned)
     suspects = (*env.suspects, *reward_suspects(scores.components))
     rewards = {f"rewards.{name}": values for name, values in scores.components.items()}
@@ -203,7 +218,8 @@ def _scored(
     at_fault = first_at_fault(suspects, bad, results.quarantined)
     clean = jax.tree.map(lambda x: jnp.where(at_fault == 0, x, 0.0), scores)
     results = results.replace(quarantined=at_fault)
-    return experience.replace(results=results, scores=clean, suspects=suspects), carry
+    experience = experience.replace(results=results, scores=clean, suspects=suspects)
+    return experience, carry, reward_carry
 
 
 def replay(
@@ -244,6 +260,31 @@ def replay(
         return select_envs(reset_n, fresh, now.carry), now.replace(carry=())
 
     return jax.lax.scan(step, carry, (obs, action, raw_action, was_reset))[1]
+
+
+def rollout_metrics(experience: Experience, episodes: EpisodeStatistics) -> Metrics:
+    """Scalars that describe a rollout."""
+    scores, results = experience.scores, experience.results
+    metrics = {
+        "reward": scores.total.mean(),
+        "episodes": episodes.episodes,
+        "episode_return": episodes.episode_return,
+        "episode_length": episodes.length,
+        "failure_rate": episodes.failure_rate,
+        "level": results.steps.level.mean(),
+        "quarantined": (results.quarantined > 0).sum(),
+        "quarantine_rate": (results.quarantined > 0).mean(),
+        "overflow": results.overflow.sum(),
+    }
+    for i, name in enumerate(experience.suspects):
+        metrics[f"quarantined/{name}"] = (results.quarantined == i + 1).sum()
+    for name, values in scores.components.items():
+        metrics[f"reward/{name}"] = values.mean()
+    for name, values in scores.command_errors.items():
+        metrics[f"command_error/{name}"] = values.mean()
+    for name, fired in results.causes.items():
+        metrics[f"termination/{name}"] = (fired & results.done).sum() / results.done.sum()
+    return metrics
 
 
 class _NoModel:

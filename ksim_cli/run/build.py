@@ -179,12 +179,9 @@ def load_policy(
     """
     if config.policy is not None:
         return without_checkpoint(config.policy, task_model, env, argmax)
-    run, step = find_checkpoint(config.checkpoint, RUNS)
+    run, named = find_checkpoint(config.checkpoint, RUNS)
     reader = PolicyReader(config, task_model, env, run)
-    if step is None:
-        step = reader.store.newest(console.warn)
-    elif (reason := reader.store.verify(step)) is not None:
-        raise UserError(f"checkpoint={config.checkpoint}: {reason}")
+    step = sound_step(reader.store, named, f"checkpoint={config.checkpoint}", console)
     if step is None and live:
         reader = PolicyReader(config, task_model, env, run, run.live)
         step = reader.store.newest(console.warn)
@@ -197,6 +194,21 @@ def load_policy(
     state, which = reader.read(step)
     console.print(f"policy: {run.path}, iteration {step}{which}")
     return LoadedPolicy(reader.player(argmax), state, run, step)
+
+
+def sound_step(
+    store: CheckpointStore, named: int | None, typed: str, console: Console
+) -> int | None:
+    """The checkpoint that was named, or the newest good one; None where there is none.
+
+    Raises:
+        UserError: the one that was named is damaged.
+    """
+    if named is None:
+        return store.newest(console.warn)
+    if (reason := store.verify(named)) is not None:
+        raise UserError(f"{typed}: {reason}")
+    return named
 
 
 class PolicyReader:
@@ -239,7 +251,7 @@ class PolicyReader:
         refuse_other_config(self._run, step, self.store.info(step))
         count = self._config.num_seeds
         states = read_policy_state(self.store, step, self._algorithm, self._context, count)
-        index, which = _chosen_seed(self._config, self._run, step)
+        index, which = chosen_seed(self._run, step, count, self._config.checkpoint_seed)
         return each_seed(states, count)[index], which
 
 
@@ -257,9 +269,18 @@ def without_checkpoint(
     return LoadedPolicy(player, state, None, None)
 
 
-def _chosen_seed(config: RunConfig, run: RunFolder, step: int) -> tuple[int, str]:
-    """Which of several seeds' policies acts, and how to say so."""
-    asked, count = config.checkpoint_seed, config.num_seeds
+def chosen_seed(run: RunFolder, step: int, count: int, asked: int | None = None) -> tuple[int, str]:
+    """The index of one of several seeds' policies, and which it is, in words.
+
+    Args:
+        run: the run.
+        step: the checkpoint's iteration.
+        count: seeds that were trained.
+        asked: the seed; None: the one that evaluated best.
+
+    Raises:
+        UserError: that seed was not trained.
+    """
     if count == 1 and asked is None:
         return 0, ""
     first = int(read_config(run.config).get("seed", 0))

@@ -1,10 +1,11 @@
 """Compiling the training iteration: once, ahead of time, with shapes and types nailed down."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -47,6 +48,7 @@ def compile_training(
     iterations: int,
     console: Console,
     check: Callable[[TrainState], None] = lambda abstract: None,
+    given: Mapping[str, Any] = MappingProxyType({}),
 ) -> Compiled:
     """Compiles the training iteration.
 
@@ -55,10 +57,12 @@ def compile_training(
         iterations: iterations fused into one dispatch.
         console: says what goes on.
         check: refuses shapes and types of the state, before anything is compiled.
+        given: arrays that training begins with, see `ksim_cli.rl.algorithm.init`.
     """
     start = time.monotonic()
     init, step, first = _programs(parts, iterations)
-    abstract = jax.eval_shape(init, first(0))
+    given = dict(given)
+    abstract = jax.eval_shape(init, first(0), given)
     check(abstract)
     layout = everywhere = None  # as XLA chooses
     if parts.mesh is not None:
@@ -74,14 +78,15 @@ def compile_training(
         )
         everywhere = NamedSharding(parts.mesh, PartitionSpec())
     with console.status("compiling the training iteration"), ThreadPoolExecutor() as threads:
-        starting = threads.submit(jax.jit(init, out_shardings=layout).lower(first(0)).compile)
+        begin = jax.jit(init, out_shardings=layout).lower(first(0), given)
+        starting = threads.submit(begin.compile)
         shardings = (layout, everywhere, everywhere)
         lowered = jax.jit(step, donate_argnums=0, out_shardings=shardings).lower(abstract)
         assert_fixed_point(abstract, lowered.out_info[0])
         compiled = lowered.compile()
         start_compiled = starting.result()
     return Compiled(
-        init=lambda seed: start_compiled(first(seed)),
+        init=lambda seed: start_compiled(first(seed), given),
         step=compiled,
         abstract=abstract,
         seconds=time.monotonic() - start,
@@ -99,18 +104,17 @@ def _programs(parts: TrainingParts, iterations: int) -> tuple[Any, Any, Callable
     algorithm, context, count = parts.algorithm, parts.context, parts.num_seeds
     step = partial(iterate, partial(iteration.train_step, algorithm, context), iterations)
 
-    def init(seed: jax.Array) -> TrainState:
-        return without_weak_types(iteration.init(algorithm, context, jax.random.key(seed)))
+    def init(seed: jax.Array, given: Mapping[str, Any]) -> TrainState:
+        return without_weak_types(iteration.init(algorithm, context, jax.random.key(seed), given))
 
     if count == 1:
         return init, step, np.uint32
-    init, step = jax.vmap(init), jax.vmap(step)
+    init, step = jax.vmap(init, in_axes=(0, None)), jax.vmap(step)
     if parts.mesh is not None:
-        spread = PartitionSpec(AXIS)
-        each = partial(
-            jax.shard_map, mesh=parts.mesh, in_specs=spread, out_specs=spread, check_vma=False
-        )
-        init, step = each(init), each(step)
+        spread, everywhere = PartitionSpec(AXIS), PartitionSpec()
+        each = partial(jax.shard_map, mesh=parts.mesh, out_specs=spread, check_vma=False)
+        init = each(init, in_specs=(spread, everywhere))
+        step = each(step, in_specs=(spread,))
     return init, step, lambda seed: np.arange(seed, seed + count, dtype=np.uint32)
 
 

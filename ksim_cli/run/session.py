@@ -144,7 +144,7 @@ class Session:
         self._policy = policy
         if player is not None and player is not self._player:
             carry = player.policy.initial_carry(1)
-            self._playing = self._playing.replace(carry=carry)
+            self._playing = self._playing.replace(carry=carry, learned=player.start_learned())
             self._start = jax.jit(player.start)
             self._use(player)
 

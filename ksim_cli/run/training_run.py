@@ -31,6 +31,7 @@ from ksim_cli.run.run_store import LIMITS, RunStore
 from ksim_cli.run.schedule import Rate, Timer, validation_timer
 from ksim_cli.run.seeds import each_seed, read_policy_state
 from ksim_cli.run.signals import Interrupted, Signals
+from ksim_cli.run.sources import take_sources
 from ksim_cli.run.watcher import watched
 
 GAVE_UP = 6
@@ -93,6 +94,7 @@ class TrainingRun:
         self.console.print(f"run folder: {self.run.path}")
         describe(self.console, parts)
         saved, info = self.store.newest()
+        given: dict[str, Any] = {}
         if saved is not None:
             self.iteration, self.env_steps = info["iteration"], info["env_steps"]
             self.quarantined.update(info["quarantined"])
@@ -100,6 +102,7 @@ class TrainingRun:
             if self._reached():
                 return self._over(parts, saved)
         else:
+            given = take_sources(self.config, self.run, parts, self.console)
             self.store.begin(parts.task_model)
         evaluator = make_evaluator(parts, filmed=self.pictures.wanted)
         with (
@@ -112,6 +115,7 @@ class TrainingRun:
                 self.config.epochs_per_log_step,
                 self.console,
                 partial(self.store.refuse_misfit, parts.env.engine, saved),
+                given,
             )
             (limit,) = hosts.broadcast(available() or 0)
             refuse_too_large(compiled.memory, limit or None)

@@ -2,24 +2,46 @@ import dataclasses
 
 import pytest
 
-from ksim_cli.config.aliases import ALIASES, RUN_MODES
-from ksim_cli.config.components import AMPConfig, EngineConfig, MotionConfig, OptimizerConfig
+from ksim_cli.config.aliases import ALIASES, ALIASES_OF_TRAIN, RUN_MODES
+from ksim_cli.config.components import (
+    AMPConfig,
+    DistillConfig,
+    EngineConfig,
+    MotionConfig,
+    OptimizerConfig,
+)
 from ksim_cli.config.overrides import parse
 from ksim_cli.config.schema import RunConfig
 
 
 @pytest.mark.parametrize("old", sorted(ALIASES))
 def test_an_old_name_leads_to_a_key_that_exists_and_says_so(old, capsys):
-    new = ALIASES[old]
+    new = (ALIASES | ALIASES_OF_TRAIN)[old]
     line = parse("train", [f"{old}=1"])
     assert line.value(new) == "1" and len(line.overrides) == 1
     assert f"'{old}' is called '{new}' now" in capsys.readouterr().err
     first, _, rest = new.partition(".")
-    schemas = {"algo": AMPConfig, "optimizer": OptimizerConfig, "engine": EngineConfig}
+    algo = DistillConfig if rest in vars(DistillConfig()) else AMPConfig
+    schemas = {"algo": algo, "optimizer": OptimizerConfig, "engine": EngineConfig}
     schemas["motion"] = MotionConfig
     schema = schemas.get(first)
     names = [f.name for f in dataclasses.fields(schema or RunConfig)]
     assert (rest or first) in names
+
+
+@pytest.mark.parametrize(
+    ("typed", "key"),
+    [
+        ("train", "init_from"),
+        ("eval", "checkpoint"),
+        ("train run_model_viewer=True", "checkpoint"),
+        ("train run_mode=collect_dataset", "checkpoint"),
+    ],
+)
+def test_a_checkpoint_to_load_is_what_training_begins_from_and_what_acts(typed, key):
+    command, *more = typed.split(" ")
+    line = parse(command, [*more, "load_from_ckpt_path=runs/x"])
+    assert line.value(key) == "runs/x"
 
 
 def test_an_old_name_is_never_a_key_of_today():

@@ -77,6 +77,7 @@ KEPT = {
     **{"model.actor_groups": "[critic]", "model.critic_groups": "[actor]"},
     **{"model.distribution": "mixture", "model.num_mixtures": "3", "model.init_std": "0.5"},
     **{"model.normalize_observations": "false", "model.num_hidden_layers": "1"},
+    **{"init_from": "x", "init_from_partial": "true"},
 }
 OF_ANOTHER_COMMAND = {
     **{"seed": "1", "num_seeds": "2", "run_dir": "x", "checkpoint": "x", "policy": "zero"},
@@ -87,6 +88,9 @@ NOT_OF_A_RUN = {
     *("viewer", "viewer_host", "viewer_port", "dump", "dataset"),
     *("algo.type", "model.num_layers"),  # have one value with this schema, or belong to model=gru
     *(f"algo.{f.name}" for f in dataclasses.fields(AMPConfig) if not hasattr(PPOConfig(), f.name)),
+    *("algo.teacher", "algo.teacher_model", "algo.teacher_observations"),  # or to algo=distill
+    *("algo.clone_iterations", "algo.warm_up_iterations", "algo.clone_coef"),
+    "algo.likelihood_weight",
 }
 
 
@@ -123,7 +127,7 @@ def test_no_key_is_forgotten():
     known = TAKES_EFFECT.keys() | KEPT.keys() | OF_ANOTHER_COMMAND.keys() | NOT_OF_A_RUN
     assert set(keys()) == known
     assert set(REFUSED) == {*KEPT, "seed", "num_seeds", "task.name", "task.extends"} | {
-        *("algo.type", "algo.disc_groups", "algo.disc_hidden"),
+        *("algo.type", "algo.disc_groups", "algo.disc_hidden", "algo.teacher"),
         "model.num_layers",
     }
 

@@ -15,30 +15,37 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from ksim_cli import models
+from ksim_cli.config.components import GRUConfig
 from ksim_cli.models.adapters import NNXAdapter
 from ksim_cli.models.mlp import MLP
 from ksim_cli.models.policy import Policy
 from ksim_cli.rl.algorithm import Context, init, train_step
 from ksim_cli.rl.amp import AMP
+from ksim_cli.rl.distill import Distill
 from ksim_cli.rl.ppo import PPO
 from ksim_cli.run.compile import without_weak_types
 from ksim_cli.run.devices import AXIS, state_layout
 from ksim_cli.types import MotionObservations
-from tests.envs import Probe
+from tests.envs import Taught
 from tests.rl.discriminator import Adversarial
 from tests.rl.replay_buffer import Replay
 
 NUM_ENVS, ITERATIONS = 16, 3
+STAGES = {"clone_iterations": 1, "warm_up_iterations": 1, "likelihood_weight": 0.5}
+RECURRENT = vars(GRUConfig(hidden_size=4))
 ALGORITHMS = {
     "ppo": PPO(),
     "adversarial": Adversarial(),
     "replay": Replay(),
     "amp": AMP(disc_groups=["actor"], disc_hidden=[8], amp_reference_batch_size=2),
+    "distill": Distill(teacher_model=RECURRENT, **STAGES),
 }
+models.register_models()
 
 
-class Imitated(Probe):
-    """A probe with a motion: the coin shows the same side all the time."""
+class Imitated(Taught):
+    """A probe with a motion, too: the coin shows the same side all the time."""
 
     def motion_observations(self, groups):
         return [MotionObservations({group: np.ones((5, 1), np.float32) for group in groups}, 1.0)]
@@ -80,7 +87,8 @@ def trained(algorithm):
     layout = state_layout(jax.eval_shape(begin, np.uint32(5)), Mesh(jax.devices(), (AXIS,)))
     spread_step = jax.jit(step, out_shardings=(layout, None, None))
     spread, state = train(jax.device_put(five, layout), spread_step)
-    assert all(len(x.sharding.device_set) == jax.device_count() for x in jax.tree.leaves(state.own))
+    kept = jax.tree.leaves((state.own, state.learned))
+    assert all(len(x.sharding.device_set) == jax.device_count() for x in kept)
     both = jax.tree.map(lambda *each: jnp.stack(each), four, five)
     seeds, _ = train(both, jax.jit(jax.vmap(step)))
     second = {name: [row[1] for row in rows] for name, rows in seeds.items()}

@@ -139,7 +139,7 @@ def test_the_mode_has_no_chance_and_a_sample_has():
 def test_learned_rewards_count_like_the_environments_own():
     def learned(reward_variables, experience):
         # It sees what happened, and its own variables.
-        return {"style": reward_variables * experience.obs["actor"][..., 0]}
+        return {"style": reward_variables * experience.obs["actor"][..., 0]}, ()
 
     env = Probe(counts, 3, shows="step", num_envs=2)
     player = Player(env, zero_policy(1), learned_rewards=learned)
@@ -154,7 +154,7 @@ def test_a_reward_that_is_not_finite_is_no_reward_and_its_episode_goes_on(garbag
     def learned(_, experience):
         late = experience.results.steps.time == 2.0
         spoilt = jnp.where(late & (jnp.arange(2) == 1)[None], garbage, 0.5)
-        return {"style": spoilt}
+        return {"style": spoilt}, ()
 
     env = Probe(counts, 3, shows="step", num_envs=2)
     _, experience = run(Player(env, known(counts=True), learned_rewards=learned), 4)

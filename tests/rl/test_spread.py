@@ -1,4 +1,4 @@
-"""Every algorithm, ours and two of the tests' own, on four devices and as one of several seeds."""
+"""Every algorithm, built in and two of the tests' own, on four devices and as one of several seeds."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def said():
     return told["trained"]
 
 
-@pytest.mark.parametrize("name", ["ppo", "adversarial", "replay", "amp"])
+@pytest.mark.parametrize("name", ["ppo", "amp", "distill", "adversarial", "replay"])
 @pytest.mark.parametrize("how", ["spread", "second of two seeds"])
 def test_what_is_learned_is_what_one_device_learns(said, name, how):
     one, other = said[name]["one"], said[name][how]

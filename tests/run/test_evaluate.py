@@ -74,7 +74,7 @@ def test_the_first_episode_of_each_environment_counts_at_the_level_of_the_policy
             return super().rewards(carry, results, learned)
 
     def learned(reward_variables, experience):
-        return {"style": jnp.full(experience.was_reset.shape, 1.0) * reward_variables}
+        return {"style": jnp.full(experience.was_reset.shape, 1.0) * reward_variables}, ()
 
     env = Leveled(lambda shown, action, count: count * 1.0, 2, num_envs=3)
     player = Player(env, zero_policy(1), learned_rewards=learned)
