@@ -47,7 +47,7 @@ def test_a_bare_info_shows_all_and_swallows_nothing():
 
 def test_an_optional_group_may_be_left_empty_and_a_needed_one_not():
     assert overrides("experiment=null") == []
-    with pytest.raises(UserError, match=r"algo=null: needs an option\n  algo: amp, ppo"):
+    with pytest.raises(UserError, match=r"algo=null: needs an option\n  algo: .*ppo"):
         overrides("algo=null")
 
 

@@ -78,7 +78,7 @@ def test_the_seed_that_evaluated_best_acts(project, returns, index):
     run.config.write_text(config_text(config))
     summary = {"eval_return_mean": None, "iterations": 3, "eval_return_per_seed": returns}
     run.summary.write_text(json.dumps(summary))
-    chosen, said = build._chosen_seed(config, run, 3)
+    chosen, said = build.chosen_seed(run, 3, count=2)
     assert chosen == (index or 0) and ("not known" in said) == (index is None)
 
 
