@@ -34,6 +34,9 @@ _FLAGS_WITH_VALUE = {
 MOTIONS = "motion.files"
 """Key of a list of paths, which `motion=` is short for."""
 
+SHOWN_FIRST = ("checkpoint", "policy", "dataset", "dump")
+"""Keys that say what `ksim view` shows, beside which a motion is not shown by itself."""
+
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _TYPES: dict[str, Any] = {f.name: f.type for f in dataclasses.fields(RunConfig)}
 
