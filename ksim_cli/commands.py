@@ -23,7 +23,7 @@ from ksim_cli.config.compose import (
 )
 from ksim_cli.config.help import command_help
 from ksim_cli.config.looking import LOOKING
-from ksim_cli.config.overrides import MOTIONS, CommandLine
+from ksim_cli.config.overrides import MOTIONS, SHOWN_FIRST, CommandLine
 from ksim_cli.config.own_terms import own_types
 from ksim_cli.config.report import JobFailedError
 from ksim_cli.config.resuming import refuse_changes
@@ -287,9 +287,8 @@ def _begin_measuring(line: CommandLine) -> Start:
 
 def _begin_viewing(line: CommandLine) -> Start:
     """From the built-in configs for a motion that is viewed by itself; else as what acts begins."""
-    others = ("checkpoint", "policy", "dataset", "dump")
     named = line.value(MOTIONS)
-    if named in (None, "[]") or any(line.value(key) is not None for key in others):
+    if named in (None, "[]") or any(line.value(key) is not None for key in SHOWN_FIRST):
         return _begin_acting(line)
     if line.value("task") is None:
         raise UserError("motion=: which robot it is of is not known. Type task=...")

@@ -58,7 +58,7 @@ WRONG = {
     f"train {CARTPOLE} rollout_length_seconds=1": "only one of them may be given",
     f"train {CARTPOLE} rollout_length_frames=null": "rollout_length_frames: not given",
     f"train {CARTPOLE} rewards=cartpol": "no rewards 'cartpol'. Did you mean 'cartpole'",
-    f"train {CARTPOLE} run_mode=walk": "run_mode=walk: one of train, view, collect_dataset",
+    f"train {CARTPOLE} run_mode=walk": "run_mode=walk: one of train, view, view_motion",
     f"train {CARTPOLE} reward_clip_min=2 reward_clip_max=1": "is larger than reward_clip_max",
     f"train {CARTPOLE} ~seeds": "no key or group 'seeds'",
     f"train {CARTPOLE} resume=latest": "a run has its task, its folder and its seeds already. Leave out task=",

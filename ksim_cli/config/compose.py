@@ -117,8 +117,10 @@ def launch(
         Plugins.instance().register(ProjectConfigs)
         check_files()
         sys.argv = [f"ksim {command}", *start.line.flags, *start.line.overrides]
-        run = _run_hydra if _names_hydra(start.line) else _run_once
-        run(job, primary, start.line.overrides)
+        if _names_hydra(start.line):
+            _run_hydra(job, primary)
+        else:
+            _run_once(job, primary, start.line.overrides)
     except Exception as error:
         return report.report(error, command, wants_full_error)
     finally:
@@ -139,9 +141,8 @@ def _names_hydra(line: CommandLine) -> bool:
     return any(b"hydra" in file.read_bytes() for file in readable)
 
 
-def _run_hydra(job: Callable[[DictConfig], Any], primary: str, overrides: list[str]) -> None:
+def _run_hydra(job: Callable[[DictConfig], Any], primary: str) -> None:
     """What was typed, whatever it asks of Hydra; `hydra.main` reads it from `sys.argv`."""
-    del overrides
     configs = str(builtin_root() / "configs")
     hydra.main(version_base=_VERSION_BASE, config_path=configs, config_name=primary)(job)()
 

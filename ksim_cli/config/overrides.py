@@ -35,6 +35,9 @@ _FLAGS_WITH_VALUE = {
 MOTIONS = "motion.files"
 """Key of a list of paths, which `motion=` is short for."""
 
+SHOWN_FIRST = ("checkpoint", "policy", "dataset", "dump")
+"""Keys that say what `ksim view` shows, beside which a motion is not shown by itself."""
+
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _ACTS = (
     *(f"{key}=true" for key in ("run_model_viewer", "run_environment", "collect_dataset")),

@@ -57,8 +57,7 @@ class Bins:
 
     def of(self, motions: MotionSet, clip: jax.Array, frame: jax.Array) -> jax.Array:
         """`[...]` the bin of each moment."""
-        last = motions.last_frame(clip)
-        within = frame % last if motions.loop else jnp.clip(frame, 0, last - 1)
+        within = jnp.minimum(motions.within(clip, frame), motions.last_frame(clip) - 1)
         return jnp.asarray(self.first)[clip] + within // self.size
 
     def draw(self, key: jax.Array, probability: jax.Array) -> tuple[jax.Array, jax.Array]:

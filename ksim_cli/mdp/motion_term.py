@@ -51,6 +51,12 @@ class MotionTerm(Term):
         return self.motions
 
 
+def moment_of(value: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Clip and frame `[...]`, int32, of values `[..., 2]` of a command of type `motion`."""
+    clip, frame = jnp.moveaxis(jnp.round(value).astype(jnp.int32), -1, 0)
+    return clip, frame
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReferenceTerm(MotionTerm):
     """Mixin of terms that compare with the motion at the moment of a command.
@@ -67,8 +73,7 @@ class ReferenceTerm(MotionTerm):
 
     def moment(self, step: Step | Pose) -> tuple[jax.Array, jax.Array]:
         """Clip and frame of the command, int32."""
-        clip, frame = jnp.round(commanded(step, self.command, 2)).astype(jnp.int32)
-        return clip, frame
+        return moment_of(commanded(step, self.command, 2))
 
     def reference(self, step: Step, ahead: int) -> View:
         """The motion's state some control steps after the command's moment, as a view."""

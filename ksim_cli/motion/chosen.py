@@ -19,10 +19,12 @@ class Motions:
     Attributes:
         files: the clips of each file at their own rates, in the order of `motion.files`.
         arrays: all of them at the control rate.
+        are_copies: whether they were read from a run's copies.
     """
 
     files: tuple[tuple[Clip, ...], ...]
     arrays: MotionSet
+    are_copies: bool
 
     @property
     def clips(self) -> list[Clip]:
@@ -58,7 +60,7 @@ def load_motions(
     clips = [clip for each in read for clip in each]
     weights = _weights(config.weights, read)
     arrays = make_motion_set(model, clips, ctrl_dt, weights, config.loop)
-    return Motions(tuple(map(tuple, read)), arrays)
+    return Motions(tuple(map(tuple, read)), arrays, are_copies=bool(copies))
 
 
 def _weights(given: Sequence[float], read: Sequence[Sequence[Clip]]) -> list[float]:

@@ -59,11 +59,14 @@ class MotionSet(struct.PyTreeNode):
         """Index of a clip's last frame: the length of a round in frames, too."""
         return self.lengths[clip] - 1
 
-    def row(self, clip: jax.Array, frame: jax.Array) -> jax.Array:
-        """Row of a moment; beyond the end of a clip that does not loop it is the last."""
+    def within(self, clip: jax.Array, frame: jax.Array) -> jax.Array:
+        """The frame of the clip itself; beyond the end of one that does not loop it is the last."""
         last = self.last_frame(clip)
-        within = frame % last if self.loop else jnp.clip(frame, 0, last)
-        return self.starts[clip] + within
+        return frame % last if self.loop else jnp.clip(frame, 0, last)
+
+    def row(self, clip: jax.Array, frame: jax.Array) -> jax.Array:
+        """Row of a moment."""
+        return self.starts[clip] + self.within(clip, frame)
 
     def ended(self, clip: jax.Array, frame: jax.Array) -> jax.Array:
         """Bool: the clip has no frame after this one."""

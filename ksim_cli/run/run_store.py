@@ -97,8 +97,7 @@ class RunStore:
             return
         try:
             self._write_config()
-            keep_own_files(self._run, task_model.task)
-            keep_motions(self._run, task_model)
+            self._keep(task_model)
         except OSError as error:
             raise UserError(f"{self._run.path}: cannot be written: {error}") from error
 
@@ -131,7 +130,8 @@ class RunStore:
         if self._writes:  # only now: what does not fit the checkpoint shall not be kept
             if changes(self._config, self._run.config):
                 self._write_config()
-                keep_motions(self._run, task_model)
+                if task_model.motions is None or not task_model.motions.are_copies:
+                    keep_motions(self._run, task_model)
             if warn_of_changes(self._run, task_model.task, self._console):
                 keep_own_files(self._run, task_model.task)
         return tree[TRAINING].with_policy(tree[POLICY])
@@ -172,8 +172,7 @@ class RunStore:
                 self._run.path.mkdir(parents=True, exist_ok=True)
                 self._write_config()
                 if self._task_model is not None:
-                    keep_own_files(self._run, self._task_model.task)
-                    keep_motions(self._run, self._task_model)
+                    self._keep(self._task_model)
         except OSError as error:
             reason = f"{type(error).__name__}: {error}"
             raise CheckpointError(f"checkpoint {step} could not be saved: {reason}.") from error
@@ -200,6 +199,11 @@ class RunStore:
         text = config_text(self._config, self._hashes)
         replace_text(self._run.config, text)
         self._hashes = hashes_of(text)
+
+    def _keep(self, task_model: TaskModel) -> None:
+        """Keeps what of a run lies outside of its folder."""
+        keep_own_files(self._run, task_model.task)
+        keep_motions(self._run, task_model)
 
 
 def refuse_other_config(run: RunFolder, step: int, info: Mapping[str, Any]) -> list[str]:

@@ -198,15 +198,17 @@ class Session:
         return playing, jax.tree.map(lambda x: x[0, 0], shown)
 
     def _arrays(self, wishes: Wishes) -> tuple[dict[str, Latch], Disturbance]:
-        """The wishes as `steer` takes them."""
+        """The wishes as `steer` takes them; NumPy's, which a compiled program takes at once."""
         model, held = self.model, {}
+
+        def row(value: Any, *shape: int) -> Any:
+            return np.asarray(np.zeros(shape) if value is None else value, np.float32)[None]
+
         for name, now in self._playing.env.commands.items():
             value = wishes.held.get(name)
-            given = np.zeros(now.shape[1:]) if value is None else np.asarray(value)
-            held[name] = Latch(given.astype(np.float32)[None], np.full(1, value is not None))
-        velocity = np.zeros(model.nv) if wishes.velocity is None else wishes.velocity
-        force = np.zeros((model.nbody, 6)) if wishes.force is None else wishes.force
+            is_held: Any = np.full(1, value is not None)
+            held[name] = Latch(row(value, *now.shape[1:]), is_held)
         push = Disturbance(
-            velocity=velocity.astype(np.float32)[None], force=force.astype(np.float32)[None]
+            velocity=row(wishes.velocity, model.nv), force=row(wishes.force, model.nbody, 6)
         )
         return held, push

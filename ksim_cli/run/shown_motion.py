@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ksim_cli.config.overrides import SHOWN_FIRST
 from ksim_cli.config.schema import RunConfig
 from ksim_cli.io.recordings import Recording, read_recording
 from ksim_cli.motion.clip import Clip
@@ -40,8 +41,8 @@ class MotionRecording(Recording):
 
 def plays_motion(config: RunConfig) -> bool:
     """Whether what is viewed is the motion itself: one is named, and nothing that acts."""
-    acts = (config.checkpoint, config.policy, config.dataset, config.dump)
-    return bool(config.motion.files) and all(each is None for each in acts)
+    shown = (getattr(config, key) for key in SHOWN_FIRST)
+    return bool(config.motion.files) and all(each is None for each in shown)
 
 
 def recording_of(config: RunConfig, task_model: TaskModel) -> Recording | None:

@@ -12,26 +12,21 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import Mesh
 
 from ksim_cli import models
 from ksim_cli.config.components import GRUConfig
-from ksim_cli.models.adapters import NNXAdapter
-from ksim_cli.models.mlp import MLP
-from ksim_cli.models.policy import Policy
-from ksim_cli.rl.algorithm import Context, init, train_step
+from ksim_cli.rl.algorithm import init, train_step
 from ksim_cli.rl.amp import AMP
 from ksim_cli.rl.distill import Distill
 from ksim_cli.rl.ppo import PPO
 from ksim_cli.run.compile import without_weak_types
 from ksim_cli.run.devices import AXIS, state_layout
-from ksim_cli.types import MotionObservations
-from tests.envs import Taught
 from tests.rl.discriminator import Adversarial
+from tests.rl.imitated import make_context
 from tests.rl.replay_buffer import Replay
 
-NUM_ENVS, ITERATIONS = 16, 3
+ITERATIONS = 3
 STAGES = {"clone_iterations": 1, "warm_up_iterations": 1, "likelihood_weight": 0.5}
 RECURRENT = vars(GRUConfig(hidden_size=4))
 ALGORITHMS = {
@@ -42,27 +37,6 @@ ALGORITHMS = {
     "distill": Distill(teacher_model=RECURRENT, **STAGES),
 }
 models.register_models()
-
-
-class Imitated(Taught):
-    """A probe with a motion, too: the coin shows the same side all the time."""
-
-    def motion_observations(self, groups):
-        return [MotionObservations({group: np.ones((5, 1), np.float32) for group in groups}, 1.0)]
-
-
-def make_context(algorithm):
-    env = Imitated(lambda shown, action, count: shown * action, 3, shows="coin", num_envs=NUM_ENVS)
-    model = MLP(hidden_size=8)
-    adapter = NNXAdapter(lambda key: model.build(env.observation_sizes, env.action_size, key))
-    return Context(
-        env=env,
-        policy=Policy(adapter),
-        optimizer=optax.adam(1e-2),
-        num_steps=8,
-        batch_size=8,
-        parts=algorithm.prepare(env),
-    )
 
 
 def train(state, step):

@@ -14,7 +14,7 @@ from ksim_cli.rl import losses
 from ksim_cli.rl.algorithm import act, init, make_player
 from ksim_cli.rl.amp import AMP, motion_of
 from ksim_cli.types import MotionObservations
-from tests.rl.spread import NUM_ENVS, make_context
+from tests.rl.imitated import NUM_ENVS, make_context
 
 SMALL = {"disc_groups": ["actor"], "disc_hidden": [8], "amp_reference_batch_size": 2}
 

@@ -5,6 +5,7 @@ import http.client
 import socket
 import subprocess
 import sys
+import time
 import urllib.parse
 from typing import NamedTuple
 
@@ -56,7 +57,14 @@ def serving():
         text=True,
     )
     try:
-        yield Server(process.stdout.readline().strip(), process)
+        server = Server(process.stdout.readline().strip(), process)
+        place = urllib.parse.urlsplit(server.url)
+        while process.poll() is None:  # its thread listens in a moment
+            with contextlib.suppress(ConnectionRefusedError), socket.socket() as client:
+                client.connect((place.hostname, place.port))
+                break
+            time.sleep(0.01)
+        yield server
     finally:
         process.kill()
         process.communicate()

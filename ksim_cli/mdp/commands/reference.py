@@ -21,6 +21,7 @@ from ksim_cli.mdp.moments import (
 from ksim_cli.mdp.motion_term import (
     MotionTerm,
     arrays_field,
+    moment_of,
     motion_views,
     seen_from_base,
     tabulate,
@@ -103,7 +104,7 @@ class MotionCommand(BaseTerm, MotionTerm, Command):
     def update_shared(self, shared: Outcomes, value: jax.Array, results: StepResult) -> Outcomes:
         """See `Command`: failures are counted at the moments they happened in."""
         assert self.bins is not None
-        clip, frame = jnp.moveaxis(jnp.round(value).astype(jnp.int32), -1, 0)
+        clip, frame = moment_of(value)
         failed = results.terminated & (results.steps.termination < 0)
         where = self.bins.of(self.clips, clip, frame)
         return with_outcomes(self.bins, shared, where, failed, self.decay)
@@ -127,14 +128,14 @@ class MotionCommand(BaseTerm, MotionTerm, Command):
 
     def error(self, step: Step, value: jax.Array) -> jax.Array:
         """Mean over joints of the distance from the motion, rad or m."""
-        clip, frame = jnp.round(value).astype(jnp.int32)
+        clip, frame = moment_of(value)
         qpos, _ = self.clips.state(clip, frame + 1)
         off = maths.pick(step.view.qpos - qpos, self.qpos_addresses)
         return jnp.abs(off).sum() / max(1, len(self.qpos_addresses))
 
     def markers(self, step: Step, value: jax.Array) -> tuple[Marker, ...]:
         """Spheres where the motion has the bodies."""
-        clip, frame = jnp.round(value).astype(jnp.int32)
+        clip, frame = moment_of(value)
         qpos, qvel = self.clips.state(clip, frame + 1)
         if self.base.qpos is None:
             place, turn = self.base.position(step.view), self.base.quaternion(step.view)

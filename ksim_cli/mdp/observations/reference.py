@@ -21,10 +21,8 @@ class MotionPhase(ReferenceTerm, Observation):
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
         clip, frame = self.moment(step)
-        last = self.clips.last_frame(clip)
         whole = 2.0 * math.pi if self.clips.loop else math.pi
-        within = frame % last if self.clips.loop else jnp.clip(frame, 0, last)
-        angle = whole * within / last
+        angle = whole * self.clips.within(clip, frame) / self.clips.last_frame(clip)
         return jnp.stack([jnp.cos(angle), jnp.sin(angle)]), carry
 
 
