@@ -223,7 +223,9 @@ def test_help_and_list_are_quick(tmp_path):
     """Counted in modules, which is the same on every machine; Python itself starts with some 60."""
     code = "import sys\nfrom ksim_cli.cli import main\n"
     for typed in ("--help", "list", "train --help"):
-        tail = f"try:\n    main({typed.split()!r})\nexcept SystemExit: pass\nprint(len(sys.modules))"
+        tail = (
+            f"try:\n    main({typed.split()!r})\nexcept SystemExit: pass\nprint(len(sys.modules))"
+        )
         run = [sys.executable, "-I", "-c", code + tail]
         done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
         assert int(done.stdout.splitlines()[-1]) < 160, typed

@@ -94,3 +94,10 @@ def test_the_mask_decides_what_counts():
     values = jnp.array([1.0, jnp.nan, 3.0, jnp.inf])
     assert losses.masked_mean(values, mask) == 2.0
     assert losses.masked_mean(values, jnp.zeros(4, bool)) == 0.0
+
+
+@pytest.mark.parametrize(("kl", "factor"), [(0.1, 1.5), (0.001, 1 / 1.5), (0.01, 1.0)])
+def test_the_kl_coefficient_follows_the_kl(kl, factor):
+    got = losses.adapted_kl_coef(jnp.float32(0.2), jnp.float32(kl), 0.01)
+    np.testing.assert_allclose(got, 0.2 * factor, rtol=1e-6)
+    assert losses.adapted_kl_coef(jnp.float32(1e2), jnp.float32(1.0), 0.01) == 1e2
