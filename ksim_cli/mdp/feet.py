@@ -30,11 +30,13 @@ class FeetTerm(Term):
         wanted: what its contact sensors tell, `FOUND`, `FORCES` or `TORQUES`; nothing: none.
         motion: whether it needs the feet's velocities.
         feet: names or patterns of bodies or geoms, bodies first; a body touches with any geom.
+        against: the same of the things whose touch counts; empty: anything.
     """
 
     wanted: ClassVar[tuple[str, ...]] = FOUND
     motion: ClassVar[bool] = False
     feet: tuple[str, ...]
+    against: tuple[str, ...] = ()
     contacts: Contacts = resolved(Contacts())
     frames: Frames = resolved(Frames())
     velocities: tuple[int, ...] = resolved()
@@ -43,7 +45,7 @@ class FeetTerm(Term):
         """See `Term.edit`."""
         super().edit(spec)
         if self.wanted:
-            add_contact_sensors(spec, self.feet, self.wanted)
+            add_contact_sensors(spec, self.feet, self.wanted, self.against)
         bodies, geoms = ([x.name for x in xs if x.name] for xs in (spec.bodies, spec.geoms))
         named = bodies_or_geoms(self.feet, bodies, geoms)
         for kind, name in named if self.motion else ():
@@ -55,7 +57,7 @@ class FeetTerm(Term):
         named = bodies_or_geoms(self.feet, bodies, geoms)
         contacts, velocities = Contacts(), ()
         if self.wanted:
-            contacts = bind_contacts(model, self.feet, self.wanted)
+            contacts = bind_contacts(model, self.feet, self.wanted, self.against)
         if self.motion:
             velocities = tuple(sensor_address(model, "framelinvel", k, n) for k, n in named)
         bound, frames = super().bind(model), frames_of(model, named)
