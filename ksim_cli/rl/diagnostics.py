@@ -44,7 +44,8 @@ def explained_variance(value_tn: jax.Array, target_tn: jax.Array, mask_tn: jax.A
 
 def saturated_share(action_tna: jax.Array, mask_tn: jax.Array) -> jax.Array:
     """Share of the elements of the actions `[T, N, A]` of `SATURATION` or more in size."""
-    return masked_mean((jnp.abs(action_tna) >= SATURATION).mean(-1), mask_tn)
+    saturated = jnp.abs(action_tna) >= SATURATION
+    return masked_mean(saturated.reshape(*mask_tn.shape, -1).mean(-1), mask_tn)
 
 
 def mean_std(now: PPOVariables, mask_b: jax.Array) -> jax.Array:

@@ -164,4 +164,5 @@ def test_curricula(name):
 def test_randomizers(mode):
     given = sections_of("randomization", {"mode": mode})
     xml = LEGGED.replace('damping="0.5"', 'damping="0.5" frictionloss="0.1"')
-    check(make_env(xml, randomization=given))
+    servos = {"all": {"type": "position", "kp": 20.0, "kd": 1.0}}
+    check(make_env(xml, randomization=given, actuators=servos))
