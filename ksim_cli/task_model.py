@@ -18,6 +18,7 @@ from ksim_cli.errors import UserError
 from ksim_cli.mdp.action_manager import Timing
 from ksim_cli.mdp.inspect_terms import inspect_terms
 from ksim_cli.mdp.mdp import Mdp
+from ksim_cli.mdp.stages import staged
 from ksim_cli.models.adapters import adapt
 from ksim_cli.models.policy import Policy, Variables, initial_carry, ppo_variables, sample_action
 from ksim_cli.physics.engine import EngineSpec
@@ -138,7 +139,10 @@ class TaskModel:
         terms = {kind: by_name(getattr(self.task, get)(), get) for kind, get in GETTERS.items()}
         extra = self.algorithm.extra_observations()
         terms["observations"] |= build_terms(OBSERVATIONS, extra, "observations")
-        return terms
+        return {
+            kind: {name: staged(term, f"{kind}.{name}") for name, term in each.items()}
+            for kind, each in terms.items()
+        }
 
     def _aux(self, observation_sizes: Mapping[str, int]) -> Any:
         """Make the policy; the shapes of one environment's auxiliary outputs."""

@@ -72,9 +72,11 @@ def _per_element(
         found = match_names([pattern], list(dict.fromkeys(names)), "joint of this actuator")
         numbers |= dict.fromkeys(found, number)
     for name in names:
-        if default is MISSING and name not in numbers:
-            raise UserError(f"{field}: needs a number for '{name}', too")
-    return tuple(numbers.get(name, default) for name in names)
+        if name not in numbers:
+            if default is MISSING:
+                raise UserError(f"{field}: needs a number for '{name}', too")
+            numbers[name] = default
+    return tuple(numbers[name] for name in names)
 
 
 PerElement = PerJoint | tuple[float, ...]

@@ -9,6 +9,7 @@ import mujoco
 from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError, error_context
 from ksim_cli.mdp.actuators import Actuator
+from ksim_cli.mdp.stages import Staged
 from ksim_cli.mdp.term import (
     ActionTerm,
     Command,
@@ -114,11 +115,18 @@ class Mdp:
                 term = term.bind(model)
             if isinstance(term, ActionTerm):
                 term = replace(term, action_size=size)
+            elif isinstance(term, Staged):
+                term = term.with_action_size(size)
             if name:
                 bound.setdefault(kind, {})[name] = term
             else:
                 bound[kind] = term
         return replace(self, **bound)
+
+    @property
+    def has_stages(self) -> bool:
+        """Whether a term changes in stages."""
+        return any(isinstance(term, Staged) for _, term in self.each())
 
     def each(self) -> list[tuple[str, Term]]:
         """Config path and term of every term."""

@@ -160,10 +160,12 @@ class Reward(Term):
     Attributes:
         weight: factor.
         scale: how the weight depends on the curriculum level; null: not at all.
+        stages: [{iteration: 500, …}, …]: parameters that change after that many iterations.
     """
 
     weight: float = 1.0
     scale: Scale | None = None
+    stages: tuple[dict[str, Any], ...] = ()
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """The unweighted reward of a step and the new carry."""
@@ -181,10 +183,12 @@ class Termination(Term):
 
     Attributes:
         disable_at_curriculum_level: at this level and above it the termination is off.
+        stages: [{iteration: 500, …}, …]: parameters that change after that many iterations.
     """
 
     truncates: ClassVar[bool] = False
     disable_at_curriculum_level: float | None = None
+    stages: tuple[dict[str, Any], ...] = ()
 
     def longest_episode(self) -> float | None:
         """Upper bound of the episode's length, s; None where the term gives none."""
@@ -231,7 +235,12 @@ class Command(Term):
 
     It may read other commands, but not in a circle, and the view. One that does not read the view,
     nor a command that does, is drawn before an episode's reset, which may go by it.
+
+    Attributes:
+        stages: [{iteration: 500, …}, …]: parameters that change after that many iterations.
     """
+
+    stages: tuple[dict[str, Any], ...] = ()
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """The command for the next step, a vector, and the new carry; called after `init` too.
@@ -278,9 +287,11 @@ class Event(Term):
 
     Attributes:
         scale: how its size depends on the curriculum level; null: in proportion.
+        stages: [{iteration: 500, …}, …]: parameters that change after that many iterations.
     """
 
     scale: Scale | None = None
+    stages: tuple[dict[str, Any], ...] = ()
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[Disturbance, Carry]:
         """The disturbance and the new carry. What it has, it has at every step."""

@@ -40,9 +40,18 @@ NOISY = {
 }
 ALSO = {
     "observations": {"history": 2},
-    "rewards": {"weight": -0.5, "scale": QUADRATIC},
-    "terminations": {"disable_at_curriculum_level": 2.0},
-    "events": {"scale": "linear", "interval": [0.01, 0.03]},
+    "rewards": {
+        **{"weight": -0.5, "scale": QUADRATIC},
+        "stages": ({"iteration": 1, "weight": -1.0},),
+    },
+    "terminations": {
+        "disable_at_curriculum_level": 2.0,
+        "stages": ({"iteration": 1, "disable_at_curriculum_level": 0.5},),
+    },
+    "events": {
+        **{"scale": "linear", "interval": [0.01, 0.03]},
+        "stages": ({"iteration": 1, "interval": [0.01, 0.02]},),
+    },
     "randomization": {"mode": "reset"},
 }
 """Kind -> parameters that all terms of the kind have."""
@@ -256,7 +265,12 @@ SECTIONS = {
         "cartesian_coordinate": [
             {**DRAWN, **TRUNK, "x_range": [0.0, 1.0], "y_range": [0.0, 1.0], "z_range": [0.0, 1.0]}
         ],
-        "float_vector": [{**DRAWN, "ranges": [[0.0, 1.0], [2.0, 3.0]]}],
+        "float_vector": [
+            {
+                **{**DRAWN, "ranges": [[0.0, 1.0], [2.0, 3.0]]},
+                "stages": [{"iteration": 1, "ranges": [[0.0, 2.0], [2.0, 4.0]]}],
+            }
+        ],
         "heading": [
             {
                 **{**DRAWN, **TRUNK, "range": [-1.0, 1.0], "heading_range": [0.0, 1.0]},
@@ -304,8 +318,8 @@ SECTIONS = {
         "multiplicative_uniform": [{"magnitude": 0.1, "mean": 0.1, "scale": "linear"}],
     },
     "filters": {
-        "clip_acceleration": [{"limit": {"*_hip": 10.0, "*_knee": 9.0}}],
-        "clip_positions": [{"low": {"left_*": -0.5}, "high": {"left_*": 0.5}}],
+        "clip_acceleration": [{"limit": {"*": 10.0}}],
+        "clip_positions": [{"low": {"*": -0.5}, "high": {"*": 0.5}}],
         "integrate_acceleration": [{"scale": 2.0, "low": {"*": -1.0}, "high": {"*": 1.0}}],
         "integrate_velocity": [{"scale": 2.0, "low": -1.0, "high": 1.0}],
         "low_pass": [{"cutoff_frequency": 5.0}],

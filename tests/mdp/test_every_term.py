@@ -21,7 +21,7 @@ REGISTRIES = {
     "scales": registry.SCALES,
     "curriculum": registry.CURRICULA,
 }
-SHARED = {"observations": {"groups", "noise", "bias", "delay"}}
+SHARED = {"observations": {"groups", "noise", "bias", "delay"}, "commands": {"stages"}}
 """Parameters that are no term's own affair: they are given to one term of their kind."""
 
 FOREIGN = {"rewards": {"cartpole_balance"}}

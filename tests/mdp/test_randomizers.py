@@ -31,6 +31,7 @@ ROBOT = LEGGED.replace(
     <motor joint="left_knee"/></actuator><sensor>""",
 )
 DERIVED = {
+    "actuator_acc0",
     "body_subtreemass",
     "body_invweight0",
     "dof_invweight0",

@@ -151,7 +151,7 @@ def test_joints_stay_in_their_ranges(scale, distribution):
     assert (joints >= low).all() and (joints <= high).all()
     assert joints[:, 1].max() == high[1] and joints[:, 2].min() == low[2]
     # What is inside is what was drawn.
-    wanted = np.asarray(home[None, 7:] + jax.vmap(term.sample)(keys))
+    wanted = np.asarray(home[None, 7:] + jax.vmap(lambda k: term.sample(k, jnp.ones(())))(keys))
     inside = (wanted > low) & (wanted < high)
     np.testing.assert_array_equal(joints[inside], wanted[inside])
     assert 0.1 < inside.mean() < 0.95

@@ -44,7 +44,7 @@ SECTIONS = {
     "link_acceleration": {"bodies": LEGS},
     "link_jerk": {"bodies": LEGS},
     "motionless_at_rest": {"commands": ["rest"]},
-    "no_contact": {"feet": LEGS},
+    "no_contact": {"feet": ["left_foot"]},
     "no_roll": {},
     "off_axis_velocity": {},
     "pairwise_symmetry": {"pairs": [["left_hip", "right_hip"]]},
