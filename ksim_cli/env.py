@@ -29,37 +29,15 @@ from ksim_cli.physics.free_base import base_candidates, free_joint_of
 from ksim_cli.quarantine import beyond, first_at_fault, rewarded_badly
 from ksim_cli.rng import named_key
 from ksim_cli.trees import select_envs, zeroed
-from ksim_cli.types import EpisodeStatistics, Step, StepResult, per_env, shared
-
-
-class PreparedReset(struct.PyTreeNode):
-    """The next episode's start of every environment.
-
-    Attributes:
-        physics: the engine's prepared reset.
-        commands: command name -> `[N, ...]` values, of the commands that do not read the view.
-        carries: command name -> carry of those.
-        at_fault: `[N]` int32 suspect whose pose was not finite, so that it is the home pose.
-    """
-
-    physics: Any
-    commands: dict[str, jax.Array]
-    carries: dict[str, Any]
-    at_fault: jax.Array
-
-
-class SharedState(struct.PyTreeNode):
-    """State that all environments share; it moves between rollouts, from their outcomes.
-
-    Attributes:
-        level: curriculum level in [0, 1].
-        curriculum: the curriculum's carry.
-        commands: command name -> what its environments share.
-    """
-
-    level: jax.Array
-    curriculum: Any
-    commands: dict[str, Any] = struct.field(default_factory=dict)
+from ksim_cli.types import (
+    EpisodeStatistics,
+    PreparedReset,
+    SharedState,
+    Step,
+    StepResult,
+    per_env,
+    shared,
+)
 
 
 class EnvState(struct.PyTreeNode):
@@ -94,6 +72,11 @@ class EnvState(struct.PyTreeNode):
     def level(self) -> jax.Array:
         """Curriculum level in [0, 1]."""
         return self.shared.level
+
+    @property
+    def iteration(self) -> jax.Array:
+        """Iterations of training that are done, int32."""
+        return self.shared.iteration
 
 
 EPISODE_FIELDS = ("carries", "obs", "commands", "count", "start", "at_fault")
@@ -167,18 +150,25 @@ class TaskEnv:
         self.suspects, self.reward_limit = mdp.suspects, limits.reward
         self.observation_layout = layout.groups
         self.observation_sizes: Mapping[str, int] = layout.group_sizes
+        self._has_stages = mdp.has_stages
         self._scored = {"qpos", "qvel", *layout.reward_fields, *recorded}
         bases = base_candidates(model)
         # Of several no term needed one: the terms that do have complained.
         joint = free_joint_of(model, bases[0]) if len(bases) == 1 else None
         self._base = None if joint is None else int(model.jnt_qposadr[joint])
 
-    def init(self, key: jax.Array, level: jax.Array | None = None) -> EnvState:
+    def init(
+        self,
+        key: jax.Array,
+        level: jax.Array | None = None,
+        iteration: jax.Array | None = None,
+    ) -> EnvState:
         """Fresh environments, each in a pose drawn from the resets.
 
         Args:
             key: random key.
             level: curriculum level; None: the one training starts at.
+            iteration: iterations of training that count as done; None: none.
         """
         key, key_reset, key_carry, key_step = jax.random.split(key, 4)
         n, curriculum = self.num_envs, self.mdp.curriculum
@@ -186,7 +176,8 @@ class TaskEnv:
         steps = max(1, self.limits.stagger_steps)
         count = jax.random.randint(named_key(key_carry, "stagger"), (n,), 0, steps)
         moved = curriculum.init(named_key(key_carry, "curriculum"))
-        shared = SharedState(level, moved, self.command_manager.initial_shared())
+        done = jnp.int32(0) if iteration is None else iteration
+        shared = SharedState(level, moved, done, self.command_manager.initial_shared())
         prepared = self._prepare(key_reset, shared, count)
         state = EnvState(
             physics=self.engine.reset(self.engine.init(), jnp.ones(n, bool), prepared.physics),
@@ -223,7 +214,8 @@ class TaskEnv:
         by_reward = rewarded_badly(results, len(self.suspects))
         at_fault = jnp.where(state.at_fault > 0, state.at_fault, by_reward)
         commands = self.command_manager.update_shared(state.shared.commands, results)
-        return state.replace(shared=SharedState(level, carry, commands), at_fault=at_fault)
+        moved = SharedState(level, carry, state.iteration + 1, commands)
+        return state.replace(shared=moved, at_fault=at_fault)
 
     def step(self, state: EnvState, action: jax.Array) -> tuple[EnvState, StepResult]:
         """One control step: the state after it, and what it left.
@@ -280,7 +272,7 @@ class TaskEnv:
 
     def _prepare(self, key: jax.Array, shared: SharedState, count: jax.Array) -> PreparedReset:
         """The start of episodes whose first step is `count` `[N]` control steps old."""
-        steps = self._blank_steps(count, shared.level)
+        steps = self._blank_steps(count, shared)
         commands, carries = self.command_manager.before_reset(steps, shared.commands, key)
         pose, bad = self.reset_manager(key, shared.level, commands)
         variants = self.engine.spec.variants
@@ -387,14 +379,17 @@ class TaskEnv:
 
     def _steps(self, state: EnvState, action: jax.Array) -> Step:
         """The state as terms see it, leading axis N."""
-        return self._blank_steps(state.count, state.level).replace(
+        return self._blank_steps(state.count, state.shared).replace(
             view=self.engine.view(state.physics),
             action=action,
             commands=state.commands,
             zero_offset=self.action_manager.zero_offset(state.carries["actuation"], state.level),
         )
 
-    def _blank_steps(self, count: jax.Array, level: jax.Array) -> Step:
+    def _blank_steps(self, count: jax.Array, shared: SharedState) -> Step:
         """Steps without a view, before any action."""
         dt = self.timing.ctrl_dt
-        return blank_step(self.action_size, count * jnp.float32(dt), level, dt)
+        steps = blank_step(self.action_size, count * jnp.float32(dt), shared.level, dt)
+        if not self._has_stages:
+            return steps
+        return steps.replace(iteration=jnp.broadcast_to(shared.iteration, count.shape))

@@ -21,7 +21,7 @@ from ksim_cli.mdp.action_manager import Timing
 from ksim_cli.mdp.inspect_terms import inspect_terms
 from ksim_cli.mdp.mdp import Mdp
 from ksim_cli.mdp.motion_observations import MotionObserver
-from ksim_cli.mdp.term import Reward
+from ksim_cli.mdp.stages import staged
 from ksim_cli.models.adapters import adapt
 from ksim_cli.models.policy import Policy, Variables, initial_carry, ppo_variables, sample_action
 from ksim_cli.motion.chosen import load_motions
@@ -171,8 +171,12 @@ class TaskModel:
                 " Give one of them another"
             )
         terms["observations"] |= extra
+        terms = {
+            kind: {name: staged(term, f"{kind}.{name}") for name, term in each.items()}
+            for kind, each in terms.items()
+        }
         if (factor := self.algorithm.reward_factor()) != 1.0:
-            rewards: dict[str, Reward] = terms["rewards"]
+            rewards: dict[str, Any] = terms["rewards"]
             terms["rewards"] = {
                 name: dataclasses.replace(term, weight=factor * term.weight)
                 for name, term in rewards.items()

@@ -36,6 +36,8 @@ class Step(struct.PyTreeNode):
         ctrl_dt: s between two actions.
         zero_offset: `[nq]` by how much the joints' encoders are off in this episode, rad or m;
             None where that is not known (rewards) or not simulated.
+        iteration: int32, iterations of training that are behind the step; None where no term has
+            stages.
         aux: what the policy gave beside the action, any pytree; `()` where it gave nothing, and for
             all but rewards.
     """
@@ -50,6 +52,7 @@ class Step(struct.PyTreeNode):
     ctrl_dt: float = struct.field(pytree_node=False, default=0.02)
     zero_offset: jax.Array | None = None
     aux: Any = ()
+    iteration: jax.Array | None = None
 
 
 class Marker(struct.PyTreeNode):
@@ -115,6 +118,38 @@ class Scores(struct.PyTreeNode):
     command_errors: dict[str, jax.Array] = struct.field(default_factory=dict)
 
 
+class PreparedReset(struct.PyTreeNode):
+    """The next episode's start of every environment.
+
+    Attributes:
+        physics: the engine's prepared reset.
+        commands: command name -> `[N, ...]` values, of the commands that do not read the view.
+        carries: command name -> carry of those.
+        at_fault: `[N]` int32 suspect whose pose was not finite, so that it is the home pose.
+    """
+
+    physics: Any
+    commands: dict[str, jax.Array]
+    carries: dict[str, Any]
+    at_fault: jax.Array
+
+
+class SharedState(struct.PyTreeNode):
+    """State that all environments share; it moves between rollouts, from their outcomes.
+
+    Attributes:
+        level: curriculum level in [0, 1].
+        curriculum: the curriculum's carry.
+        iteration: int32, rollouts of training that have ended.
+        commands: command name -> what its environments share.
+    """
+
+    level: jax.Array
+    curriculum: Any
+    iteration: jax.Array
+    commands: dict[str, Any] = struct.field(default_factory=dict)
+
+
 class EpisodeStatistics(struct.PyTreeNode):
     """What a curriculum may look at: means over the episodes that ended in a rollout.
 
@@ -148,7 +183,7 @@ class MotionObservations(NamedTuple):
 class Env(Protocol):
     """N environments, as learning sees them.
 
-    `state` is a pytree with the attributes `obs`, group -> `[N, O]`, and `level`.
+    `state` is a pytree with the attributes `obs`, group -> `[N, O]`, `level` and `iteration`.
     """
 
     num_envs: int
@@ -164,8 +199,19 @@ class Env(Protocol):
         """Names of `Scores.command_errors`."""
         ...
 
-    def init(self, key: jax.Array, level: jax.Array | None = None) -> Any:
-        """Fresh environments, at a curriculum level or at the one training starts at."""
+    def init(
+        self,
+        key: jax.Array,
+        level: jax.Array | None = None,
+        iteration: jax.Array | None = None,
+    ) -> Any:
+        """Fresh environments, at a curriculum level or at the one training starts at.
+
+        Args:
+            key: random key.
+            level: the level.
+            iteration: iterations of training that count as done; None: none.
+        """
         ...
 
     def begin_rollout(self, state: Any) -> Any:

@@ -19,6 +19,10 @@ class ProbeState(struct.PyTreeNode):
     level: jax.Array = shared()
     key: jax.Array = shared()
 
+    @property
+    def iteration(self):
+        return jnp.int32(0)
+
 
 class Probe:
     """N environments of one of the problems.
@@ -39,7 +43,7 @@ class Probe:
         self.observation_sizes = {"actor": 1, "critic": 1}
         self._reward, self._length, self._truncates, self._shows = reward, length, truncates, shows
 
-    def init(self, key, level=None):
+    def init(self, key, level=None, iteration=None):
         key, key_coin = jax.random.split(key)
         count = jnp.zeros(self.num_envs, jnp.int32)
         level = jnp.ones(()) if level is None else level

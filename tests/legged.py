@@ -78,7 +78,7 @@ def stand(model, seconds=2.0, kp=60.0, kd=2.0):
 
 FIELDS = (
     *("time", "qpos", "qvel", "qacc", "xpos", "xquat", "xmat", "geom_xpos", "geom_xmat"),
-    *("site_xpos", "site_xmat", "sensordata", "qfrc_actuator", "cinert", "cvel"),
+    *("site_xpos", "site_xmat", "sensordata", "qfrc_actuator", "cinert", "cvel", "subtree_com"),
 )
 
 

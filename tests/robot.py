@@ -12,6 +12,7 @@ from ksim_cli.mdp import register_terms
 from ksim_cli.mdp.action_manager import Timing
 from ksim_cli.mdp.inspect_terms import inspect_terms
 from ksim_cli.mdp.mdp import Mdp
+from ksim_cli.mdp.stages import staged
 from ksim_cli.physics.engine import EngineSpec
 from ksim_cli.physics.engines import make_engine
 from ksim_cli.physics.model_variants import randomized_models
@@ -43,6 +44,10 @@ def make_mdp(curriculum=None, **sections):
             name: KINDS[kind].build(section, f"{kind}.{name}") for name, section in given.items()
         }
         for kind, given in {**defaults, **sections}.items()
+    }
+    terms = {
+        kind: {name: staged(term, f"{kind}.{name}") for name, term in each.items()}
+        for kind, each in terms.items()
     }
     chosen = registry.CURRICULA.build(curriculum or {"type": "constant"}, "curriculum")
     return Mdp(curriculum=chosen, **terms)

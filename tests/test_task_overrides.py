@@ -14,8 +14,8 @@ from ksim_cli.mdp.actuators import Torque
 from ksim_cli.mdp.commands.sampled import FloatVector
 from ksim_cli.mdp.curricula import Constant
 from ksim_cli.mdp.events import ForcePush
+from ksim_cli.mdp.joint_randomizers import Armature
 from ksim_cli.mdp.observations.joints import JointPosition
-from ksim_cli.mdp.randomizers import Armature
 from ksim_cli.mdp.resets import RandomJointVelocity
 from ksim_cli.mdp.rewards.posture import StayAlive
 from ksim_cli.mdp.terminations import EpisodeLength

@@ -1,13 +1,17 @@
 """Action filters: what an actuator's action goes through before it is sent."""
 
 import math
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 
+from ksim_cli.errors import UserError
+from ksim_cli.mdp.joints import PerJoint
 from ksim_cli.mdp.term import Carry, Latch
+from ksim_cli.physics.names import match_names
 from ksim_cli.registry import FILTERS, Registry
 
 Filtered = tuple[jax.Array, Carry]
@@ -22,6 +26,26 @@ class ActionFilter:
     """Changes an actuator's action before it is sent, once per control step."""
 
     registry: ClassVar[Registry[Any]] = FILTERS
+
+    def bind(self, names: tuple[str, ...]) -> Self:
+        """The filter with its tables by joint written out: one number for each element.
+
+        Args:
+            names: the joint (or actuator) of each element of the action.
+
+        Raises:
+            UserError: a table names none of them, or lacks one where there is no default.
+        """
+        tables = {f: getattr(self, f.name) for f in fields(self)}
+        bound = {
+            f.name: _per_element(f.name, table, names, f.default)
+            for f, table in tables.items()
+            if isinstance(table, Mapping)
+        }
+        try:
+            return replace(self, **bound)
+        except ValueError as error:
+            raise UserError(str(error)) from error
 
     def init(self, size: int) -> Carry:
         """The carry at the start of an episode, for an action of `size` elements."""
@@ -40,22 +64,53 @@ class ActionFilter:
         raise NotImplementedError
 
 
+def _per_element(
+    field: str, table: Mapping[str, float], names: tuple[str, ...], default: Any
+) -> tuple[float, ...]:
+    numbers: dict[str, float] = {}
+    for pattern, number in table.items():
+        found = match_names([pattern], list(dict.fromkeys(names)), "joint of this actuator")
+        numbers |= dict.fromkeys(found, number)
+    for name in names:
+        if name not in numbers:
+            if default is MISSING:
+                raise UserError(f"{field}: needs a number for '{name}', too")
+            numbers[name] = default
+    return tuple(numbers[name] for name in names)
+
+
+PerElement = PerJoint | tuple[float, ...]
+"""One number for all elements of an action, joint name or pattern -> number, or each number."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bounded(ActionFilter):
     """Base of filters that keep within a range.
 
     Attributes:
-        low: smallest action.
-        high: largest action.
+        low: smallest action; or joint name or pattern -> smallest, those not named have -1.
+        high: largest action; or likewise, those not named have 1.
     """
 
-    low: float = -1.0
-    high: float = 1.0
+    low: PerElement = -1.0
+    high: PerElement = 1.0
 
     def __post_init__(self) -> None:
         """Refuses a range without width."""
-        if not self.low < self.high:
-            raise ValueError(f"low={self.low}: must be below high={self.high}")
+        _refuse_empty(self.low, self.high)
+
+    def range(self) -> tuple[jax.Array, jax.Array]:
+        """`low` and `high`, of all elements or of each."""
+        return jnp.asarray(self.low), jnp.asarray(self.high)
+
+
+def _refuse_empty(low: PerElement, high: PerElement) -> None:
+    if isinstance(low, Mapping) or isinstance(high, Mapping):
+        return  # `bind` writes them out first
+    lows, highs = (x if isinstance(x, tuple) else (x,) for x in (low, high))
+    lows, highs = lows * len(highs), highs * len(lows)
+    if any(not a < b for a, b in zip(lows, highs, strict=False)):
+        raise ValueError(f"low={low}: must be below high={high}")
 
 
 @FILTERS.register("clip_positions")
@@ -65,7 +120,7 @@ class ClipPositions(Bounded):
 
     def __call__(self, action: jax.Array, rest: jax.Array, dt: float, carry: Carry) -> Filtered:
         """See `ActionFilter`."""
-        return jnp.clip(action, self.low, self.high), carry
+        return jnp.clip(action, *self.range()), carry
 
 
 @FILTERS.register("tanh_positions")
@@ -75,7 +130,8 @@ class TanhPositions(Bounded):
 
     def __call__(self, action: jax.Array, rest: jax.Array, dt: float, carry: Carry) -> Filtered:
         """See `ActionFilter`."""
-        return self.low + 0.5 * (jnp.tanh(action) + 1.0) * (self.high - self.low), carry
+        low, high = self.range()
+        return low + 0.5 * (jnp.tanh(action) + 1.0) * (high - low), carry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,14 +162,15 @@ class ClipAcceleration(Following):
     """The action as target, its velocity changing by at most `limit` per second.
 
     Attributes:
-        limit: action units/s^2.
+        limit: action units/s^2; or joint name or pattern -> limit.
     """
 
-    limit: float
+    limit: PerElement
 
     def follow(self, action: jax.Array, last: jax.Array, velocity: jax.Array, dt: float) -> Moved:
         """See `Following`."""
-        change = jnp.clip((action - last) / dt - velocity, -self.limit * dt, self.limit * dt)
+        most = jnp.asarray(self.limit) * dt
+        change = jnp.clip((action - last) / dt - velocity, -most, most)
         velocity = velocity + change
         return last + velocity * dt, velocity
 
@@ -124,13 +181,17 @@ class Integrator(Following):
 
     Attributes:
         scale: of the action.
-        low: smallest target.
-        high: largest target.
+        low: smallest target; or joint name or pattern -> smallest, those not named have none.
+        high: largest target; or likewise.
     """
 
     scale: float = 1.0
-    low: float = -math.inf
-    high: float = math.inf
+    low: PerElement = -math.inf
+    high: PerElement = math.inf
+
+    def clip(self, target: jax.Array) -> jax.Array:
+        """The target within its range."""
+        return jnp.clip(target, jnp.asarray(self.low), jnp.asarray(self.high))
 
 
 @FILTERS.register("integrate_velocity")
@@ -140,7 +201,7 @@ class IntegrateVelocity(Integrator):
 
     def follow(self, action: jax.Array, last: jax.Array, velocity: jax.Array, dt: float) -> Moved:
         """See `Following`."""
-        target = jnp.clip(last + self.scale * action * dt, self.low, self.high)
+        target = self.clip(last + self.scale * action * dt)
         return target, (target - last) / dt
 
 
@@ -154,8 +215,7 @@ class IntegrateAcceleration(Integrator):
 
     def follow(self, action: jax.Array, last: jax.Array, velocity: jax.Array, dt: float) -> Moved:
         """See `Following`."""
-        target = last + (velocity + self.scale * action * dt) * dt
-        target = jnp.clip(target, self.low, self.high)
+        target = self.clip(last + (velocity + self.scale * action * dt) * dt)
         return target, (target - last) / dt
 
 

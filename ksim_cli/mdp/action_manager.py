@@ -65,6 +65,10 @@ class ActionManager:
         num_envs: int,
     ) -> None:
         self._actuators = actuators
+        self._filters: dict[str, tuple[ActionFilter, ...]] = {}
+        for name, term in actuators.items():
+            with error_context(f"actuators.{name}.filters"):
+                self._filters[name] = _bound_filters(term)
         self._config = config
         self._timing = timing
         self._num_envs = num_envs
@@ -143,7 +147,7 @@ class ActionManager:
                 for name, term in self._actuators.items()
             },
             "filters": {
-                name: [f.init(term.action_size) for f in _filters(term)]
+                name: [f.init(term.action_size) for f in self._filters[name]]
                 for name, term in self._actuators.items()
             },
         }
@@ -164,7 +168,7 @@ class ActionManager:
         for (name, term), part in self._parts(action):
             still = term.rest_action(pick(qpos, term.qpos_addresses))
             filters[name] = []
-            for f, state in zip(_filters(term), carry["filters"][name], strict=True):
+            for f, state in zip(self._filters[name], carry["filters"][name], strict=True):
                 part, state = f(part, still, self._timing.ctrl_dt, state)
                 filters[name].append(state)
             sent.append(part)
@@ -242,6 +246,7 @@ class ActionManager:
         return jnp.zeros(self._nq).at[jnp.array(self._scalar, int)].set(drawn)
 
 
-def _filters(term: Actuator) -> tuple[ActionFilter, ...]:
+def _bound_filters(term: Actuator) -> tuple[ActionFilter, ...]:
     given = term.filters
-    return given if isinstance(given, tuple) else () if given is None else (given,)
+    each = given if isinstance(given, tuple) else () if given is None else (given,)
+    return tuple(f.bind(term.action_names) for f in each)

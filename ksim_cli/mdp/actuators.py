@@ -12,6 +12,7 @@ import numpy as np
 from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError, error_context
 from ksim_cli.mdp.action_filters import ActionFilter
+from ksim_cli.mdp.joints import PerJoint
 from ksim_cli.mdp.noise import Noises, disturbed
 from ksim_cli.mdp.term import Carry, JointState, Term, resolved
 from ksim_cli.physics.joint_metadata import drives_joint, spec_joints
@@ -19,9 +20,6 @@ from ksim_cli.physics.motors import Motor, add_motors
 from ksim_cli.physics.names import joint_actuators, joint_addresses, match_names
 from ksim_cli.physics.robot import home_pose
 from ksim_cli.registry import ACTUATORS
-
-PerJoint = float | dict[str, float]
-"""One number for all joints, or joint name or pattern -> number."""
 
 PerJointRange = tuple[float, float] | dict[str, tuple[float, float]]
 """One range for all joints, or joint name or pattern -> range."""
@@ -54,6 +52,11 @@ class Actuator(Term):
     def action_size(self) -> int:
         """Elements of its part of the action, `A`."""
         return len(self.joints)
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """The joint (or actuator of the file) of each element of its action."""
+        return self.joints
 
     @property
     def renewed(self) -> bool:
@@ -369,6 +372,11 @@ class PositionVelocity(Position):
     def action_size(self) -> int:
         """Elements of its part of the action, `A`."""
         return 2 * len(self.joints)
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """See `Actuator`: the joints of the positions, then those of the velocities."""
+        return self.joints * 2
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""

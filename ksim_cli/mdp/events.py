@@ -10,7 +10,7 @@ import mujoco
 
 from ksim_cli.mdp.floating_base import FreeBaseTerm
 from ksim_cli.mdp.level_schedules import scaled
-from ksim_cli.mdp.maths import uniform_between
+from ksim_cli.mdp.maths import random_axis, uniform_between
 from ksim_cli.mdp.term import Carry, Disturbance, Event, resolved
 from ksim_cli.physics.names import object_ids
 from ksim_cli.registry import EVENTS
@@ -101,9 +101,7 @@ class AngularPush(BaseKick):
     def kick(self, key: jax.Array) -> jax.Array:
         """See `BaseKick`."""
         speed = uniform_between(named_key(key, "speed"), *self.speed)
-        axis = jax.random.normal(named_key(key, "axis"), (3,))
-        axis = axis / jnp.maximum(jnp.linalg.norm(axis), 1e-6)
-        return jnp.concatenate([jnp.zeros(3), speed * axis])
+        return jnp.concatenate([jnp.zeros(3), speed * random_axis(named_key(key, "axis"))])
 
 
 @EVENTS.register("jump")
@@ -134,11 +132,15 @@ class ForcePush(Recurring):
         body: name of the body.
         force: [low, high], N.
         duration: [low, high], s.
+        vertical: largest vertical force besides, up or down, N.
+        torque: [low, high] of a torque about a random axis besides, N m.
     """
 
     body: str
     force: tuple[float, float]
     duration: tuple[float, float]
+    vertical: float = 0.0
+    torque: tuple[float, float] = (0.0, 0.0)
     body_id: int = resolved(0)
     num_bodies: int = resolved(0)
 
@@ -149,19 +151,23 @@ class ForcePush(Recurring):
 
     def init(self, key: jax.Array) -> Carry:
         """See `Term.init`."""
-        return {**super().init(key), "left": jnp.zeros(()), "push": jnp.zeros(2)}
+        return {**super().init(key), "left": jnp.zeros(()), "push": jnp.zeros(6)}
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[Disturbance, Carry]:
         """See `Event`."""
         now, carry = self.due(step, carry, key)
         size = uniform_between(named_key(key, "force"), *self.force)
         angle = uniform_between(named_key(key, "angle"), 0.0, 2.0 * math.pi)
-        push = size * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+        up = self.vertical * jax.random.uniform(named_key(key, "up"), minval=-1.0)
+        twist = uniform_between(named_key(key, "torque"), *self.torque)
+        twist *= random_axis(named_key(key, "axis"))
+        push = jnp.stack([size * jnp.cos(angle), size * jnp.sin(angle), up])
+        push = jnp.concatenate([push, twist])
         duration = uniform_between(named_key(key, "long"), *self.duration)
         left = jnp.where(now, duration, carry["left"])
         push = jnp.where(now, push, carry["push"])
         # Half a control step of margin: a duration of n steps acts during n of them.
         acting = jnp.where(left > 0.5 * step.ctrl_dt, scaled(self.scale, step.level), 0.0)
-        force = jnp.zeros((self.num_bodies, 6)).at[self.body_id, :2].set(acting * push)
+        force = jnp.zeros((self.num_bodies, 6)).at[self.body_id].set(acting * push)
         carry = {**carry, "left": jnp.maximum(left - step.ctrl_dt, 0.0), "push": push}
         return Disturbance(force=force), carry

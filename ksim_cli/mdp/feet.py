@@ -9,6 +9,7 @@ import mujoco
 
 from ksim_cli.mdp.frames import Frames, frames_of
 from ksim_cli.mdp.sensors import (
+    FORCES,
     FOUND,
     Contacts,
     add_contact_sensors,
@@ -23,27 +24,22 @@ from ksim_cli.physics.names import object_names
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeetTerm(Term):
-    """Mixin of terms that look at feet.
+class FeetFrames(Term):
+    """Mixin of terms that look at where feet are.
 
     Attributes:
-        wanted: what its contact sensors tell, `FOUND`, `FORCES` or `TORQUES`; nothing: none.
         motion: whether it needs the feet's velocities.
-        feet: names or patterns of bodies or geoms, bodies first; a body touches with any geom.
+        feet: names or patterns of bodies or geoms, bodies first.
     """
 
-    wanted: ClassVar[tuple[str, ...]] = FOUND
     motion: ClassVar[bool] = False
     feet: tuple[str, ...]
-    contacts: Contacts = resolved(Contacts())
     frames: Frames = resolved(Frames())
     velocities: tuple[int, ...] = resolved()
 
     def edit(self, spec: mujoco.MjSpec) -> None:
         """See `Term.edit`."""
         super().edit(spec)
-        if self.wanted:
-            add_contact_sensors(spec, self.feet, self.wanted)
         bodies, geoms = ([x.name for x in xs if x.name] for xs in (spec.bodies, spec.geoms))
         named = bodies_or_geoms(self.feet, bodies, geoms)
         for kind, name in named if self.motion else ():
@@ -52,16 +48,59 @@ class FeetTerm(Term):
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
         bodies, geoms = object_names(model, "body"), object_names(model, "geom")
-        named = bodies_or_geoms(self.feet, bodies, geoms)
-        contacts, velocities = Contacts(), ()
-        if self.wanted:
-            contacts = bind_contacts(model, self.feet, self.wanted)
+        named, velocities = bodies_or_geoms(self.feet, bodies, geoms), ()
         if self.motion:
             velocities = tuple(sensor_address(model, "framelinvel", k, n) for k, n in named)
-        bound, frames = super().bind(model), frames_of(model, named)
-        return replace(bound, contacts=contacts, frames=frames, velocities=velocities)
+        frames = frames_of(model, named)
+        return replace(super().bind(model), frames=frames, velocities=velocities)
+
+    def heights(self, view: View) -> jax.Array:
+        """`[F]` m, how high the feet's frames are in the world."""
+        return self.frames.position(view)[:, 2]
 
     def velocity(self, view: View) -> jax.Array:
         """`[F, 3]` m/s of the feet's frames, world frame."""
         first = jnp.array(self.velocities)
         return view.sensordata[first[:, None] + jnp.arange(3)[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeetTerm(FeetFrames):
+    """Mixin of terms that look at what feet touch; a body touches with any of its geoms.
+
+    Attributes:
+        wanted: what its contact sensors tell, `FOUND`, `FORCES` or `TORQUES`.
+        against: names or patterns of bodies or geoms whose touch counts; empty: anything.
+    """
+
+    wanted: ClassVar[tuple[str, ...]] = FOUND
+    against: tuple[str, ...] = ()
+    contacts: Contacts = resolved(Contacts())
+
+    def edit(self, spec: mujoco.MjSpec) -> None:
+        """See `Term.edit`."""
+        add_contact_sensors(spec, self.feet, self.wanted, self.against)
+        super().edit(spec)
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        contacts = bind_contacts(model, self.feet, self.wanted, self.against)
+        return replace(super().bind(model), contacts=contacts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TouchTerm(FeetTerm):
+    """Mixin of terms that look at which things (named under `feet`) touch what they should not.
+
+    Attributes:
+        threshold: net force that is allowed, N; 0: none, not even a touch without force.
+    """
+
+    wanted: ClassVar[tuple[str, ...]] = FORCES
+    threshold: float = 0.0
+
+    def touching(self, view: View) -> jax.Array:
+        """`[F]` bool: it touches by more than is allowed."""
+        if not self.threshold:
+            return self.contacts.touching(view)
+        return jnp.linalg.norm(self.contacts.force(view), axis=1) > self.threshold

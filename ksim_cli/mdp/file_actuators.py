@@ -39,6 +39,11 @@ class Control(Actuator):
         """Elements of its part of the action, `A`."""
         return len(self.actuators)
 
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """See `Actuator`."""
+        return self.actuators
+
     def edit(self, spec: mujoco.MjSpec) -> None:
         """Changes nothing."""
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import mujoco
 
+from ksim_cli.mdp import maths
 from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.sensors import add_frame_sensor, sensor_address
 from ksim_cli.mdp.term import Term, resolved
@@ -32,6 +33,17 @@ class Frames:
         fields = {"body": "xpos", "geom": "geom_xpos", "site": "site_xpos"}
         where = zip(self.kinds, self.ids, strict=True)
         return jnp.stack([getattr(view, fields[kind])[i] for kind, i in where])
+
+    def quaternion(self, view: View) -> jax.Array:
+        """`[P, 4]` orientations in the world frame, w first and w >= 0."""
+        fields = {"geom": "geom_xmat", "site": "site_xmat"}
+        turned = [
+            maths.positive(view.xquat[i])
+            if kind == "body"
+            else maths.quaternion_from_matrix(getattr(view, fields[kind])[i])
+            for kind, i in zip(self.kinds, self.ids, strict=True)
+        ]
+        return jnp.stack(turned)
 
 
 def bind_frames(model: mujoco.MjModel, names: Iterable[str]) -> Frames:

@@ -1,6 +1,6 @@
 """Terms of hinge and slide joints."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -8,8 +8,11 @@ import mujoco
 import numpy as np
 
 from ksim_cli.mdp.term import Term, resolved
-from ksim_cli.physics.names import joint_addresses
+from ksim_cli.physics.names import joint_addresses, joint_ids, match_names
 from ksim_cli.physics.robot import home_pose
+
+PerJoint = float | dict[str, float]
+"""One number for all joints, or joint name or pattern -> number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,46 @@ class JointTerm(Term):
         home = tuple(home_pose(model)[list(qpos)].tolist())
         bound = super().bind(model)
         return replace(bound, qpos_addresses=qpos, dof_addresses=dof, home=home)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightedJoints(JointTerm):
+    """Mixin of terms that weigh their joints.
+
+    Attributes:
+        joint_weights: joint name or pattern -> weight; those not named have 1.
+    """
+
+    joint_weights: dict[str, float] | None = None
+    weights: tuple[float, ...] = resolved()
+
+    def bind(self, model: mujoco.MjModel) -> Self:
+        """See `Term.bind`."""
+        weights = per_joint(model, self.joints, self.joint_weights or {}, 1.0)
+        return replace(super().bind(model), weights=weights)
+
+
+def per_joint(
+    model: mujoco.MjModel, joints: Iterable[str], given: PerJoint, default: float
+) -> tuple[float, ...]:
+    """A number for each joint of a term.
+
+    Args:
+        model: the compiled model.
+        joints: `JointTerm.joints`.
+        given: one number for all, or a table.
+        default: of joints that the table does not name.
+
+    Raises:
+        UserError: the table names what is no joint of the term.
+    """
+    names = [model.joint(i).name for i in joint_ids(model, joints)]
+    if not isinstance(given, Mapping):
+        return (float(given),) * len(names)
+    numbers = dict.fromkeys(names, default)
+    for pattern, number in given.items():
+        numbers |= dict.fromkeys(match_names([pattern], names, "joint of this term"), number)
+    return tuple(numbers[name] for name in names)
 
 
 def position_bounds(

@@ -1,10 +1,14 @@
 """Functions that several terms are made of. Quaternions are `[..., 4]` with w first."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+Norm = Literal["l1", "l2"]
+"""How a deviation x is paid for: |x| or x^2."""
 
 DOWN = (0.0, 0.0, -1.0)
 """Direction of gravity in the world frame."""
@@ -35,6 +39,11 @@ def tolerance(
     if sigmoid == "quadratic":
         return jnp.maximum(0.0, 1.0 - jnp.square(distance) * (1.0 - value_at_margin))
     raise ValueError(f"sigmoid={sigmoid}: one of gaussian, quadratic")
+
+
+def cost(deviation: jax.Array, norm: Norm) -> jax.Array:
+    """|x| (`l1`) or x^2 (`l2`) of every element x of a deviation."""
+    return jnp.abs(deviation) if norm == "l1" else jnp.square(deviation)
 
 
 def tracking(error: jax.Array, sigma: float) -> jax.Array:
@@ -101,6 +110,11 @@ def heading(quaternion: jax.Array) -> jax.Array:
     return about_z(euler(quaternion)[..., 2])
 
 
+def wrapped(angle: jax.Array) -> jax.Array:
+    """The same angle in [-pi, pi), rad."""
+    return jnp.mod(angle + jnp.pi, 2 * jnp.pi) - jnp.pi
+
+
 def about_z(angle: jax.Array) -> jax.Array:
     """`[..., 4]` the turn about the vertical by `[...]` rad."""
     return quaternion_from_axis_angle(jnp.array([0.0, 0.0, 1.0]), angle)
@@ -137,6 +151,12 @@ def uniform_between(
 ) -> jax.Array:
     """Numbers drawn from U(low, high), of some shape."""
     return low + (high - low) * jax.random.uniform(key, shape)
+
+
+def random_axis(key: jax.Array) -> jax.Array:
+    """`[3]` a unit vector, all directions alike."""
+    axis = jax.random.normal(key, (3,))
+    return axis / jnp.maximum(jnp.linalg.norm(axis), 1e-6)
 
 
 def pick(values: jax.Array, addresses: Sequence[int]) -> jax.Array:

@@ -10,6 +10,7 @@ from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError, error_context
 from ksim_cli.mdp.actuators import Actuator
 from ksim_cli.mdp.motion_term import MotionTerm
+from ksim_cli.mdp.stages import Staged, fill_in
 from ksim_cli.mdp.term import (
     ActionTerm,
     Command,
@@ -117,16 +118,18 @@ class Mdp:
         for where, term in self.each():
             kind, _, name = where.partition(".")
             with error_context(where):
-                if isinstance(term, MotionTerm):
-                    term = replace(term, motions=motions)
-                term = term.bind(model)
-            if isinstance(term, ActionTerm):
-                term = replace(term, action_size=size)
+                bound_term = fill_in(term, MotionTerm, motions=motions).bind(model)
+            term = fill_in(bound_term, ActionTerm, action_size=size)
             if name:
                 bound.setdefault(kind, {})[name] = term
             else:
                 bound[kind] = term
         return replace(self, **bound)
+
+    @property
+    def has_stages(self) -> bool:
+        """Whether a term changes in stages."""
+        return any(isinstance(term, Staged) for _, term in self.each())
 
     def each(self) -> list[tuple[str, Term]]:
         """Config path and term of every term."""

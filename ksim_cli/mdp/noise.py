@@ -40,63 +40,73 @@ def disturbed(noises: Noises, value: jax.Array, key: jax.Array, level: jax.Array
 @NOISES.register("additive_gaussian")
 @dataclass(frozen=True, kw_only=True)
 class AdditiveGaussian(Noise):
-    """value + size * std * n, n ~ N(0, 1) independently per element.
+    """value + size * (mean + std * n), n ~ N(0, 1) independently per element.
 
     Attributes:
         std: standard deviation at level 1, in the value's unit.
+        mean: at level 1, in the value's unit.
     """
 
     std: float
+    mean: float = 0.0
 
     def disturb(self, value: jax.Array, key: jax.Array, size: jax.Array) -> jax.Array:
         """See `Noise`."""
-        return value + size * self.std * jax.random.normal(key, value.shape)
+        return value + size * (self.mean + self.std * jax.random.normal(key, value.shape))
 
 
 @NOISES.register("additive_uniform")
 @dataclass(frozen=True, kw_only=True)
 class AdditiveUniform(Noise):
-    """value + size * u, u ~ U(-magnitude, magnitude) independently per element.
+    """value + size * (mean + u), u ~ U(-magnitude, magnitude) independently per element.
 
     Attributes:
         magnitude: half width at level 1, in the value's unit.
+        mean: at level 1, in the value's unit.
     """
 
     magnitude: float
+    mean: float = 0.0
 
     def disturb(self, value: jax.Array, key: jax.Array, size: jax.Array) -> jax.Array:
         """See `Noise`."""
-        return value + size * self.magnitude * jax.random.uniform(key, value.shape, minval=-1.0)
+        uniform = jax.random.uniform(key, value.shape, minval=-1.0)
+        return value + size * (self.mean + self.magnitude * uniform)
 
 
 @NOISES.register("multiplicative_gaussian")
 @dataclass(frozen=True, kw_only=True)
 class MultiplicativeGaussian(Noise):
-    """value * (1 + size * std * n), n ~ N(0, 1) independently per element.
+    """value * (1 + size * (mean + std * n)), n ~ N(0, 1) independently per element.
 
     Attributes:
         std: standard deviation of the factor at level 1.
+        mean: of the factor, beyond 1, at level 1.
     """
 
     std: float
+    mean: float = 0.0
 
     def disturb(self, value: jax.Array, key: jax.Array, size: jax.Array) -> jax.Array:
         """See `Noise`."""
-        return value * (1.0 + size * self.std * jax.random.normal(key, value.shape))
+        normal = jax.random.normal(key, value.shape)
+        return value * (1.0 + size * (self.mean + self.std * normal))
 
 
 @NOISES.register("multiplicative_uniform")
 @dataclass(frozen=True, kw_only=True)
 class MultiplicativeUniform(Noise):
-    """value * (1 + size * u), u ~ U(-magnitude, magnitude) independently per element.
+    """value * (1 + size * (mean + u)), u ~ U(-magnitude, magnitude) independently per element.
 
     Attributes:
         magnitude: half width of the factor at level 1.
+        mean: of the factor, beyond 1, at level 1.
     """
 
     magnitude: float
+    mean: float = 0.0
 
     def disturb(self, value: jax.Array, key: jax.Array, size: jax.Array) -> jax.Array:
         """See `Noise`."""
         uniform = jax.random.uniform(key, value.shape, minval=-1.0)
-        return value * (1.0 + size * self.magnitude * uniform)
+        return value * (1.0 + size * (self.mean + self.magnitude * uniform))

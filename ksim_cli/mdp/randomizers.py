@@ -8,13 +8,12 @@ training, and refused where it is so for all that is named.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Self
 
 import mujoco
 import numpy as np
 
 from ksim_cli.errors import UserError
-from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.term import Randomizer, resolved
 from ksim_cli.physics.model_checks import object_name
 from ksim_cli.physics.names import object_ids
@@ -32,7 +31,7 @@ _BALL_DENSITY = 1000.0
 """kg/m^3 of a mass that is added to a body without any: water."""
 
 
-def _without_effect(
+def idle_text(
     model: mujoco.MjModel, field: str, rows: Sequence[int], idle: np.ndarray, named: bool, why: str
 ) -> str:
     """The words of `Randomizer.without_effect`.
@@ -58,55 +57,6 @@ def _without_effect(
     if idle.all() and named:
         raise UserError(f"changes nothing. {text}. Name others, or leave it out")
     return text
-
-
-@dataclass(frozen=True, kw_only=True)
-class DofRandomizer(JointTerm, Randomizer):
-    """Base of factors of hinge and slide joints' constants, each joint with its own.
-
-    Attributes:
-        field: the model's field.
-        scale: [low, high] of the factor.
-    """
-
-    field: ClassVar[str]
-    scale: tuple[float, float]
-
-    def without_effect(self, model: mujoco.MjModel) -> str:
-        """See `Randomizer`."""
-        dofs = self.dof_addresses
-        idle = getattr(model, self.field)[list(dofs)] == 0.0
-        why = "it is 0, and so is any multiple"
-        return _without_effect(model, self.field, dofs, idle, bool(self.joints), why)
-
-    def __call__(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
-        """See `Randomizer`."""
-        dofs = list(self.dof_addresses)
-        getattr(model, self.field)[dofs] *= rng.uniform(*self.scale, len(dofs))
-
-
-@RANDOMIZERS.register("static_friction")
-@dataclass(frozen=True, kw_only=True)
-class StaticFriction(DofRandomizer):
-    """Dry friction of joints (`dof_frictionloss`) times a factor."""
-
-    field: ClassVar[str] = "dof_frictionloss"
-
-
-@RANDOMIZERS.register("joint_damping")
-@dataclass(frozen=True, kw_only=True)
-class JointDamping(DofRandomizer):
-    """Viscous friction of joints (`dof_damping`) times a factor."""
-
-    field: ClassVar[str] = "dof_damping"
-
-
-@RANDOMIZERS.register("armature")
-@dataclass(frozen=True, kw_only=True)
-class Armature(DofRandomizer):
-    """Reflected inertia of joints (`dof_armature`) times a factor."""
-
-    field: ClassVar[str] = "dof_armature"
 
 
 @RANDOMIZERS.register("floor_friction")
@@ -140,7 +90,7 @@ class FloorFriction(Randomizer):
         pairs = self._pairs(model)
         idle &= not model.pair_friction[pairs, :2].any()
         named, why = bool(self.geoms), "it is 0, and so is any multiple"
-        return _without_effect(model, "geom_friction", self.geom_ids, idle, named, why)
+        return idle_text(model, "geom_friction", self.geom_ids, idle, named, why)
 
     def __call__(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
         """See `Randomizer`."""
@@ -173,7 +123,7 @@ class BodyRandomizer(Randomizer):
     def without_mass(self, model: mujoco.MjModel, field: str) -> str:
         """`Randomizer.without_effect` where a body has no mass to change, or to move."""
         idle = np.array([model.body_mass[self.body_id] == 0.0])
-        return _without_effect(model, field, (self.body_id,), idle, True, "it has no mass")
+        return idle_text(model, field, (self.body_id,), idle, True, "it has no mass")
 
 
 @RANDOMIZERS.register("mass_addition")
@@ -193,7 +143,7 @@ class MassAddition(BodyRandomizer):
         """See `Randomizer`."""
         idle = np.array([model.body_mass[self.body_id] == 0.0 and max(self.range) <= 0.0])
         why = "it has no mass to take from"
-        return _without_effect(model, "body_mass", (self.body_id,), idle, True, why)
+        return idle_text(model, "body_mass", (self.body_id,), idle, True, why)
 
     def __call__(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
         """See `Randomizer`."""
@@ -270,10 +220,10 @@ class CenterOfMass(BodyRandomizer):
     """Centre of mass of a body moved along each axis of its frame, uniform in [-range, range].
 
     Attributes:
-        range: m.
+        range: m, of all axes or of [x, y, z].
     """
 
-    range: float
+    range: float | tuple[float, float, float]
 
     def edit(self, spec: mujoco.MjSpec) -> None:
         """See `Term.edit`: MuJoCo must not take the body for one whose frames coincide."""
@@ -287,7 +237,7 @@ class CenterOfMass(BodyRandomizer):
 
     def __call__(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
         """See `Randomizer`."""
-        model.body_ipos[self.body_id] += rng.uniform(-self.range, self.range, 3)
+        model.body_ipos[self.body_id] += np.array(self.range) * rng.uniform(-1.0, 1.0, 3)
         model.body_sameframe[self.body_id] = 0  # MuJoCo would not look at the new place
 
 
@@ -297,10 +247,10 @@ class AllCentersOfMass(Randomizer):
     """As `center_of_mass`, of every body by itself.
 
     Attributes:
-        range: m.
+        range: m, of all axes or of [x, y, z].
     """
 
-    range: float
+    range: float | tuple[float, float, float]
 
     def edit(self, spec: mujoco.MjSpec) -> None:
         """See `Term.edit`: MuJoCo must not take any body for one whose frames coincide."""
@@ -309,7 +259,7 @@ class AllCentersOfMass(Randomizer):
 
     def __call__(self, model: mujoco.MjModel, rng: np.random.Generator) -> None:
         """See `Randomizer`."""
-        model.body_ipos[1:] += rng.uniform(-self.range, self.range, (model.nbody - 1, 3))
+        model.body_ipos[1:] += np.array(self.range) * rng.uniform(-1.0, 1.0, (model.nbody - 1, 3))
         model.body_sameframe[1:] = 0
 
 
@@ -356,10 +306,13 @@ class CollisionBodies(Randomizer):
     Attributes:
         geoms: names or patterns.
         scale: [low, high] of the factors.
+        max_offset: largest shift of each geom along each axis of its body, m, uniform; of those
+            alone that have their shape in their size.
     """
 
     geoms: tuple[str, ...]
     scale: tuple[float, float]
+    max_offset: float = 0.0
     geom_ids: tuple[int, ...] = resolved()
 
     def bind(self, model: mujoco.MjModel) -> Self:
@@ -369,7 +322,7 @@ class CollisionBodies(Randomizer):
     def without_effect(self, model: mujoco.MjModel) -> str:
         """See `Randomizer`."""
         why = "the shape of a plane, a mesh or a height field is not in its size"
-        return _without_effect(
+        return idle_text(
             model, "geom_size", self.geom_ids, ~self._sized(model), bool(self.geoms), why
         )
 
@@ -382,6 +335,9 @@ class CollisionBodies(Randomizer):
         # What broad-phase collision goes by; mj_setConst leaves it alone.
         model.geom_rbound[ids] *= factors
         model.geom_aabb[ids] *= factors[:, None]
+        if self.max_offset:
+            model.geom_pos[ids] += rng.uniform(-self.max_offset, self.max_offset, (len(ids), 3))
+            model.geom_sameframe[ids] = 0  # MuJoCo would not look at the new place
 
     def _sized(self, model: mujoco.MjModel) -> np.ndarray:
         """`[len(geom_ids)]` bool those whose size is their shape."""

@@ -14,6 +14,7 @@ from ksim_cli.errors import UserError
 from ksim_cli.mdp import maths
 from ksim_cli.mdp.floating_base import FreeBaseTerm
 from ksim_cli.mdp.joints import JointTerm, position_bounds
+from ksim_cli.mdp.level_schedules import Scale
 from ksim_cli.mdp.term import Pose, Reset, resolved
 from ksim_cli.npz import read_arrays
 from ksim_cli.physics.names import joint_ids, object_ids
@@ -23,7 +24,22 @@ from ksim_cli.rng import named_key
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointReset(JointTerm, Reset):
+class DrawnReset(Reset):
+    """Base of resets that draw something of some size.
+
+    Attributes:
+        by_level: how the size depends on the curriculum level; null: not at all.
+    """
+
+    by_level: Scale | None = None
+
+    def size(self, level: jax.Array) -> jax.Array:
+        """The factor of what is drawn."""
+        return jnp.ones(()) if self.by_level is None else self.by_level(level)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointReset(JointTerm, DrawnReset):
     """Base of resets of hinge and slide joints.
 
     Attributes:
@@ -34,12 +50,12 @@ class JointReset(JointTerm, Reset):
     scale: float
     distribution: Literal["uniform", "normal"] = "uniform"
 
-    def sample(self, key: jax.Array) -> jax.Array:
+    def sample(self, key: jax.Array, level: jax.Array) -> jax.Array:
         """One random number per joint."""
-        shape = (len(self.qpos_addresses),)
+        shape, scale = (len(self.qpos_addresses),), self.scale * self.size(level)
         if self.distribution == "normal":
-            return self.scale * jax.random.normal(key, shape)
-        return self.scale * jax.random.uniform(key, shape, minval=-1.0)
+            return scale * jax.random.normal(key, shape)
+        return scale * jax.random.uniform(key, shape, minval=-1.0)
 
 
 @RESETS.register("random_joint_position")
@@ -61,7 +77,7 @@ class RandomJointPosition(JointReset):
     def __call__(self, pose: Pose, key: jax.Array, level: jax.Array) -> Pose:
         """See `Reset`."""
         at = jnp.array(self.qpos_addresses)
-        moved = pose.qpos.at[at].add(self.sample(key))
+        moved = pose.qpos.at[at].add(self.sample(key, level))
         inside = jnp.clip(moved[at], jnp.array(self.low), jnp.array(self.high))
         return pose.replace(qpos=moved.at[at].set(inside))
 
@@ -73,7 +89,8 @@ class RandomJointVelocity(JointReset):
 
     def __call__(self, pose: Pose, key: jax.Array, level: jax.Array) -> Pose:
         """See `Reset`."""
-        return pose.replace(qvel=pose.qvel.at[jnp.array(self.dof_addresses)].add(self.sample(key)))
+        at = jnp.array(self.dof_addresses)
+        return pose.replace(qvel=pose.qvel.at[at].add(self.sample(key, level)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +117,7 @@ def _uniform(key: jax.Array, name: str, half: float) -> jax.Array:
 
 @RESETS.register("plane_xy_position")
 @dataclass(frozen=True, kw_only=True)
-class PlaneXYPosition(BaseReset):
+class PlaneXYPosition(BaseReset, DrawnReset):
     """The base moved within [-x_range, x_range] and [-y_range, y_range], uniform.
 
     Attributes:
@@ -114,7 +131,7 @@ class PlaneXYPosition(BaseReset):
     def __call__(self, pose: Pose, key: jax.Array, level: jax.Array) -> Pose:
         """See `Reset`."""
         by = [_uniform(key, "x", self.x_range), _uniform(key, "y", self.y_range), jnp.zeros(())]
-        return self.moved(pose, jnp.stack(by))
+        return self.moved(pose, self.size(level) * jnp.stack(by))
 
 
 @RESETS.register("height_field_xy_position")
@@ -176,7 +193,7 @@ class HeightFieldXYPosition(BaseReset):
 
 @RESETS.register("base_xy_velocity")
 @dataclass(frozen=True, kw_only=True)
-class BaseXYVelocity(BaseReset):
+class BaseXYVelocity(BaseReset, DrawnReset):
     """Horizontal velocity of the base + uniform in [-x_range, x_range], [-y_range, y_range].
 
     Attributes:
@@ -191,12 +208,12 @@ class BaseXYVelocity(BaseReset):
         """See `Reset`."""
         change = jnp.stack([_uniform(key, "x", self.x_range), _uniform(key, "y", self.y_range)])
         at = slice(self.dof_address, self.dof_address + 2)
-        return pose.replace(qvel=pose.qvel.at[at].add(change))
+        return pose.replace(qvel=pose.qvel.at[at].add(self.size(level) * change))
 
 
 @RESETS.register("random_heading")
 @dataclass(frozen=True, kw_only=True)
-class RandomHeading(BaseReset):
+class RandomHeading(BaseReset, DrawnReset):
     """The base turned about the vertical, uniform in [-range, range].
 
     Attributes:
@@ -207,12 +224,13 @@ class RandomHeading(BaseReset):
 
     def __call__(self, pose: Pose, key: jax.Array, level: jax.Array) -> Pose:
         """See `Reset`."""
-        return self.turned(pose, maths.about_z(_uniform(key, "yaw", self.range)))
+        yaw = self.size(level) * _uniform(key, "yaw", self.range)
+        return self.turned(pose, maths.about_z(yaw))
 
 
 @RESETS.register("random_height")
 @dataclass(frozen=True, kw_only=True)
-class RandomHeight(BaseReset):
+class RandomHeight(BaseReset, DrawnReset):
     """The base lifted by a height uniform in [low, high].
 
     Attributes:
@@ -223,13 +241,13 @@ class RandomHeight(BaseReset):
 
     def __call__(self, pose: Pose, key: jax.Array, level: jax.Array) -> Pose:
         """See `Reset`."""
-        rise = maths.uniform_between(key, *self.range)
+        rise = self.size(level) * maths.uniform_between(key, *self.range)
         return self.moved(pose, jnp.zeros(3).at[2].set(rise))
 
 
 @RESETS.register("random_pitch_roll")
 @dataclass(frozen=True, kw_only=True)
-class RandomPitchRoll(BaseReset):
+class RandomPitchRoll(BaseReset, DrawnReset):
     """The base tilted: pitch and roll uniform and independent, about the world's axes.
 
     Attributes:
@@ -242,8 +260,8 @@ class RandomPitchRoll(BaseReset):
 
     def __call__(self, pose: Pose, key: jax.Array, level: jax.Array) -> Pose:
         """See `Reset`."""
-        pitch = _uniform(key, "pitch", self.pitch_range)
-        roll = _uniform(key, "roll", self.roll_range)
+        pitch = self.size(level) * _uniform(key, "pitch", self.pitch_range)
+        roll = self.size(level) * _uniform(key, "roll", self.roll_range)
         return self.turned(pose, maths.quaternion_from_euler(roll, pitch, jnp.zeros(())))
 
 

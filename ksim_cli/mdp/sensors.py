@@ -25,7 +25,7 @@ _SENSORS = {
     "framelinacc": mujoco.mjtSensor.mjSENS_FRAMELINACC,
     "frameangacc": mujoco.mjtSensor.mjSENS_FRAMEANGACC,
 }
-_CONTACT = mujoco.mjtSensor.mjSENS_CONTACT
+_CONTACT, _GEOM = mujoco.mjtSensor.mjSENS_CONTACT, mujoco.mjtObj.mjOBJ_GEOM
 # Order and sizes of what a contact sensor may hold (mjtConDataField).
 _CONTACT_SIZES = {
     "found": 1,
@@ -130,13 +130,19 @@ class Contacts:
         return view.sensordata[first[:, None] + np.arange(_CONTACT_SIZES[field])]
 
 
-def add_contact_sensors(spec: mujoco.MjSpec, names: Iterable[str], wanted: tuple[str, ...]) -> None:
+def add_contact_sensors(
+    spec: mujoco.MjSpec,
+    names: Iterable[str],
+    wanted: tuple[str, ...],
+    against: Iterable[str] = (),
+) -> None:
     """Adds contact sensors to geoms that have none with the data wanted.
 
     Args:
         spec: the model before it is compiled.
         names: names or patterns of bodies (all their colliding geoms) or of geoms.
         wanted: `FOUND`, `FORCES` or `TORQUES`.
+        against: the same of the things whose contact counts; empty: anything.
 
     Raises:
         UserError: a name that is neither, a body whose geoms collide with nothing, or a compiled
@@ -148,22 +154,39 @@ def add_contact_sensors(spec: mujoco.MjSpec, names: Iterable[str], wanted: tuple
     paired = {name for pair in spec.pairs for name in (pair.geomname1, pair.geomname2)}
     collide = {g.name for g in spec.geoms if g.contype or g.conaffinity or g.name in paired}
     of_bodies = {b.name: [g.name for g in b.geoms] for b in spec.bodies}
-    things = colliding_geoms(names, of_bodies, collide)
-    for name in dict.fromkeys(name for geoms in things.values() for name in geoms):
-        if any(_suits(s, s.intprm, wanted) and s.objname == name for s in spec.sensors):
-            continue
-        own = _sensor_name("contact", "+".join(wanted), name)
-        geom = {"objtype": mujoco.mjtObj.mjOBJ_GEOM, "objname": name}
-        try:
-            sensor = spec.add_sensor(name=own, type=_CONTACT, **geom)
-        except UserError as error:  # a compiled model, to which nothing can be added
-            net = "" if wanted == FOUND else ' reduce="netforce"'
-            element = f'<contact geom1="{name}" data="{" ".join(wanted)}"{net}/>'
-            raise UserError(f"{error}, or have {element} among its sensors") from error
-        sensor.intprm[:3] = _bits(wanted), _ANY if wanted == FOUND else _NETFORCE, 1
+    pairs = contact_pairs(names, against, of_bodies, collide)
+    for name, other in dict.fromkeys(pair for each in pairs.values() for pair in each):
+        if not any(
+            (s.objname, _other(s.reftype, s.refname)) == (name, other)
+            and _suits(s, s.intprm, wanted)
+            for s in spec.sensors
+        ):
+            _add_contact_sensor(spec, name, other, wanted)
 
 
-def bind_contacts(model: mujoco.MjModel, names: Iterable[str], wanted: tuple[str, ...]) -> Contacts:
+def _add_contact_sensor(
+    spec: mujoco.MjSpec, name: str, other: str, wanted: tuple[str, ...]
+) -> None:
+    pair = f"{name}/{other}" if other else name
+    own = _sensor_name("contact", "+".join(wanted), pair)
+    sides = {"objtype": _GEOM, "objname": name}
+    sides |= {"reftype": _GEOM, "refname": other} if other else {}
+    try:
+        sensor = spec.add_sensor(name=own, type=_CONTACT, **sides)
+    except UserError as error:  # a compiled model, to which nothing can be added
+        net = "" if wanted == FOUND else ' reduce="netforce"'
+        geoms = f'geom1="{name}"' + (f' geom2="{other}"' if other else "")
+        element = f'<contact {geoms} data="{" ".join(wanted)}"{net}/>'
+        raise UserError(f"{error}, or have {element} among its sensors") from error
+    sensor.intprm[:3] = _bits(wanted), _ANY if wanted == FOUND else _NETFORCE, 1
+
+
+def bind_contacts(
+    model: mujoco.MjModel,
+    names: Iterable[str],
+    wanted: tuple[str, ...],
+    against: Iterable[str] = (),
+) -> Contacts:
     """Where the sensors that `add_contact_sensors` saw to for the same names stand."""
     all_geoms = object_names(model, "geom")
     of_bodies: dict[str, list[str]] = {name: [] for name in object_names(model, "body")}
@@ -175,18 +198,53 @@ def bind_contacts(model: mujoco.MjModel, names: Iterable[str], wanted: tuple[str
         for i, name in enumerate(all_geoms)
         if model.geom_contype[i] or model.geom_conaffinity[i] or i in paired
     }
-    things = colliding_geoms(names, of_bodies, collide)
-    suiting: dict[int, int] = {}  # geom -> the first sensor that tells what is wanted
+    pairs = contact_pairs(names, against, of_bodies, collide)
+    suiting: dict[tuple[str, str], int] = {}  # the first sensor that tells what is wanted
     for i in range(model.nsensor):
-        if _suits(model.sensor(i), model.sensor_intprm[i], wanted):
-            suiting.setdefault(int(model.sensor_objid[i]), i)
+        if not _suits(model.sensor(i), model.sensor_intprm[i], wanted):
+            continue
+        reftype, ref = model.sensor_reftype[i], int(model.sensor_refid[i])
+        other = _other(reftype, model.geom(ref).name if reftype == _GEOM else "")
+        if other is not None:
+            suiting.setdefault((model.geom(model.sensor_objid[i]).name, other), i)
     feet, addresses = [], []
-    for foot, geoms in enumerate(things.values()):
-        for sensor in (suiting[model.geom(name).id] for name in geoms):
+    for foot, each in enumerate(pairs.values()):
+        for sensor in (suiting[pair] for pair in each):
             feet.append(foot)
             first, held = int(model.sensor_adr[sensor]), int(model.sensor_intprm[sensor, 0])
             addresses.append(_addresses(first, held))
-    return Contacts(len(things), tuple(feet), tuple(addresses))
+    return Contacts(len(pairs), tuple(feet), tuple(addresses))
+
+
+def contact_pairs(
+    names: Iterable[str],
+    against: Iterable[str],
+    of_bodies: Mapping[str, list[str]],
+    collide: set[str],
+) -> dict[str, list[tuple[str, str]]]:
+    """Thing -> pairs of a geom of it and one of another thing; "" where anything counts.
+
+    Args:
+        names: names or patterns, as in `colliding_geoms`.
+        against: the same of the other things; empty: anything.
+        of_bodies: body -> its geoms.
+        collide: the geoms that collide with anything.
+
+    Raises:
+        UserError: as `colliding_geoms`; or a thing is to touch nothing but itself.
+    """
+    others = list(against)
+    things = colliding_geoms(names, of_bodies, collide)
+    if not others:
+        return {thing: [(geom, "") for geom in geoms] for thing, geoms in things.items()}
+    body_of = {geom: body for body, geoms in of_bodies.items() for geom in geoms}
+    touched = [g for geoms in colliding_geoms(others, of_bodies, collide).values() for g in geoms]
+    pairs: dict[str, list[tuple[str, str]]] = {}
+    for thing, geoms in things.items():
+        pairs[thing] = [(a, b) for a in geoms for b in touched if body_of[a] != body_of[b]]
+        if not pairs[thing]:
+            raise UserError(f"'{thing}' and {', '.join(others)} are one body, which never collides")
+    return pairs
 
 
 def _suits(sensor: Any, parameters: Any, wanted: tuple[str, ...]) -> bool:
@@ -197,12 +255,16 @@ def _suits(sensor: Any, parameters: Any, wanted: tuple[str, ...]) -> bool:
         parameters: its `intprm`.
         wanted: what is wanted.
     """
-    geom, anything = mujoco.mjtObj.mjOBJ_GEOM, mujoco.mjtObj.mjOBJ_UNKNOWN
-    of_a_geom = sensor.objtype == geom and sensor.reftype == anything and not sensor.cutoff
+    of_a_geom = sensor.objtype == _GEOM and not sensor.cutoff
     held, reduction = int(parameters[0]), int(parameters[1])
     bits = _bits(wanted)
     is_net = wanted == FOUND or reduction == _NETFORCE
     return bool(sensor.type == _CONTACT and of_a_geom and held & bits == bits and is_net)
+
+
+def _other(reftype: Any, name: str) -> str | None:
+    """The geom that a sensor's contacts are with; empty: anything; None: neither."""
+    return name if reftype == _GEOM else "" if reftype == mujoco.mjtObj.mjOBJ_UNKNOWN else None
 
 
 def _bits(fields: Iterable[str]) -> int:

@@ -160,10 +160,12 @@ class Reward(Term):
     Attributes:
         weight: factor.
         scale: how the weight depends on the curriculum level; null: not at all.
+        stages: [{iteration: 500, …}, …]: parameters that change after that many iterations.
     """
 
     weight: float = 1.0
     scale: Scale | None = None
+    stages: tuple[dict[str, Any], ...] = ()
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """The unweighted reward of a step and the new carry."""
@@ -181,10 +183,12 @@ class Termination(Term):
 
     Attributes:
         disable_at_curriculum_level: at this level and above it the termination is off.
+        stages: [{iteration: 500, …}, …]: parameters that change after that many iterations.
     """
 
     truncates: ClassVar[bool] = False
     disable_at_curriculum_level: float | None = None
+    stages: tuple[dict[str, Any], ...] = ()
 
     def longest_episode(self) -> float | None:
         """Upper bound of the episode's length, s; None where the term gives none."""
@@ -236,7 +240,12 @@ class Command(Term):
 
     One that draws by what happened in earlier episodes keeps that in a state which all environments
     share: `initial_shared`, read by `begin` and renewed by `update_shared` after each rollout.
+
+    Attributes:
+        stages: [{iteration: 500, …}, …]: parameters that change after that many iterations.
     """
+
+    stages: tuple[dict[str, Any], ...] = ()
 
     def initial_shared(self) -> Any:
         """What all environments share at the start of training: any pytree of arrays."""
@@ -303,9 +312,11 @@ class Event(Term):
 
     Attributes:
         scale: how its size depends on the curriculum level; null: in proportion.
+        stages: [{iteration: 500, …}, …]: parameters that change after that many iterations.
     """
 
     scale: Scale | None = None
+    stages: tuple[dict[str, Any], ...] = ()
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[Disturbance, Carry]:
         """The disturbance and the new carry. What it has, it has at every step."""

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from ksim_cli.mdp import maths
-from ksim_cli.mdp.feet import FeetTerm
+from ksim_cli.mdp.feet import TouchTerm
 from ksim_cli.mdp.floating_base import BaseTerm
-from ksim_cli.mdp.sensors import FORCES
+from ksim_cli.mdp.heights import HeightTerm
 from ksim_cli.mdp.term import Carry, Termination
 from ksim_cli.registry import TERMINATIONS
 from ksim_cli.types import Step
@@ -66,8 +66,8 @@ class NotUpright(BaseTerm, Termination):
 
 @TERMINATIONS.register("minimum_height")
 @dataclass(frozen=True, kw_only=True)
-class MinimumHeight(BaseTerm, Termination):
-    """Fails where the base is lower than `height` in the world.
+class MinimumHeight(HeightTerm, Termination):
+    """Fails where the base is lower than `height`.
 
     Attributes:
         height: m.
@@ -77,26 +77,34 @@ class MinimumHeight(BaseTerm, Termination):
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Termination`."""
-        return _failure(self.base.position(step.view)[2] < self.height), carry
+        return _failure(self.height_now(step.view) < self.height), carry
 
 
 @TERMINATIONS.register("bad_z")
 @dataclass(frozen=True, kw_only=True)
-class BadZ(BaseTerm, Termination):
+class BadZ(HeightTerm, Termination):
     """Fails where the base's height is outside [low, high].
 
     Attributes:
         low: m.
         high: m.
+        low_final: m, what the curriculum's level leads `low` to, in proportion; null: it stays.
+        high_final: m, the same of `high`.
     """
 
     low: float
     high: float
+    low_final: float | None = None
+    high_final: float | None = None
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Termination`."""
-        height = self.base.position(step.view)[2]
-        return _failure((height < self.low) | (height > self.high)), carry
+        height, level = self.height_now(step.view), step.level
+        low_final = self.low if self.low_final is None else self.low_final
+        high_final = self.high if self.high_final is None else self.high_final
+        low = self.low + level * (low_final - self.low)
+        high = self.high + level * (high_final - self.high)
+        return _failure((height < low) | (height > high)), carry
 
 
 @TERMINATIONS.register("bad_velocity")
@@ -129,31 +137,24 @@ class FarFromOrigin(BaseTerm, Termination):
 
     Attributes:
         max_distance: m.
+        pos_termination: whether that is a success instead.
     """
 
     max_distance: float
+    pos_termination: bool = False
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Termination`."""
         distance = jnp.linalg.norm(self.base.position(step.view)[:2])
-        return _failure(distance > self.max_distance), carry
+        ended = 1 if self.pos_termination else -1
+        return jnp.where(distance > self.max_distance, ended, 0), carry
 
 
 @TERMINATIONS.register("illegal_contact")
 @dataclass(frozen=True, kw_only=True)
-class IllegalContact(FeetTerm, Termination):
-    """Fails where a body or geom, named under `feet`, touches anything.
-
-    Attributes:
-        threshold: net force that is allowed, N; 0: none, not even a touch without force.
-    """
-
-    wanted: ClassVar[tuple[str, ...]] = FORCES
-    threshold: float = 0.0
+class IllegalContact(TouchTerm, Termination):
+    """Fails where a body or geom, named under `feet`, touches anything, or something `against`."""
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Termination`."""
-        if not self.threshold:
-            return _failure(self.contacts.touching(step.view).any()), carry
-        force = jnp.linalg.norm(self.contacts.force(step.view), axis=1)
-        return _failure((force > self.threshold).any()), carry
+        return _failure(self.touching(step.view).any()), carry

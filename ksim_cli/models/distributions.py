@@ -46,6 +46,10 @@ class Distribution(Protocol):
         """Differential entropy of the action, nat, `[...]`."""
         ...
 
+    def deviation(self) -> jax.Array:
+        """Standard deviation of the raw action, `[..., A]`."""
+        ...
+
 
 class DiagonalNormal(struct.PyTreeNode):
     """Independent normal distributions of A action elements.
@@ -83,6 +87,10 @@ class DiagonalNormal(struct.PyTreeNode):
         """Differential entropy, nat, `[...]`."""
         entropy = 0.5 * math.log(2 * math.pi * math.e) + jnp.log(self.std)
         return jnp.broadcast_to(entropy, self.mean.shape).sum(-1)
+
+    def deviation(self) -> jax.Array:
+        """Standard deviation of the raw action, `[..., A]`."""
+        return self.std
 
 
 class TanhNormal(struct.PyTreeNode):
@@ -139,6 +147,10 @@ class TanhNormal(struct.PyTreeNode):
         slope = _mean_over_nodes(_log_slope(_at_nodes(self.mean, self.std)))
         return self._base().entropy() + (slope + math.log(self._interval()[1])).sum(-1)
 
+    def deviation(self) -> jax.Array:
+        """Standard deviation of the u before the squashing, `[..., A]`."""
+        return self.std
+
     def _interval(self) -> tuple[float, float]:
         """Its middle and half its width."""
         return 0.5 * (self.low + self.high), 0.5 * (self.high - self.low)
@@ -192,6 +204,12 @@ class NormalMixture(struct.PyTreeNode):
         x = _at_nodes(self.mean, self.std)
         log_density = self._log_density(x.reshape(*x.shape[:-2], -1)).reshape(x.shape)
         return -(jax.nn.softmax(self.logits) * _mean_over_nodes(log_density)).sum((-2, -1))
+
+    def deviation(self) -> jax.Array:
+        """Standard deviation, `[..., A]`: that of the components and of their means."""
+        weights = jax.nn.softmax(self.logits)
+        apart = self.mean - (weights * self.mean).sum(-1, keepdims=True)
+        return jnp.sqrt((weights * (jnp.square(self.std) + jnp.square(apart))).sum(-1))
 
     def _log_density(self, x: jax.Array) -> jax.Array:
         """Log density of `[..., A, M]` points, M for each element."""

@@ -56,12 +56,15 @@ class PPOVariables(struct.PyTreeNode):
         value: `[B]` value of the stored observations; None without a critic.
         entropy: `[B]` entropy of the action distribution.
         carry: the model's carry after the step; a recurrent model's next step starts from it.
+        std: `[B]` mean over the elements of the standard deviation of the action distribution (of
+            the raw action); None: not known.
     """
 
     log_prob: jax.Array
     value: jax.Array | None
     entropy: jax.Array
     carry: Any = ()
+    std: jax.Array | None = None
 
 
 class Adapter(Protocol):
@@ -117,6 +120,7 @@ def ppo_variables(
         value=value,
         entropy=distribution.entropy(),
         carry=carry,
+        std=distribution.deviation().mean(-1),
     )
 
 

@@ -49,7 +49,13 @@ class CompiledSpec:
             joints=[_of(self.joints, model.jnt_bodyid == i) for i in bodies],
             geoms=[_of(self.geoms, model.geom_bodyid == i) for i in bodies],
         )
-        objects = zip(model.sensor_objtype.tolist(), model.sensor_objid.tolist(), strict=True)
+        objects, references = (
+            zip(kinds.tolist(), ids.tolist(), strict=True)
+            for kinds, ids in (
+                (model.sensor_objtype, model.sensor_objid),
+                (model.sensor_reftype, model.sensor_refid),
+            )
+        )
         self.sensors = _elements(
             model,
             "sensor",
@@ -58,6 +64,7 @@ class CompiledSpec:
             objtype=model.sensor_objtype,
             objname=[mujoco.mj_id2name(model, kind, i) for kind, i in objects],
             reftype=model.sensor_reftype,
+            refname=[mujoco.mj_id2name(model, kind, i) or "" for kind, i in references],
             cutoff=model.sensor_cutoff,
         )
         names = object_names(model, "geom")

@@ -100,6 +100,7 @@ class TrainState(struct.PyTreeNode):
             variables=self.learner.variables,
             reward_variables=self.learner.reward_variables,
             level=self.env.level,
+            iteration=self.env.iteration,
         )
 
     def without_policy(self) -> "TrainState":

@@ -105,3 +105,13 @@ def discriminator_loss(
         "disc_real": real_r.mean(),
         "disc_fake": masked_mean(fake_b, valid_b),
     }
+
+
+def adapted_kl_coef(kl_coef: jax.Array, kl: jax.Array, desired_kl: float) -> jax.Array:
+    """The weight of the KL penalty after a minibatch, in [1e-8, 1e2].
+
+    Schulman et al. 2017, section 4, with the factor 1.5: more above 1.5 times the KL divergence
+    desired, less below 1 / 1.5 of it.
+    """
+    lower = jnp.where(kl < desired_kl / 1.5, 1 / 1.5, 1.0)
+    return jnp.clip(kl_coef * jnp.where(kl > 1.5 * desired_kl, 1.5, lower), 1e-8, 1e2)

@@ -23,7 +23,7 @@ from ksim_cli.models.policy import (
     Variables,
 )
 from ksim_cli.registry import ALGORITHMS
-from ksim_cli.rl import losses
+from ksim_cli.rl import diagnostics, losses
 from ksim_cli.rl.algorithm import Algorithm, Context, LearnerState, Learning, Metrics
 from ksim_cli.rl.episodes import scaled_rewards
 from ksim_cli.rl.gae import gae
@@ -123,7 +123,7 @@ class PPO(PPOConfig, Algorithm):
         """`num_passes` passes over the rollout in shuffled minibatches.
 
         They hold transitions in any order, or for a recurrent model whole environments. The
-        metrics are means over all minibatches.
+        metrics are means over all minibatches, but for those of the rollout.
         """
         learning, rewards_tn = self._scaled(learning, experience)
         advantage_tn, target_tn = self.estimate(context, learning.learner, experience, rewards_tn)
@@ -148,7 +148,8 @@ class PPO(PPOConfig, Algorithm):
 
         keys = jax.random.split(key, self.num_passes)
         learner, metrics = jax.lax.scan(one_pass, learning.learner, keys)
-        return Learning(learner, learning.own), jax.tree.map(jnp.mean, metrics)
+        metrics = jax.tree.map(jnp.mean, metrics) | diagnostics.rollout_metrics(batch)
+        return Learning(learner, learning.own), metrics
 
     def estimate(
         self, context: Context, learner: PPOState, experience: Experience, rewards_tn: jax.Array
@@ -178,17 +179,20 @@ class PPO(PPOConfig, Algorithm):
         """One step of the optimizer; one that is not finite is not applied, and counted."""
         params = learner.variables.params
         gradients, metrics = jax.grad(self.loss, has_aux=True)(params, context, learner, batch)
-        norm = optax.tree.norm(gradients)
+        norms = diagnostics.gradient_norms(gradients)
+        kl_coef = learner.kl_coef
+        if self.adaptive_kl:
+            kl_coef = losses.adapted_kl_coef(kl_coef, metrics["kl"], self.desired_kl)
         updates, opt_state = context.optimizer.update(gradients, learner.opt_state, params)
         new = learner.replace(
             variables=learner.variables.replace(params=optax.apply_updates(params, updates)),
             opt_state=opt_state,
-            kl_coef=self._adapted(learner.kl_coef, metrics["kl"]),
+            kl_coef=kl_coef,
         )
-        sound = jnp.isfinite(norm) & jnp.isfinite(metrics["loss"])
+        sound = jnp.isfinite(norms["grad_norm"]) & jnp.isfinite(metrics["loss"])
         new = jax.tree.map(lambda a, b: jnp.where(sound, a, b), new, learner)
         return new, metrics | {
-            "grad_norm": norm,
+            **norms,
             "kl_coef": new.kl_coef,
             "skipped_updates": 1.0 - sound.astype(jnp.float32),
         }
@@ -221,16 +225,8 @@ class PPO(PPOConfig, Algorithm):
             "entropy": entropy,
             "kl": kl,
             "clip_fraction": losses.masked_mean(clipped, batch.valid),
+            "action_std": diagnostics.mean_std(now, batch.valid),
         }
-
-    def _adapted(self, kl_coef: jax.Array, kl: jax.Array) -> jax.Array:
-        """Schulman et al. 2017, section 4, with factor 1.5 per minibatch."""
-        if not self.adaptive_kl:
-            return kl_coef
-        factor = jnp.where(
-            kl > 1.5 * self.desired_kl, 1.5, jnp.where(kl < self.desired_kl / 1.5, 1 / 1.5, 1.0)
-        )
-        return jnp.clip(kl_coef * factor, 1e-8, 1e2)
 
     def _scaled(self, learning: Learning, experience: Experience) -> tuple[Learning, jax.Array]:
         """The statistics of returns after a rollout, and its rewards `[T, N]` as learned from."""

@@ -28,11 +28,13 @@ class PolicyState(struct.PyTreeNode):
         variables: the policy's.
         reward_variables: what learned rewards are computed with; `()` where there are none.
         level: curriculum level it was trained at.
+        iteration: int32, iterations of training behind it, by which terms have their stages.
     """
 
     variables: Variables
     reward_variables: Any
     level: jax.Array
+    iteration: jax.Array = struct.field(default_factory=lambda: jnp.int32(0))
 
 
 class Playing(struct.PyTreeNode):
@@ -133,11 +135,22 @@ class Player:
     learned_rewards: Callable[[Any, Experience], LearnedRewards] = _no_rewards
     start_learned: Callable[[], Any] = record_nothing
 
-    def start(self, key: jax.Array, level: jax.Array | float | None = None) -> Playing:
-        """Fresh episodes, at a curriculum level or at the one training starts at."""
+    def start(
+        self,
+        key: jax.Array,
+        level: jax.Array | float | None = None,
+        iteration: jax.Array | None = None,
+    ) -> Playing:
+        """Fresh episodes, at a curriculum level and after iterations of training; None: the first.
+
+        Args:
+            key: random key.
+            level: the level.
+            iteration: number of iterations, int32.
+        """
         level = None if level is None else jnp.asarray(level, jnp.float32)
         return Playing(
-            env=self.env.init(key, level),
+            env=self.env.init(key, level, iteration),
             carry=self.policy.initial_carry(self.env.num_envs),
             rewards=self.env.init_rewards(),
             learned=self.start_learned(),

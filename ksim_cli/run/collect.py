@@ -36,7 +36,7 @@ def collect(config: RunConfig) -> None:
         return play(player, loaded.state, playing, key, num_steps)
 
     key_env, key_actions = jax.random.split(jax.random.key(config.seed))
-    playing = jax.jit(player.start)(key_env, loaded.state.level)
+    playing = jax.jit(player.start)(key_env, loaded.state.level, loaded.state.iteration)
     step = jax.jit(record, donate_argnums=0)
     path, watch = _path(config, loaded), signals.current()
     run = (

@@ -5,6 +5,7 @@ from typing import Any
 from ksim_cli.io.console import Console
 from ksim_cli.mdp.actuators import Actuator
 from ksim_cli.mdp.mdp import Mdp
+from ksim_cli.mdp.stages import first_stage
 from ksim_cli.physics.model import changed_options
 from ksim_cli.physics.names import joint_actuators, scalar_joints
 from ksim_cli.physics.robot import UNLIMITED
@@ -58,6 +59,7 @@ def term_rows(mdp: Mdp) -> list[list[Any]]:
     shown = ""
     for where, term in mdp.each():
         kind, _, name = where.partition(".")
+        term = first_stage(term)
         weight = _number(getattr(term, "weight", None))
         values = _parameters(term, leave_out=("weight",))
         head = kind if kind != shown else ""

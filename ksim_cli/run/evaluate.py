@@ -171,7 +171,7 @@ class Evaluator:
         errors = dict.fromkeys(player.env.command_error_names, zeros)
         start = _Episodes(
             step=jnp.int32(0),
-            playing=player.start(key_env, state.level),
+            playing=player.start(key_env, state.level, state.iteration),
             alive=jnp.ones(n, bool),
             totals=_Totals(zeros, counts, counts, counts, errors),
         )

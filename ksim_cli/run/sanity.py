@@ -15,6 +15,7 @@ from ksim_cli.mdp.actuators import Actuator
 from ksim_cli.mdp.manager import blank_step
 from ksim_cli.mdp.rewards.posture import StayAlive
 from ksim_cli.mdp.stability import excessive_damping, mobility
+from ksim_cli.mdp.stages import first_stage
 from ksim_cli.physics.engine import View, fields_read
 from ksim_cli.physics.free_base import base_candidates, free_joint_of
 from ksim_cli.physics.names import scalar_joints
@@ -216,7 +217,8 @@ def _stiff(task_model: TaskModel) -> Iterator[Finding]:
 
 def _penalties(task_model: TaskModel) -> Iterator[Finding]:
     """Penalties that are paid out. Which reward is one is said by the docstring of its class."""
-    for name, reward in task_model.mdp.rewards.items():
+    for name, term in task_model.mdp.rewards.items():
+        reward = first_stage(term)
         words = (type(reward).__doc__ or "").lower()
         if reward.weight > 0 and ("a penalty" in words or "penalties" in words):
             yield Finding(
@@ -229,7 +231,7 @@ def _penalties(task_model: TaskModel) -> Iterator[Finding]:
 def _nothing_to_learn(task_model: TaskModel) -> Iterator[Finding]:
     """A reward that is the same whatever the robot does."""
     mdp = task_model.mdp
-    active = [reward for reward in mdp.rewards.values() if reward.weight]
+    active = [first_stage(reward) for reward in mdp.rewards.values() if reward.weight]
     failures = [term for term in mdp.terminations.values() if not term.truncates]
     if not active or (all(isinstance(r, StayAlive) for r in active) and not failures):
         which = "there is no reward" if not active else "each step is worth the same"

@@ -96,7 +96,7 @@ class Session:
         self._episodes = self._count = 0
         self._start = jax.jit(player.start)
         self._begin = jax.jit(self.env.begin_rollout)
-        self._playing = self._start(self._key, policy.level)
+        self._playing = self._start(self._key, policy.level, policy.iteration)
         self._steps: dict[int, tuple[Player, Callable[..., tuple[Playing, Shown]]]] = {}
         self._use(player)
         self.shown: Shown | None = None
@@ -129,9 +129,8 @@ class Session:
     def restart(self) -> None:
         """Begin another episode, drawn anew."""
         self._episodes += 1
-        self._playing = self._start(
-            jax.random.fold_in(self._key, self._episodes), self._policy.level
-        )
+        key, policy = jax.random.fold_in(self._key, self._episodes), self._policy
+        self._playing = self._start(key, policy.level, policy.iteration)
         self.shown = None
 
     def take(self, policy: PolicyState, player: Player | None = None) -> None:

@@ -208,7 +208,8 @@ def _states(
         return playing, frame_of(env.mdp, experience), experience.was_reset[0, 0]
 
     with console.status("compiling the viewer"):
-        playing = jax.jit(player.start)(key_env, loaded.state.level)
+        state = loaded.state
+        playing = jax.jit(player.start)(key_env, state.level, state.iteration)
         compiled = jax.jit(step).lower(playing, key_actions, 0).compile()
         begin = jax.jit(env.begin_rollout)
     played = _played(config, compiled, begin, playing, key_actions, num_steps, console)

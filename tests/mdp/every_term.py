@@ -21,7 +21,13 @@ STRAPPED = LEGGED.replace(
 NOISE = {"type": "additive_gaussian", "std": 0.01}
 QUADRATIC = {"type": "quadratic", "at_zero": 0.5}
 FEET = {"feet": ["left_foot", "right_foot"]}
+FLOOR = {"against": ["floor", "ground"]}
+MOVING = {"commands": ["linear", "angular"]}
+GATED = {**FEET, **FLOOR, **MOVING}
 LEFT = {"joints": ["left_*"]}
+L1 = {"norm": "l1"}
+LESS = {"by_level": "linear"}
+TAILS = {"sq_scale": 0.1, "abs_scale": 0.1}
 TRUNK = {"body": "trunk"}
 MOMENT = {"command": "moment"}
 OWN_FRAME = {**TRUNK, "in_robot_frame": True}
@@ -35,9 +41,18 @@ NOISY = {
 }
 ALSO = {
     "observations": {"history": 2},
-    "rewards": {"weight": -0.5, "scale": QUADRATIC},
-    "terminations": {"disable_at_curriculum_level": 2.0},
-    "events": {"scale": "linear", "interval": [0.01, 0.03]},
+    "rewards": {
+        **{"weight": -0.5, "scale": QUADRATIC},
+        "stages": ({"iteration": 1, "weight": -1.0},),
+    },
+    "terminations": {
+        "disable_at_curriculum_level": 2.0,
+        "stages": ({"iteration": 1, "disable_at_curriculum_level": 0.5},),
+    },
+    "events": {
+        **{"scale": "linear", "interval": [0.01, 0.03]},
+        "stages": ({"iteration": 1, "interval": [0.01, 0.02]},),
+    },
     "randomization": {"mode": "reset"},
 }
 """Kind -> parameters that all terms of the kind have."""
@@ -66,6 +81,8 @@ COMMANDS = {
     "linear": {"type": "linear_velocity", "x_range": [-1.0, 1.0]},
     "linear_velocity": {"type": "linear_velocity", "x_range": [0.0, 0.0]},
     "angular": {"type": "angular_velocity", "range": [-1.0, 1.0]},
+    "tilt": {"type": "float_vector", "ranges": [[-0.1, 0.1], [-0.1, 0.1]]},
+    "roll_pitch": {"type": "float_vector", "ranges": [[0.0, 0.0], [0.0, 0.0]]},
     "angular_velocity": {"type": "angular_velocity", "range": [0.0, 0.0]},
     "point": {
         "type": "cartesian_coordinate",
@@ -88,7 +105,7 @@ SECTIONS = {
         "actuator_force": [LEFT],
         "base_angular_acceleration": [OWN_FRAME, WORLD_FRAME],
         "base_angular_velocity": [OWN_FRAME, WORLD_FRAME],
-        "base_height": [TRUNK],
+        "base_height": [{**TRUNK, "above": ["*_foot"]}],
         "base_linear_acceleration": [OWN_FRAME, WORLD_FRAME],
         "base_linear_velocity": [OWN_FRAME, WORLD_FRAME],
         "base_orientation": [TRUNK],
@@ -99,14 +116,17 @@ SECTIONS = {
         "center_of_mass_inertia": [{}],
         "center_of_mass_velocity": [{}],
         "command": [{"command": "linear"}],
-        "contact": [{"feet": ["left_toe"]}],
+        "contact": [{"feet": ["left_toe"], "against": ["floor"]}],
         "delayed_joint_position": [{**LEFT, "relative": True, "delay_steps": 2}],
         "delayed_joint_velocity": [{**LEFT, "delay_steps": 0}],
-        "feet_contact": [FEET],
-        "feet_force": [{**FEET, **OWN_FRAME}, {**FEET, **WORLD_FRAME}],
+        "feet_air_time": [{**FEET, **FLOOR}],
+        "feet_contact": [{**FEET, **FLOOR}],
+        "feet_height": [{**FEET, "ground": 0.02}],
+        "feet_force": [{**FEET, **OWN_FRAME}, {**FEET, **WORLD_FRAME, **FLOOR}],
         "feet_orientation": [{"feet": ["left_foot", "right_toe"]}],
         "feet_position": [{**FEET, **OWN_FRAME}, {**FEET, **WORLD_FRAME}],
-        "feet_torque": [{**FEET, **OWN_FRAME}, {**FEET, **WORLD_FRAME}],
+        "feet_torque": [{**FEET, **OWN_FRAME}, {**FEET, **WORLD_FRAME, **FLOOR}],
+        "gait_phase": [{"period": 0.2, "offsets": [0.25, 0.75]}],
         "joint_angle_cos_sin": [LEFT],
         "joint_position": [{**LEFT, "relative": True}],
         "joint_velocity": [LEFT],
@@ -124,30 +144,56 @@ SECTIONS = {
         "timestep": [NOISY],
     },
     "rewards": {
-        "action_acceleration": [{}],
-        "action_jerk": [{}],
-        "action_velocity": [{}],
-        "angular_velocity": [{**TRUNK, "command": "angular", "sigma": 1.0}],
-        "base_height": [{**TRUNK, "height": 0.5, "sigma": 0.2}, {"command": "height"}],
-        "base_height_range": [{**TRUNK, "low": 0.4, "high": 0.6, "sigma": 0.1}],
-        "energy": [LEFT],
-        "feet_air_time": [
-            {**FEET, "threshold": 0.1, "maximum": 0.4, "commands": ["linear", "angular"]}
+        "action_acceleration": [L1],
+        "action_jerk": [L1],
+        "action_magnitude": [L1],
+        "action_reach": [
+            {
+                **{"joints": ["*_hip", "*_knee"], "max_velocity": 5.0, "max_acceleration": 9.0},
+                **{"scale_of_action": 0.5, "relative": False, "norm": "l1"},
+            }
         ],
-        "feet_clearance": [{**FEET, "height": 0.05}],
-        "feet_slip": [FEET],
-        "flat_body": [{"bodies": ["*_foot"]}],
-        "force": [{**FEET, "threshold": 1.0}],
+        "action_velocity": [L1],
+        "angular_velocity": [{**TRUNK, **TAILS, "command": "angular", "sigma": 1.0}],
+        "base_height": [
+            {**TRUNK, **TAILS, "height": 0.5, "sigma": 0.2, "above": ["*_sole"]},
+            {"command": "height"},
+        ],
+        "base_height_range": [
+            {**TRUNK, "low": 0.4, "high": 0.6, "sigma": 0.1, "above": ["*_foot"]}
+        ],
+        "center_of_mass": [{**TRUNK, **FEET, **TAILS, "sigma": 0.2}],
+        "contact": [{"feet": ["*_foot"], **FLOOR, "threshold": 1.0}, {"feet": ["trunk"]}],
+        "energy": [{**LEFT, "joint_weights": {"*_hip": 2.0}, "positive_only": True}],
+        "feet_air_time": [
+            {**FEET, **FLOOR, "threshold": 0.1, "maximum": 0.4, "commands": ["linear", "angular"]}
+        ],
+        "feet_clearance": [{**FEET, **MOVING, "height": 0.05, "ground": 0.02}],
+        "feet_orientation": [{**FEET, **TRUNK, **TAILS, "sigma": 1.0}],
+        "feet_peak_height": [{**GATED, "height": 0.05, "ground": 0.02}],
+        "feet_slip": [GATED],
+        "feet_swing_height": [{**GATED, "height": 0.05, "ground": 0.02}],
+        "flat_body": [{"bodies": ["*_foot"], "plane": [0.0, 1.0, 0.0]}],
+        "force": [{**FEET, **FLOOR, "threshold": 1.0}],
         "intersection": [{"pairs": [["left_sole", "right_foot"]], "distance": 0.3}],
-        "joint_acceleration": [LEFT],
-        "joint_deviation": [{**LEFT, "joint_weights": {"*_hip": 2.0}}],
-        "joint_jerk": [LEFT],
+        "is_terminated": [{}],
+        "joint_acceleration": [{**LEFT, **L1}],
+        "joint_deviation": [{**LEFT, **L1, "joint_weights": {"*_hip": 2.0}}],
+        "joint_jerk": [{**LEFT, **L1}],
         "joint_limits": [{**LEFT, "factor": 0.5}],
-        "joint_position": [{**LEFT, "command": "joints", "sigma": 1.0}],
-        "joint_velocity": [LEFT],
-        "linear_velocity": [{**TRUNK, "command": "linear", "sigma": 1.0}],
-        "link_acceleration": [{"bodies": ["*_foot"]}],
-        "link_jerk": [{"bodies": ["*_foot"]}],
+        "joint_position": [{**LEFT, **TAILS, "command": "joints", "sigma": 1.0}],
+        "joint_velocity": [{**LEFT, **L1}],
+        "joint_velocity_limits": [{**LEFT, "limit": {"*_hip": 1.0}}],
+        "linear_velocity": [
+            {
+                **{**TRUNK, **TAILS, "command": "linear", "sigma": 1.0},
+                **{"component": "direction", "zero_threshold": 0.1},
+            },
+            {"component": "speed"},
+            {"component": "y"},
+        ],
+        "link_acceleration": [{"bodies": ["*_foot"], **L1}],
+        "link_jerk": [{"bodies": ["*_foot"], **L1}],
         "motion_base_angular_velocity": [{**MOMENT, **TRUNK, "sigma": 1.0}],
         "motion_base_linear_velocity": [{**MOMENT, **TRUNK, "sigma": 2.0}],
         "motion_base_orientation": [{**MOMENT, **TRUNK, "sigma": 1.0}],
@@ -156,31 +202,53 @@ SECTIONS = {
         "motion_joint_position": [{**MOMENT, **LEFT, "sigma": 1.0}],
         "motion_joint_velocity": [{**MOMENT, **LEFT, "sigma": 1.0}],
         "motionless_at_rest": [{**LEFT, "commands": ["linear"], "threshold": 0.5}],
+        "no_contact": [GATED],
         "no_roll": [TRUNK],
-        "off_axis_velocity": [{**TRUNK, "angular_weight": 0.1}],
+        "off_axis_velocity": [{**TRUNK, "angular_weight": 0.1, "linear_weight": 0.0}],
         "pairwise_symmetry": [{"pairs": [["left_hip", "right_hip"]], "signs": [-1]}],
         "position_tracking": [
-            {**TRUNK, "target": "left_sole", "command": "point", "sigma": 0.2},
+            {**TRUNK, **TAILS, **L1, "target": "left_sole", "command": "point", "sigma": 0.2},
             {"target": "left_foot", "command": "point", "in_robot_frame": False},
+        ],
+        "posture": [
+            {
+                **{**LEFT, "std": 0.1, "std_walking": {"*_hip": 0.5}, "std_running": 1.0},
+                **{"commands": ["linear"], "walking_threshold": 0.1, "running_threshold": 0.5},
+            }
         ],
         "reachability": [
             {**TRUNK, "origin": "left_thigh", "command": "point", "radius": 0.1},
             {"origin": "imu", "command": "point", "radius": 0.1, "in_robot_frame": False},
         ],
+        "roll_pitch": [{**TRUNK, **TAILS, "command": "tilt", "sigma": 1.0}],
+        "single_foot_contact": [{**GATED, "grace_period": 0.01}],
         "sinusoidal_gait": [{**FEET, "command": "gait", "ground": 0.02, "sigma": 0.1}],
+        "soft_landing": [GATED],
         "sparse_target_height": [{**TRUNK, "height": 0.5}],
-        "stay_alive": [{}],
+        "stand_still": [
+            {
+                **{**LEFT, "norm": "l2", "joint_weights": {"*_hip": 2.0}},
+                **{"commands": ["linear"], "threshold": 0.5},
+            }
+        ],
+        "stay_alive": [{"balance": 10.0, "success_reward": 1.0}],
         "symmetry": [{"pairs": [["left_hip", "right_hip"]], "signs": [-1], "seconds": 0.5}],
-        "torque": [LEFT],
+        "torque": [{**LEFT, **L1, "joint_weights": {"*_hip": 2.0}}],
+        "torque_limits": [{**LEFT, "limit": 0.1}],
         "upright": [TRUNK],
     },
     "terminations": {
         "bad_velocity": [{**TRUNK, "max_linear": 50.0, "max_angular": 500.0}],
-        "bad_z": [{**TRUNK, "low": 0.1, "high": 2.0}],
+        "bad_z": [
+            {
+                **{**TRUNK, "low": 0.1, "high": 2.0, "above": ["*_foot"]},
+                **{"low_final": 0.2, "high_final": 1.5},
+            }
+        ],
         "episode_length": [{"max_length_seconds": 0.04}],
-        "far_from_origin": [{**TRUNK, "max_distance": 5.0}],
-        "illegal_contact": [{"feet": ["trunk"], "threshold": 10.0}],
-        "minimum_height": [{**TRUNK, "height": 0.1}],
+        "far_from_origin": [{**TRUNK, "max_distance": 5.0, "pos_termination": True}],
+        "illegal_contact": [{"feet": ["trunk"], **FLOOR, "threshold": 10.0}],
+        "minimum_height": [{**TRUNK, "height": 0.1, "above": ["*_foot"]}],
         "motion_base": [{**MOMENT, **TRUNK, "max_distance": 9.0, "max_angle": None}],
         "motion_bodies": [{**MOMENT, **TRUNK, "max_distance": 9.0, "bodies": ["*_foot"]}],
         "motion_end": [MOMENT],
@@ -188,33 +256,54 @@ SECTIONS = {
         "not_upright": [{**TRUNK, "max_tilt": 3.0}],
     },
     "resets": {
-        "base_xy_velocity": [{**TRUNK, "x_range": 0.5, "y_range": 0.2}],
+        "base_xy_velocity": [{**TRUNK, **LESS, "x_range": 0.5, "y_range": 0.2}],
         "height_field_xy_position": [{**TRUNK, "geom": "ground", "margin": 0.5}],
         "motion": [MOMENT],
         "motion_state": [{"path": "motion.npz"}],
-        "plane_xy_position": [{**TRUNK, "x_range": 0.5, "y_range": 0.2}],
-        "random_heading": [{**TRUNK, "range": 1.0}],
-        "random_height": [{**TRUNK, "range": [0.0, 0.1]}],
-        "random_joint_position": [{**LEFT, "scale": 0.1, "distribution": "normal"}],
-        "random_joint_velocity": [{**LEFT, "scale": 0.1, "distribution": "normal"}],
-        "random_pitch_roll": [{**TRUNK, "pitch_range": 0.2, "roll_range": 0.1}],
+        "plane_xy_position": [{**TRUNK, **LESS, "x_range": 0.5, "y_range": 0.2}],
+        "random_heading": [{**TRUNK, **LESS, "range": 1.0}],
+        "random_height": [{**TRUNK, **LESS, "range": [0.0, 0.1]}],
+        "random_joint_position": [{**LEFT, **LESS, "scale": 0.1, "distribution": "normal"}],
+        "random_joint_velocity": [{**LEFT, **LESS, "scale": 0.1, "distribution": "normal"}],
+        "random_pitch_roll": [{**TRUNK, **LESS, "pitch_range": 0.2, "roll_range": 0.1}],
     },
     "events": {
         "angular_push": [{**TRUNK, "speed": [0.5, 1.0]}],
-        "force_push": [{**TRUNK, "force": [1.0, 2.0], "duration": [0.01, 0.02]}],
+        "force_push": [
+            {
+                **{**TRUNK, "force": [1.0, 2.0], "duration": [0.01, 0.02]},
+                **{"vertical": 1.0, "torque": [0.1, 0.2]},
+            }
+        ],
         "jump": [{**TRUNK, "height": [0.01, 0.02]}],
         "linear_push": [{**TRUNK, "speed": [0.1, 0.2], "vertical": 0.1}],
     },
     "commands": {
-        "angular_velocity": [{**DRAWN, **TRUNK, "range": [-1.0, 1.0]}],
+        "angular_velocity": [{**DRAWN, **TRUNK, "range": [-1.0, 1.0], "acceleration": 0.5}],
         "base_height": [{**DRAWN, **TRUNK, "range": [0.4, 0.5]}],
         "cartesian_coordinate": [
             {**DRAWN, **TRUNK, "x_range": [0.0, 1.0], "y_range": [0.0, 1.0], "z_range": [0.0, 1.0]}
         ],
-        "float_vector": [{**DRAWN, "ranges": [[0.0, 1.0], [2.0, 3.0]]}],
+        "float_vector": [
+            {
+                **{**DRAWN, "ranges": [[0.0, 1.0], [2.0, 3.0]]},
+                "stages": [{"iteration": 1, "ranges": [[0.0, 2.0], [2.0, 4.0]]}],
+            }
+        ],
+        "heading": [
+            {
+                **{**DRAWN, **TRUNK, "range": [-1.0, 1.0], "heading_range": [0.0, 1.0]},
+                **{"stiffness": 1.0, "heading_probability": 0.5},
+            }
+        ],
         "int_vector": [{**DRAWN, "ranges": [[0, 1], [2, 3]]}],
         "joint_position": [{**DRAWN, **LEFT, "share": 0.5}],
-        "linear_velocity": [{**DRAWN, **TRUNK, "x_range": [-1.0, 1.0], "y_range": [-0.5, 0.5]}],
+        "linear_velocity": [
+            {
+                **{**DRAWN, **TRUNK, "x_range": [-1.0, 1.0], "y_range": [-0.5, 0.5]},
+                "acceleration": 0.5,
+            }
+        ],
         "motion": [
             {
                 **TRUNK,
@@ -232,6 +321,8 @@ SECTIONS = {
                 "period": 0.2,
                 "max_height": 0.1,
                 "offsets": [0.25, 0.75],
+                "stance_ratio": 0.6,
+                "height_offset": 0.01,
                 "standing_command": "linear_velocity",
             }
         ],
@@ -252,15 +343,15 @@ SECTIONS = {
         ],
     },
     "noise": {
-        "additive_gaussian": [{"std": 0.1, "scale": "linear"}],
-        "additive_uniform": [{"magnitude": 0.1, "scale": "linear"}],
-        "multiplicative_gaussian": [{"std": 0.1, "scale": "linear"}],
-        "multiplicative_uniform": [{"magnitude": 0.1, "scale": "linear"}],
+        "additive_gaussian": [{"std": 0.1, "mean": 0.1, "scale": "linear"}],
+        "additive_uniform": [{"magnitude": 0.1, "mean": 0.1, "scale": "linear"}],
+        "multiplicative_gaussian": [{"std": 0.1, "mean": 0.1, "scale": "linear"}],
+        "multiplicative_uniform": [{"magnitude": 0.1, "mean": 0.1, "scale": "linear"}],
     },
     "filters": {
-        "clip_acceleration": [{"limit": 10.0}],
-        "clip_positions": [{"low": -0.5, "high": 0.5}],
-        "integrate_acceleration": [{"scale": 2.0, "low": -1.0, "high": 1.0}],
+        "clip_acceleration": [{"limit": {"*": 10.0}}],
+        "clip_positions": [{"low": {"*": -0.5}, "high": {"*": 0.5}}],
+        "integrate_acceleration": [{"scale": 2.0, "low": {"*": -1.0}, "high": {"*": 1.0}}],
         "integrate_velocity": [{"scale": 2.0, "low": -1.0, "high": 1.0}],
         "low_pass": [{"cutoff_frequency": 5.0}],
         "tanh_positions": [{"low": -0.5, "high": 0.5}],
@@ -284,13 +375,14 @@ SECTIONS = {
         "all_centers_of_mass": [{"range": 0.01}],
         "all_inertias": [{"scale": [0.8, 1.2]}],
         "armature": [{**LEFT, "scale": [0.8, 1.2]}],
-        "center_of_mass": [{**TRUNK, "range": 0.01}],
-        "collision_bodies": [{"geoms": ["*_toe"], "scale": [0.8, 1.2]}],
+        "center_of_mass": [{**TRUNK, "range": [0.01, 0.02, 0.0]}],
+        "collision_bodies": [{"geoms": ["*_toe"], "scale": [0.8, 1.2], "max_offset": 0.001}],
         "floor_friction": [{"scale": [0.8, 1.2]}, {"scale": [0.8, 1.2], "geoms": ["floor"]}],
         "imu_alignment": [{"site": "imu", "max_angle": 0.1, "max_offset": 0.01}],
         "joint_damping": [{**LEFT, "scale": [0.8, 1.2]}],
         "mass_addition": [{**TRUNK, "range": [-0.1, 0.1]}],
         "mass_multiplication": [{**TRUNK, "scale": [0.8, 1.2]}],
+        "pd_gains": [{**LEFT, "kp": [0.8, 1.2], "kd": [0.8, 1.2]}],
         "static_friction": [{**LEFT, "scale": [0.8, 1.2]}],
     },
 }

@@ -6,6 +6,7 @@ from ksim_cli.errors import UserError
 from ksim_cli.mdp import register_terms
 from ksim_cli.mdp.action_filters import ActionFilter
 from ksim_cli.registry import ACTUATORS, FILTERS
+from tests.robot import make_env
 
 register_terms()
 DT = 0.1
@@ -90,3 +91,45 @@ def test_every_filter_keeps_shapes(name):
 def test_wrong_parameters_are_refused(section, message):
     with pytest.raises(UserError, match=message):
         FILTERS.build(section, "filter")
+
+
+NAMES = ("left_hip", "left_knee", "right_hip")
+
+
+def bound(section):
+    return FILTERS.build(section, "filter").bind(NAMES)
+
+
+def test_ranges_by_joint():
+    clip = bound({"type": "clip_positions", "low": {"left_*": -0.5}, "high": {"*_hip": 0.25}})
+    ends = [clip(jnp.full(3, x), jnp.zeros(3), DT, ())[0].tolist() for x in (-9.0, 9.0)]
+    assert ends == [[-0.5, -0.5, -1.0], [0.25, 1.0, 0.25]], "-1 and 1 where nothing is said"
+    tanh = bound({"type": "tanh_positions", "low": {"left_*": -0.5}})
+    assert tanh(jnp.full(3, -99.0), jnp.zeros(3), DT, ())[0].tolist() == [-0.5, -0.5, -1.0]
+    integrator = bound({"type": "integrate_velocity", "high": {"left_hip": 0.05}})
+    value, _ = integrator(jnp.ones(3), jnp.zeros(3), DT, integrator.init(3))
+    np.testing.assert_allclose(value, [0.05, 0.1, 0.1], rtol=1e-6)
+    slow = bound({"type": "clip_acceleration", "limit": {"left_*": 1.0, "right_hip": 2.0}})
+    value, _ = slow(jnp.ones(3), jnp.zeros(3), DT, slow.init(3))
+    np.testing.assert_allclose(value, [0.01, 0.01, 0.02], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"type": "clip_positions", "low": {"ankle": 0.0}}, "no joint of this actuator 'ankle'"),
+        ({"type": "clip_acceleration", "limit": {"left_*": 1.0}}, "a number for 'right_hip', too"),
+    ],
+)
+def test_tables_that_do_not_fit_the_joints_are_refused(section, message):
+    with pytest.raises(UserError, match=message):
+        bound(section)
+    env = {"all": {"type": "torque", "filters": [section]}}
+    if "ankle" in message:
+        with pytest.raises(UserError, match=rf"actuators\.all\.filters: {message}"):
+            make_env(actuators=env)
+
+
+def test_a_table_without_width_is_refused():
+    with pytest.raises(UserError, match="must be below high"):
+        bound({"type": "clip_positions", "low": {"left_hip": 2.0}})

@@ -141,6 +141,20 @@ def test_a_force_acts_on_its_body_for_its_duration(model):
     assert 5.0 <= some.min() < 5.2 and 8.8 < some.max() <= 9.001
 
 
+def test_a_force_may_lift_and_twist_as_well(model, monkeypatch):
+    section = {**SECTIONS["force_push"], "vertical": 2.0, "torque": [0.5, 0.6]}
+    plain = play(model, "force_push").force[:, :, 1]
+    monkeypatch.setitem(SECTIONS, "force_push", section)
+    force = play(model, "force_push").force[:, :, 1]
+    np.testing.assert_array_equal(force[..., :2], plain[..., :2])
+    acting = force[np.abs(plain).any(axis=-1)]
+    assert 1.9 < np.abs(acting[:, 2]).max() <= 2.0 and abs(acting[:, 2].mean()) < 0.1
+    twist = np.linalg.norm(acting[:, 3:], axis=1)
+    assert 0.499 <= twist.min() < 0.51 and 0.59 < twist.max() <= 0.601
+    assert np.abs(acting[:, 3:].mean(axis=0)).max() < 0.05, "about any axis"
+    assert not force[~np.abs(plain).any(axis=-1)].any()
+
+
 def test_a_model_without_a_free_joint_cannot_be_pushed():
     fixed = mujoco.MjModel.from_xml_string(SMALL.replace('<freejoint name="root"/>', ""))
     term = EVENTS.build({"type": "jump", **SECTIONS["jump"]}, "events.x")

@@ -22,7 +22,7 @@ REGISTRIES = {
     "scales": registry.SCALES,
     "curriculum": registry.CURRICULA,
 }
-SHARED = {"observations": {"groups", "noise", "bias", "delay"}}
+SHARED = {"observations": {"groups", "noise", "bias", "delay"}, "commands": {"stages"}}
 """Parameters that are no term's own affair: they are given to one term of their kind."""
 
 FOREIGN = {"rewards": {"cartpole_balance"}}
@@ -172,4 +172,5 @@ def test_curricula(name):
 def test_randomizers(mode):
     given = sections_of("randomization", {"mode": mode})
     xml = LEGGED.replace('damping="0.5"', 'damping="0.5" frictionloss="0.1"')
-    check(make_env(xml, randomization=given))
+    servos = {"all": {"type": "position", "kp": 20.0, "kd": 1.0}}
+    check(make_env(xml, randomization=given, actuators=servos))

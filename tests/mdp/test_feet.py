@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 
 from ksim_cli.errors import UserError
-from ksim_cli.mdp.feet import FeetTerm
+from ksim_cli.mdp.feet import FeetFrames, FeetTerm
 from ksim_cli.mdp.sensors import FORCES
 from tests.legged import LEGGED, MASS, bound, posed, stand, view_of
 
 
-class Moving(FeetTerm):
-    wanted, motion = (), True
+class Moving(FeetFrames):
+    motion = True
 
 
 class Pressed(FeetTerm):
@@ -35,7 +35,8 @@ def test_velocities_are_those_of_the_frames():
     view = view_of(posed(model, qvel=spin))
     # Turning at 2 rad/s about the vertical through the trunk: v = w x r.
     np.testing.assert_allclose(term.velocity(view), [[-0.2, 0, 0], [0.2, 0.16, 0]], atol=1e-6)
-    assert term.contacts.count == 0, "it asked for no contacts"
+    contact = mujoco.mjtSensor.mjSENS_CONTACT
+    assert not (model.sensor_type == contact).any(), "it asked for no contacts"
 
 
 def test_the_forces_on_all_feet_carry_the_robot():

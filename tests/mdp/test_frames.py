@@ -23,3 +23,12 @@ def test_frames_are_where_bodies_geoms_and_sites_are():
 def test_an_unknown_frame_is_refused():
     with pytest.raises(UserError, match="no site or body 'hand'"):
         bind_frames(mujoco.MjModel.from_xml_string(LEGGED), ["hand"])
+
+
+def test_orientations_of_bodies_geoms_and_sites():
+    model = mujoco.MjModel.from_xml_string(LEGGED)
+    view = view_of(posed(model, [0, 0, 0.5, np.cos(0.3), 0, 0, np.sin(0.3), 0, 0.4, 0, 0]))
+    named = [("body", "trunk"), ("geom", "left_toe"), ("site", "left_sole")]
+    yaw, foot = [np.cos(0.3), 0, 0, np.sin(0.3)], view.xquat[model.body("left_foot").id]
+    got = frames_of(model, named).quaternion(view)
+    np.testing.assert_allclose(got, [yaw, foot, foot], atol=1e-6)

@@ -70,3 +70,18 @@ def test_every_noise_is_tried_here():
         for how in ("additive", "multiplicative")
         for kind in ("gaussian", "uniform")
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "wanted"),
+    [
+        ("additive_gaussian", "std", 2.0 + 0.5 * 0.3),
+        ("additive_uniform", "magnitude", 2.0 + 0.5 * 0.3),
+        ("multiplicative_gaussian", "std", 2.0 * (1 + 0.5 * 0.3)),
+        ("multiplicative_uniform", "magnitude", 2.0 * (1 + 0.5 * 0.3)),
+    ],
+)
+def test_noise_may_have_a_mean(kind, size, wanted):
+    noise = NOISES.build({"type": kind, size: 0.0, "mean": 0.3}, "noise")
+    got = disturbed(noise, jnp.full(3, 2.0), KEY, jnp.float32(0.5))
+    np.testing.assert_allclose(got, [wanted] * 3, rtol=1e-6)

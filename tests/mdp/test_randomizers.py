@@ -25,8 +25,13 @@ register_terms()
 ROBOT = LEGGED.replace(
     '<joint damping="0.5" armature="0.01"/>',
     '<joint damping="0.5" armature="0.01" frictionloss="0.2"/>',
+).replace(
+    "<sensor>",
+    """<actuator><position joint="left_hip" kp="20" kv="2"/><position joint="right_hip" kp="20"/>
+    <motor joint="left_knee"/></actuator><sensor>""",
 )
 DERIVED = {
+    "actuator_acc0",
     "body_subtreemass",
     "body_invweight0",
     "dof_invweight0",
@@ -36,6 +41,10 @@ DERIVED = {
 }
 # Section, and the constants that it may change besides derived ones.
 TABLE = {
+    "pd_gains": (
+        {"kp": [0.5, 2.0], "kd": [0.5, 2.0], "joints": ["*_hip"]},
+        {"actuator_gainprm", "actuator_biasprm"},
+    ),
     "static_friction": ({"scale": [0.5, 2.0]}, {"dof_frictionloss"}),
     "joint_damping": ({"scale": [0.5, 2.0], "joints": ["*_knee"]}, {"dof_damping"}),
     "armature": ({"scale": [0.5, 2.0]}, {"dof_armature"}),
@@ -319,6 +328,7 @@ ERROR, WARNING, SILENT = "error", "warning", "silent"
         ("joint_damping", {"joints": ["stiff"]}, SILENT, ""),
         ("armature", {"joints": ["loose"]}, ERROR, "dof_armature of joint 'loose'"),
         ("armature", {}, WARNING, "dof_armature of joint 'loose' stays"),
+        ("pd_gains", {"joints": []}, ERROR, "none of its joints is driven"),
         ("floor_friction", {"geoms": ["ice"]}, ERROR, "geom_friction of geom 'ice'"),
         ("floor_friction", {}, WARNING, "geom_friction of geom 'ice' stays"),
         ("floor_friction", {"geoms": ["plane", "mesh"]}, SILENT, ""),

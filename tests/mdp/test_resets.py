@@ -113,6 +113,28 @@ def test_joints_are_moved_by_the_declared_distribution(kind, at, distribution):
         np.testing.assert_allclose(moved.std(), 0.1, rtol=0.05)
 
 
+SIZED = sorted(set(TABLE) - {"motion_state", "height_field_xy_position"})
+
+
+@pytest.mark.parametrize("kind", SIZED)
+def test_what_is_drawn_may_grow_with_the_level(kind):
+    model = model_of()
+    start = Pose(qpos=jnp.asarray(home_pose(model), jnp.float32), qvel=jnp.ones(model.nv))
+    key = jax.random.key(0)
+
+    def change(level, **section):
+        pose = build(kind, **section).bind(model)(start, key, jnp.float32(level))
+        return np.concatenate([pose.qpos - start.qpos, pose.qvel - start.qvel])
+
+    np.testing.assert_array_equal(change(0.25), change(1.0))
+    np.testing.assert_array_equal(change(1.0, by_level="linear"), change(1.0))
+    assert not change(0.0, by_level="linear").any()
+    half = change(0.5, by_level="linear")
+    # An angle's quaternion goes by its sine.
+    np.testing.assert_allclose(half, 0.5 * change(1.0), rtol=0.2, atol=0.02)
+    assert half.any()
+
+
 @pytest.mark.parametrize("scale", [0.3, 1.0])
 @pytest.mark.parametrize("distribution", ["uniform", "normal"])
 def test_joints_stay_in_their_ranges(scale, distribution):
@@ -130,7 +152,7 @@ def test_joints_stay_in_their_ranges(scale, distribution):
     assert (joints >= low).all() and (joints <= high).all()
     assert joints[:, 1].max() == high[1] and joints[:, 2].min() == low[2]
     # What is inside is what was drawn.
-    wanted = np.asarray(home[None, 7:] + jax.vmap(term.sample)(keys))
+    wanted = np.asarray(home[None, 7:] + jax.vmap(lambda k: term.sample(k, jnp.ones(())))(keys))
     inside = (wanted > low) & (wanted < high)
     np.testing.assert_array_equal(joints[inside], wanted[inside])
     assert 0.1 < inside.mean() < 0.95

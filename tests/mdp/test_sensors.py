@@ -14,9 +14,11 @@ from ksim_cli.mdp.sensors import (
     sensor_address,
 )
 from ksim_cli.physics.compiled_spec import CompiledSpec
-from tests.legged import LEGGED, view_of
+from tests.legged import LEGGED, MASS, posed, stand, view_of
 
 BODIES = ("world", "trunk", "left_foot", "right_foot")
+RIGHT = ["right_foot"]
+CONTACT = int(mujoco.mjtSensor.mjSENS_CONTACT)
 GEOMS = ("floor", "left_toe", "right_toe", "trunk")
 
 
@@ -209,3 +211,37 @@ def test_forces_and_torques_are_those_of_all_contacts(ground, shape, seconds):
         assert sensed.touching(view_of(data)).tolist() == [count > 0]
         seen = max(seen, count)
     assert seen
+
+
+def test_contacts_with_named_things_only():
+    spec = mujoco.MjSpec.from_string(LEGGED)
+    sides = (["left_foot", "right_toe"], FORCES, ["floor"])
+    for _ in range(2):
+        add_contact_sensors(spec, *sides)
+    add_contact_sensors(spec, ["left_toe"], FORCES)
+    add_contact_sensors(spec, ["left_foot"], FOUND, RIGHT)
+    model = spec.compile()
+    assert (model.sensor_type == CONTACT).sum() == 3 + 1 + 4, "two by two geoms of the feet"
+    data = stand(model)
+    floor, feet = bind_contacts(model, *sides), bind_contacts(model, ["left_foot"], FOUND, RIGHT)
+    anything = bind_contacts(model, ["left_toe"], FORCES)
+    view = view_of(data)
+    assert floor.touching(view).tolist() == [True, True] and feet.touching(view).tolist() == [False]
+    force = np.asarray(floor.force(view))
+    assert force[0, 2] > anything.force(view)[0, 2] > 0.1 * MASS * 9.81, "toe and heel, and the toe"
+    with pytest.raises(UserError, match="'left_toe' and left_foot are one body"):
+        add_contact_sensors(spec, ["left_toe"], FOUND, ["left_foot"])
+
+
+def test_legs_that_cross_touch_each_other():
+    crossing = LEGGED.replace('contype="0" conaffinity="1"', 'contype="1" conaffinity="1"')
+    crossing = crossing.replace('"right_thigh" pos="0 -0.1 0"', '"right_thigh" pos="0 0.065 0"')
+    spec = mujoco.MjSpec.from_string(crossing)
+    sides = (["left_foot", "trunk"], FORCES, ["right_foot"])
+    add_contact_sensors(spec, *sides)
+    model = spec.compile()
+    contacts, view = bind_contacts(model, *sides), view_of(posed(model))
+    assert contacts.touching(view).tolist() == [True, False]
+    force = np.asarray(contacts.force(view))
+    # The right feet press the left ones to the left, y.
+    assert force[0, 1] > 1.0 and not force[1].any()

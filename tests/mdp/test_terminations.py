@@ -85,6 +85,39 @@ def test_it_fires_beyond_its_boundary_and_not_before(kind):
         assert fires({"type": kind, **section}, qpos, qvel) == -1
 
 
+@pytest.mark.parametrize(("level", "height", "wanted"), [(0, 0.31, 0), (0.5, 0.31, -1)])
+def test_heights_allowed_by_level(level, height, wanted):
+    # From [0.3, 0.8] to [0.4, 0.6]: [0.35, 0.7] half-way.
+    section = {"type": "bad_z", "low": 0.3, "high": 0.8, "low_final": 0.4, "high_final": 0.6}
+    qpos = [0, 0, height, 1, *[0] * 7]
+    assert fires(section, qpos, level=jnp.float32(level)) == wanted
+    qpos[2] = 0.75
+    assert fires(section, qpos, level=jnp.float32(level)) == wanted
+    qpos[2] = 0.5
+    assert fires(section, qpos, level=jnp.float32(1.0)) == 0
+
+
+def test_heights_over_the_feet():
+    # The left knee is bent; the trunk is 0.48 above the right foot, 3 m up.
+    lifted = [0, 0, 3.0, 1, 0, 0, 0, 0, 1.0, 0, 0]
+    above = {"above": ["*_foot"]}
+    assert fires({"type": "minimum_height", "height": 0.47, **above}, lifted) == 0
+    assert fires({"type": "minimum_height", "height": 0.49, **above}, lifted) == -1
+    assert fires({"type": "bad_z", "low": 0.0, "high": 0.49, **above}, lifted) == 0
+
+
+def test_far_away_may_be_a_success():
+    section = {"type": "far_from_origin", "max_distance": 5.0, "pos_termination": True}
+    assert fires(section, [3.0, 4.1, 0.5, 1, *[0] * 7]) == 1
+    assert fires(section, [3.0, 3.9, 0.5, 1, *[0] * 7]) == 0
+
+
+def test_only_some_contacts_are_illegal():
+    section = {"type": "illegal_contact", "feet": ["left_foot"]}
+    assert fires({**section, "against": ["floor"]}, data=stand) == -1
+    assert fires({**section, "against": ["trunk"]}, data=stand) == 0
+
+
 def test_a_limit_that_is_not_given_does_not_fire():
     fast = moving((9, 9, 9), (9, 9, 9))
     assert fires({"type": "bad_velocity"}, None, fast) == 0

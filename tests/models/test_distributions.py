@@ -57,6 +57,14 @@ def test_samples_and_mode():
     np.testing.assert_array_equal(NORMAL.mode(), NORMAL.mean)
 
 
+def test_deviations_against_numpy():
+    np.testing.assert_array_equal(NORMAL.deviation(), NORMAL.std)
+    np.testing.assert_array_equal(tanh_normal(0.3, 0.2).deviation(), jnp.array([0.2]))
+    weights = np.exp(LOGITS) / np.exp(LOGITS).sum()
+    square = weights @ (np.square(STDS) + np.square(MEANS)) - np.square(weights @ np.array(MEANS))
+    np.testing.assert_allclose(mixture().deviation(), [np.sqrt(square)], rtol=1e-6)
+
+
 @pytest.mark.parametrize("distribution", [NORMAL, mixture()], ids=["normal", "mixture"])
 def test_the_action_of_what_is_not_squashed_is_the_very_sample(distribution):
     raw = distribution.sample(jax.random.key(0))

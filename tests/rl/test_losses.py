@@ -137,3 +137,10 @@ def test_the_discriminator_loss_and_the_gradient_penalty_of_a_network_in_float64
     wanted = ((d_real - 1.0) ** 2).mean() + ((d_fake + 1.0) ** 2).mean() + 1.5 * penalty
     np.testing.assert_allclose(parts["disc_grad_penalty"], penalty, rtol=1e-5)
     np.testing.assert_allclose(total, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("kl", "factor"), [(0.1, 1.5), (0.001, 1 / 1.5), (0.01, 1.0)])
+def test_the_kl_coefficient_follows_the_kl(kl, factor):
+    got = losses.adapted_kl_coef(jnp.float32(0.2), jnp.float32(kl), 0.01)
+    np.testing.assert_allclose(got, 0.2 * factor, rtol=1e-6)
+    assert losses.adapted_kl_coef(jnp.float32(1e2), jnp.float32(1.0), 0.01) == 1e2

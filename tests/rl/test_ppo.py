@@ -262,15 +262,6 @@ def test_an_update_that_is_not_finite_is_not_applied_and_is_counted(small):
         assert np.isfinite(leaf).all()
 
 
-@pytest.mark.parametrize(("kl", "factor"), [(0.1, 1.5), (0.001, 1 / 1.5), (0.01, 1.0)])
-def test_the_kl_coefficient_follows_the_kl(kl, factor):
-    algo = PPO(adaptive_kl=True, kl_coef=0.2, desired_kl=0.01)
-    got = algo._adapted(jnp.float32(0.2), jnp.float32(kl))
-    np.testing.assert_allclose(got, 0.2 * factor, rtol=1e-6)
-    assert algo._adapted(jnp.float32(1e2), jnp.float32(1.0)) == 1e2
-    assert PPO()._adapted(jnp.float32(0.2), jnp.float32(1.0)) == jnp.float32(0.2)
-
-
 def test_the_loss_is_its_terms(small):
     algo, context, state = small
     batch = make_batch()

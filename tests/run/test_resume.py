@@ -10,11 +10,11 @@ import optax
 import pytest
 from flax import struct
 
-from ksim_cli.env import SharedState
 from ksim_cli.mdp.curricula import Constant, Linear
 from ksim_cli.rl.ppo import PPOState
 from ksim_cli.run import compile as compiling
 from ksim_cli.run.resume import with_typed
+from ksim_cli.types import SharedState
 from tests.run.commands import TINY, ksim, rows
 
 
@@ -28,7 +28,7 @@ class State(struct.PyTreeNode):
 
 
 def saved(adapted=0.37, level=0.25, opt_state=(), shape=()):
-    shared = SharedState(jnp.full(shape, level), jnp.int32(0))
+    shared = SharedState(jnp.full(shape, level), jnp.int32(0), jnp.int32(0))
     learner = PPOState(variables=(), opt_state=opt_state, kl_coef=jnp.full(shape, adapted))
     return State(Env(shared), learner)
 

@@ -55,10 +55,13 @@ DISTURBED = (
 )
 
 
+STAGED = (*TINY, "rewards.balance.stages=[{iteration: 4, weight: 10.0}]")
+
+
 @pytest.mark.parametrize(
     ("engine", "size"),
     [
-        pytest.param("mujoco", TINY, id="mujoco"),
+        pytest.param("mujoco", STAGED, id="mujoco"),
         pytest.param("mjx", TINY_MJX, id="mjx", marks=pytest.mark.slow),
         pytest.param("mujoco", DISTURBED, id="disturbed", marks=pytest.mark.slow),
     ],
@@ -73,6 +76,8 @@ def test_resume_is_bit_exact_in_a_new_process(tmp_path, engine, size):
     one, two = course(tmp_path / "straight"), course(tmp_path / "halves")
     assert [r["iteration"] for r in two] == [1, 2, 3, 4, 5, 6]
     assert one == two
+    if size is STAGED:
+        assert one[4]["reward"] > 5 * one[3]["reward"]
     assert (
         one[1]["eval_episode_return_mean"] is not None
         and one[0]["eval_episode_return_mean"] is None

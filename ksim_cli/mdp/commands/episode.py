@@ -75,28 +75,52 @@ class StartQuaternion(Started):
 @COMMANDS.register("sinusoidal_gait")
 @dataclass(frozen=True, kw_only=True)
 class SinusoidalGait(Command):
-    """Heights wanted of F feet above the ground, m: half waves, then as long on the ground.
+    """Heights wanted of F feet above the ground, m: half waves, then a while on the ground.
 
-    height_i = max_height max(0, sin(2 pi (t / period + offset_i))), t from the start of the
-    episode.
+    With the phase p_i = t / period + offset_i, modulo 1, and t from the start of the episode:
+    height_i = height_offset + max_height sin(pi p_i / (1 - stance_ratio)) while p_i is below
+    1 - stance_ratio, and height_offset from there on.
 
     Attributes:
         period: of a gait cycle, s.
         max_height: m.
         offsets: share of the cycle that each foot is ahead, e.g. [0, 0.5].
+        stance_ratio: share of the cycle that a foot is on the ground.
+        height_offset: added to all heights, m.
         standing_command: name of a command; while it is (nearly) zero the feet stay down.
     """
 
     period: float
     max_height: float
     offsets: tuple[float, ...] = (0.0, 0.5)
+    stance_ratio: float = 0.5
+    height_offset: float = 0.0
     standing_command: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses a cycle without a swing."""
+        if not self.period > 0:
+            raise ValueError(f"period={self.period}: must be positive")
+        if not 0.0 <= self.stance_ratio < 1.0:
+            raise ValueError(f"stance_ratio={self.stance_ratio}: must be in [0, 1)")
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Command`."""
-        phase = step.time / self.period + jnp.array(self.offsets)
-        height = self.max_height * jnp.maximum(0.0, jnp.sin(2.0 * math.pi * phase))
+        phase = gait_phase(step.time, self.period, self.offsets)
+        swing = jnp.minimum(phase / (1.0 - self.stance_ratio), 1.0)
+        height = self.max_height * jnp.maximum(0.0, jnp.sin(math.pi * swing))
         if self.standing_command is not None:
             still = jnp.linalg.norm(commanded(step, self.standing_command)) < 0.05
             height = jnp.where(still, 0.0, height)
-        return height, carry
+        return height + self.height_offset, carry
+
+
+def gait_phase(time: jax.Array, period: float, offsets: tuple[float, ...]) -> jax.Array:
+    """`[F]` share of a gait cycle that each foot has behind it, in [0, 1).
+
+    Args:
+        time: s since the episode began.
+        period: of the cycle, s.
+        offsets: share of the cycle that each foot is ahead.
+    """
+    return jnp.mod(time / period + jnp.array(offsets), 1.0)

@@ -11,7 +11,7 @@ import mujoco
 from ksim_cli.mdp import maths
 from ksim_cli.mdp.commands.sampled import Intervals, Sampled
 from ksim_cli.mdp.floating_base import BaseTerm
-from ksim_cli.mdp.term import resolved
+from ksim_cli.mdp.term import Carry, resolved
 from ksim_cli.physics.names import joint_ids
 from ksim_cli.physics.robot import home_pose
 from ksim_cli.registry import COMMANDS
@@ -21,9 +21,43 @@ UPRIGHT = (1.0, 0.0, 0.0, 0.0)
 BLUE = (0.1, 0.4, 0.9, 0.7)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Approaching(Sampled):
+    """Base of commands that may approach what is drawn, and begin an episode at zero then.
+
+    Attributes:
+        acceleration: largest change of the command, in its unit per second; null: at once.
+    """
+
+    acceleration: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses an acceleration that leads nowhere."""
+        super().__post_init__()
+        if self.acceleration is not None and not self.acceleration > 0:
+            raise ValueError(f"acceleration={self.acceleration}: must be positive, or null")
+
+    def init(self, key: jax.Array) -> Carry:
+        """See `Term.init`: what was drawn, and where the command is."""
+        drawn = super().init(key)
+        if self.acceleration is None:
+            return drawn
+        return {"drawn": drawn, "value": jnp.zeros(len(self.intervals))}
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Command`."""
+        if self.acceleration is None:
+            return super().__call__(step, carry, key)
+        target, drawn = super().__call__(step, carry["drawn"], key)
+        way, most = target - carry["value"], self.acceleration * step.ctrl_dt
+        share = jnp.minimum(1.0, most / jnp.maximum(jnp.linalg.norm(way), 1e-9))
+        value = carry["value"] + share * way
+        return value, {"drawn": drawn, "value": value}
+
+
 @COMMANDS.register("linear_velocity")
 @dataclass(frozen=True, kw_only=True)
-class LinearVelocity(BaseTerm, Sampled):
+class LinearVelocity(BaseTerm, Approaching):
     """Velocity [vx, vy] wanted of the base, m/s: forward and left of where it looks.
 
     Attributes:
@@ -52,21 +86,15 @@ class LinearVelocity(BaseTerm, Sampled):
         return (Marker("arrow", foot, maths.multiply(ahead, along), size, BLUE),)
 
 
-@COMMANDS.register("angular_velocity")
 @dataclass(frozen=True, kw_only=True)
-class AngularVelocity(BaseTerm, Sampled):
-    """Yaw rate [w] wanted of the base, rad/s, positive to the left.
+class YawRate(BaseTerm, Sampled):
+    """Base of yaw rates [w] wanted of the base, rad/s, positive to the left.
 
     Attributes:
         range: [low, high].
     """
 
     range: tuple[float, float]
-
-    @property
-    def intervals(self) -> Intervals:
-        """See `Sampled`."""
-        return (self.range,)
 
     def error(self, step: Step, value: jax.Array) -> jax.Array:
         """Difference of the yaw rates, rad/s."""
@@ -78,6 +106,60 @@ class AngularVelocity(BaseTerm, Sampled):
         up = maths.quaternion_from_axis_angle(jnp.array([0.0, 1.0, 0.0]), angle)
         size = jnp.array([0.5 * jnp.abs(value[0]), 0.02, 0.02])
         return (Marker("arrow", self.base.position(step.view), up, size, BLUE),)
+
+
+@COMMANDS.register("angular_velocity")
+@dataclass(frozen=True, kw_only=True)
+class AngularVelocity(YawRate, Approaching):
+    """Yaw rate [w] wanted of the base, rad/s, positive to the left."""
+
+    @property
+    def intervals(self) -> Intervals:
+        """See `Sampled`."""
+        return (self.range,)
+
+
+@COMMANDS.register("heading")
+@dataclass(frozen=True, kw_only=True)
+class Heading(YawRate):
+    """Yaw rate [w], rad/s, that turns the base to a heading: clip(stiffness * error, range).
+
+    The error is the angle from where the base looks to the heading that was drawn, in [-pi, pi).
+    A draw that is zero (`zero_probability`) is a yaw rate of zero.
+
+    Attributes:
+        heading_range: [low, high] of the heading in the world, rad.
+        stiffness: 1/s.
+        heading_probability: share of the draws that are headings; the others are yaw rates in
+            `range`.
+    """
+
+    heading_range: tuple[float, float] = (-math.pi, math.pi)
+    stiffness: float = 0.5
+    heading_probability: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses a share that is none."""
+        super().__post_init__()
+        if not 0.0 <= self.heading_probability <= 1.0:
+            raise ValueError(f"heading_probability={self.heading_probability}: must be in [0, 1]")
+
+    @property
+    def intervals(self) -> Intervals:
+        """See `Sampled`: a heading, a yaw rate, and whether it is the heading that counts."""
+        return (self.heading_range, self.range, (0.0, 1.0))
+
+    def draw(self, key: jax.Array, step: Step) -> jax.Array:
+        """See `Sampled`."""
+        drawn = super().draw(key, step)
+        return drawn.at[2].set(jnp.where(drawn[2] < self.heading_probability, 1.0, 0.0))
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Command`."""
+        (heading, rate, counts), carry = super().__call__(step, carry, key)
+        error = maths.wrapped(heading - maths.euler(self.base.quaternion(step.view))[2])
+        towards = jnp.clip(self.stiffness * error, *self.range)
+        return jnp.where(counts > 0, towards, rate)[None], carry
 
 
 @COMMANDS.register("base_height")

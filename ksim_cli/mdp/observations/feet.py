@@ -6,11 +6,10 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from ksim_cli.mdp import maths
-from ksim_cli.mdp.feet import FeetTerm
+from ksim_cli.mdp.feet import FeetFrames, FeetTerm
 from ksim_cli.mdp.observations.floating_base import BaseVector
 from ksim_cli.mdp.sensors import FORCES, TORQUES
-from ksim_cli.mdp.term import Carry, Observation
+from ksim_cli.mdp.term import Carry, Latch, Observation
 from ksim_cli.registry import OBSERVATIONS
 from ksim_cli.types import Step
 
@@ -25,6 +24,38 @@ class FeetContact(FeetTerm, Observation):
         return self.contacts.touching(step.view).astype(jnp.float32), carry
 
 
+@OBSERVATIONS.register("feet_air_time")
+@dataclass(frozen=True, kw_only=True)
+class FeetAirTime(FeetTerm, Observation):
+    """s since each foot touched anything; 0 while it does, and when an episode begins."""
+
+    def init(self, key: jax.Array) -> Carry:
+        """See `Term.init`."""
+        return Latch.empty(len(self.frames.ids))
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Observation`."""
+        longer = carry.get(jnp.full(len(self.frames.ids), -step.ctrl_dt)) + step.ctrl_dt
+        air = jnp.where(self.contacts.touching(step.view), 0.0, longer)
+        return air, Latch.holding(air)
+
+
+@OBSERVATIONS.register("feet_height")
+@dataclass(frozen=True, kw_only=True)
+class FeetHeight(FeetFrames, Observation):
+    """Heights of the feet's frames above the ground, m; one per foot.
+
+    Attributes:
+        ground: height of a foot's frame that stands, m.
+    """
+
+    ground: float = 0.0
+
+    def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
+        """See `Observation`."""
+        return self.heights(step.view) - self.ground, carry
+
+
 @OBSERVATIONS.register("contact")
 @dataclass(frozen=True, kw_only=True)
 class ContactObservation(FeetContact):
@@ -32,7 +63,7 @@ class ContactObservation(FeetContact):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeetVectors(FeetTerm, BaseVector):
+class FeetVectors(FeetFrames, BaseVector):
     """Base of vectors of feet, in the base's frame or the world's; three per foot."""
 
     in_robot_frame: bool = False
@@ -47,8 +78,6 @@ class FeetVectors(FeetTerm, BaseVector):
 class FeetPosition(FeetVectors):
     """Positions of the feet's frames, m: in the world, or from the base in its own frame."""
 
-    wanted: ClassVar[tuple[str, ...]] = ()
-
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
         position = self.frames.position(step.view)
@@ -59,7 +88,7 @@ class FeetPosition(FeetVectors):
 
 @OBSERVATIONS.register("feet_force")
 @dataclass(frozen=True, kw_only=True)
-class FeetForce(FeetVectors):
+class FeetForce(FeetTerm, FeetVectors):
     """Net contact force on each foot, N."""
 
     wanted: ClassVar[tuple[str, ...]] = FORCES
@@ -71,7 +100,7 @@ class FeetForce(FeetVectors):
 
 @OBSERVATIONS.register("feet_torque")
 @dataclass(frozen=True, kw_only=True)
-class FeetTorque(FeetVectors):
+class FeetTorque(FeetTerm, FeetVectors):
     """Net torque of the contact forces on each foot about the origin of its frame, N m."""
 
     wanted: ClassVar[tuple[str, ...]] = TORQUES
@@ -84,17 +113,9 @@ class FeetTorque(FeetVectors):
 
 @OBSERVATIONS.register("feet_orientation")
 @dataclass(frozen=True, kw_only=True)
-class FeetOrientation(FeetTerm, Observation):
+class FeetOrientation(FeetFrames, Observation):
     """Unit quaternions of the feet's frames in the world, w >= 0; four per foot."""
-
-    wanted: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        turned = [
-            maths.positive(step.view.xquat[i])
-            if kind == "body"
-            else maths.quaternion_from_matrix(step.view.geom_xmat[i])
-            for kind, i in zip(self.frames.kinds, self.frames.ids, strict=True)
-        ]
-        return jnp.concatenate(turned), carry
+        return self.frames.quaternion(step.view).reshape(-1), carry

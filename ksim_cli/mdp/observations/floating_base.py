@@ -9,6 +9,7 @@ import mujoco
 
 from ksim_cli.mdp import maths
 from ksim_cli.mdp.floating_base import BaseTerm
+from ksim_cli.mdp.heights import HeightTerm
 from ksim_cli.mdp.sensors import add_frame_sensor, sensor_address
 from ksim_cli.mdp.term import Carry, Latch, Observation, resolved
 from ksim_cli.physics.free_base import possible_bases
@@ -30,12 +31,12 @@ class BasePosition(BaseTerm, Observation):
 
 @OBSERVATIONS.register("base_height")
 @dataclass(frozen=True, kw_only=True)
-class BaseHeight(BaseTerm, Observation):
-    """Height of the base in the world, [z] m."""
+class BaseHeight(HeightTerm, Observation):
+    """Height of the base, [z] m."""
 
     def __call__(self, step: Step, carry: Carry, key: jax.Array) -> tuple[jax.Array, Carry]:
         """See `Observation`."""
-        return self.base.position(step.view)[2:], carry
+        return self.height_now(step.view)[None], carry
 
 
 @OBSERVATIONS.register("base_orientation")

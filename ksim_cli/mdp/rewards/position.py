@@ -11,6 +11,7 @@ from ksim_cli.mdp import maths
 from ksim_cli.mdp.commands.sampled import commanded
 from ksim_cli.mdp.floating_base import BaseTerm
 from ksim_cli.mdp.frames import Frames, bind_frames
+from ksim_cli.mdp.maths import Norm
 from ksim_cli.mdp.rewards.tracking import GREEN, Tracking
 from ksim_cli.mdp.term import Carry, Reward, resolved
 from ksim_cli.registry import REWARDS
@@ -46,9 +47,11 @@ class PositionTracking(PointReward, Tracking):
 
     Attributes:
         target: name of the body or site.
+        norm: |p - command| by `l2`, or by `l1`: the sum over the axes.
     """
 
     target: str
+    norm: Norm = "l2"
 
     def bind(self, model: mujoco.MjModel) -> Self:
         """See `Term.bind`."""
@@ -56,7 +59,10 @@ class PositionTracking(PointReward, Tracking):
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
-        return self.kernel(self.frames.position(step.view)[0] - self.wanted(step)), carry
+        error = self.frames.position(step.view)[0] - self.wanted(step)
+        if self.norm == "l1":
+            error = jnp.abs(error).sum(keepdims=True)
+        return self.kernel(error), carry
 
     def markers(self, step: Step) -> tuple[Marker, ...]:
         """A sphere where the point shall be."""

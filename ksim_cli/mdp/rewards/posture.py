@@ -1,5 +1,6 @@
 """Rewards of how the base and other bodies are held."""
 
+import math
 from dataclasses import dataclass
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from ksim_cli.mdp import maths
 from ksim_cli.mdp.floating_base import BaseTerm
 from ksim_cli.mdp.frames import BodyTerm
+from ksim_cli.mdp.heights import HeightTerm
 from ksim_cli.mdp.term import Carry, Reward
 from ksim_cli.registry import REWARDS
 from ksim_cli.types import Step
@@ -16,11 +18,38 @@ from ksim_cli.types import Step
 @REWARDS.register("stay_alive")
 @dataclass(frozen=True, kw_only=True)
 class StayAlive(Reward):
-    """1 for a step that does not end in failure, else 0. Range {0, 1}."""
+    """1 for a step that does not end in failure, else 0. Range {0, 1} without parameters.
+
+    Attributes:
+        balance: steps that a failure takes back: 1 / balance for a step and -1 for a failure; null:
+            as above.
+        success_reward: for a step that ends in success; null: as for any other.
+    """
+
+    balance: float | None = None
+    success_reward: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses a balance that is no number of steps."""
+        if self.balance is not None and not self.balance > 0:
+            raise ValueError(f"balance={self.balance}: must be positive, or null")
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
-        return jnp.where(step.termination < 0, 0.0, 1.0), carry
+        alive, failed = (1.0, 0.0) if self.balance is None else (1.0 / self.balance, -1.0)
+        success = alive if self.success_reward is None else self.success_reward
+        value = jnp.where(step.termination > 0, success, alive)
+        return jnp.where(step.termination < 0, failed, value), carry
+
+
+@REWARDS.register("is_terminated")
+@dataclass(frozen=True, kw_only=True)
+class IsTerminated(Reward):
+    """1 for a step that ends in failure, else 0. Range {0, 1}, a penalty."""
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Reward`."""
+        return jnp.where(step.termination < 0, 1.0, 0.0), carry
 
 
 @REWARDS.register("upright")
@@ -48,40 +77,55 @@ class NoRoll(BaseTerm, Reward):
 @REWARDS.register("flat_body")
 @dataclass(frozen=True, kw_only=True)
 class FlatBody(BodyTerm, Reward):
-    """Mean of sin^2 tilt of bodies' z axes: 0 when all are level. Range [0, 1], a penalty.
+    """Mean of sin^2 tilt of an axis of bodies: 0 when all are level. Range [0, 1], a penalty.
 
     It is 0 upside down as well, which `not_upright` or `upright` tells.
+
+    Attributes:
+        plane: the axis that is to be vertical, normal to the plane that is to be level, in the
+            bodies' own frames.
     """
+
+    plane: tuple[float, float, float] = (0.0, 0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        """Refuses an axis without direction."""
+        if not math.hypot(*self.plane) > 0:
+            raise ValueError(f"plane={list(self.plane)}: must point somewhere")
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
         gravity = maths.projected_gravity(step.view.xquat[jnp.array(self.body_ids)])
-        return jnp.square(gravity[:, :2]).sum(-1).mean(), carry
+        axis = jnp.array(self.plane) / math.hypot(*self.plane)
+        across = gravity - (gravity @ axis)[:, None] * axis[None]
+        return jnp.square(across).sum(-1).mean(), carry
 
 
 @REWARDS.register("off_axis_velocity")
 @dataclass(frozen=True, kw_only=True)
 class OffAxisVelocity(BaseTerm, Reward):
-    """vz^2 + angular_weight (roll rate^2 + pitch rate^2) of the base. From 0 up, a penalty.
+    """linear_weight vz^2 + angular_weight (roll rate^2 + pitch rate^2) of the base. A penalty.
 
     vz in the world frame, m/s; rates in the base's own, rad/s.
 
     Attributes:
         angular_weight: of the rates against the speed, m^2/rad^2.
+        linear_weight: of the speed; 0: the rates alone.
     """
 
     angular_weight: float = 0.05
+    linear_weight: float = 1.0
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
         vertical = jnp.square(self.base.linear_velocity(step.view)[2])
         rates = jnp.square(self.base.angular_velocity(step.view)[:2]).sum()
-        return vertical + self.angular_weight * rates, carry
+        return self.linear_weight * vertical + self.angular_weight * rates, carry
 
 
 @REWARDS.register("base_height_range")
 @dataclass(frozen=True, kw_only=True)
-class BaseHeightRange(BaseTerm, Reward):
+class BaseHeightRange(HeightTerm, Reward):
     """1 while the base is in [low, high], outside exp(-d^2 / sigma^2) at distance d. (0, 1].
 
     Attributes:
@@ -101,7 +145,7 @@ class BaseHeightRange(BaseTerm, Reward):
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
-        height = self.base.position(step.view)[2:]
+        height = self.height_now(step.view)[None]
         return maths.tracking(height - jnp.clip(height, self.low, self.high), self.sigma), carry
 
 
@@ -109,6 +153,8 @@ class BaseHeightRange(BaseTerm, Reward):
 @dataclass(frozen=True, kw_only=True)
 class SparseTargetHeight(BaseTerm, Reward):
     """1 while the base is at least `height` high (for jumping), else 0. Range {0, 1}.
+
+    What the reference calls so, the height of a swing paid at landing, is `feet_peak_height`.
 
     Attributes:
         height: m.

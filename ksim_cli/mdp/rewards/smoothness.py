@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ksim_cli.mdp.frames import MovingBodies
 from ksim_cli.mdp.joints import JointTerm
-from ksim_cli.mdp.maths import pick
+from ksim_cli.mdp.maths import Norm, cost, pick
 from ksim_cli.mdp.term import ActionTerm, Carry, Reward
 from ksim_cli.registry import REWARDS
 from ksim_cli.types import Step
@@ -23,10 +23,12 @@ class Difference(Reward):
     Attributes:
         order: n.
         per_second: whether differences are divided by the control step, n times.
+        norm: `l2`: squares; `l1`: absolute values instead.
     """
 
     order: ClassVar[int] = 1
     per_second: ClassVar[bool] = True
+    norm: Norm = "l2"
 
     @property
     def size(self) -> int:
@@ -45,7 +47,7 @@ class Difference(Reward):
             difference = difference[:-1] - difference[1:]
         if self.per_second:
             difference = difference / step.ctrl_dt**self.order
-        value = jnp.where(carry["known"] >= self.order, jnp.square(difference).mean(), 0.0)
+        value = jnp.where(carry["known"] >= self.order, cost(difference, self.norm).mean(), 0.0)
         known = jnp.minimum(carry["known"] + 1, self.order)
         return value, {"past": values[:-1], "known": known}
 
@@ -68,6 +70,22 @@ class ActionDifference(ActionTerm, Difference):
     def signal(self, step: Step) -> jax.Array:
         """See `Difference`."""
         return step.action
+
+
+@REWARDS.register("action_magnitude")
+@dataclass(frozen=True, kw_only=True)
+class ActionMagnitude(ActionTerm, Reward):
+    """mean a^2, of an action in its own units. From 0 up, a penalty.
+
+    Attributes:
+        norm: `l2`: squares; `l1`: absolute values instead.
+    """
+
+    norm: Norm = "l2"
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Reward`."""
+        return cost(step.action, self.norm).mean(), carry
 
 
 @REWARDS.register("action_velocity")
@@ -119,7 +137,7 @@ class JointVelocity(JointDifference):
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
-        return jnp.square(self.signal(step)).mean(), carry
+        return cost(self.signal(step), self.norm).mean(), carry
 
 
 @REWARDS.register("joint_acceleration")

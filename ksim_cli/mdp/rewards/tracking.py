@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from ksim_cli.mdp import maths
 from ksim_cli.mdp.commands.sampled import commanded
 from ksim_cli.mdp.floating_base import BaseTerm
+from ksim_cli.mdp.heights import HeightTerm
 from ksim_cli.mdp.joints import JointTerm
 from ksim_cli.mdp.maths import pick
 from ksim_cli.mdp.term import Carry, Reward
@@ -26,18 +28,27 @@ class Tracking(Reward):
 
     Attributes:
         sigma: error at which the reward is 1/e, in the unit of what is tracked.
+        sq_scale: subtracts sq_scale |error|^2, so that there is a slope far from the command, too.
+        abs_scale: subtracts abs_scale |error|, likewise.
     """
 
     sigma: float = 0.5
+    sq_scale: float = 0.0
+    abs_scale: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuses a kernel without width."""
+        """Refuses a kernel without width, and tails that lead away."""
         if not self.sigma > 0:
             raise ValueError(f"sigma={self.sigma}: must be positive")
+        for name in ("sq_scale", "abs_scale"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)}: must be at least 0")
 
     def kernel(self, error: jax.Array) -> jax.Array:
         """The reward of an error `[D]`."""
-        return maths.tracking(error, self.sigma)
+        size = jnp.linalg.norm(error)
+        tails = self.sq_scale * jnp.square(size) + self.abs_scale * size
+        return maths.tracking(error, self.sigma) - tails
 
 
 @REWARDS.register("linear_velocity")
@@ -47,14 +58,30 @@ class LinearVelocityTracking(BaseTerm, Tracking):
 
     Attributes:
         command: name of a command [vx, vy], m/s.
+        component: what of the velocity: all of it (`vector`), its size (`speed`), the angle between
+            it and the command (`direction`, with `sigma` in rad), or one element (`x`, `y`).
+        zero_threshold: m/s; where one is slower there is no direction, and the reward is 0.
     """
 
     command: str = "linear_velocity"
+    component: Literal["vector", "speed", "direction", "x", "y"] = "vector"
+    zero_threshold: float = 0.01
 
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
         velocity = self.base.heading_velocity(step.view)[:2]
-        return self.kernel(velocity - commanded(step, self.command, 2)), carry
+        told = commanded(step, self.command, 2)
+        if self.component == "vector":
+            return self.kernel(velocity - told), carry
+        if self.component in ("x", "y"):
+            i = "xy".index(self.component)
+            return self.kernel(velocity[i : i + 1] - told[i : i + 1]), carry
+        speeds = jnp.linalg.norm(jnp.stack([velocity, told]), axis=1)
+        if self.component == "speed":
+            return self.kernel(speeds[:1] - speeds[1:]), carry
+        along, across = velocity @ told, told[0] * velocity[1] - told[1] * velocity[0]
+        value = self.kernel(jnp.arctan2(across, along)[None])
+        return jnp.where((speeds < self.zero_threshold).any(), 0.0, value), carry
 
     def markers(self, step: Step) -> tuple[Marker, ...]:
         """An arrow along the velocity that is, one metre per m/s."""
@@ -84,8 +111,8 @@ class AngularVelocityTracking(BaseTerm, Tracking):
 
 @REWARDS.register("base_height")
 @dataclass(frozen=True, kw_only=True)
-class BaseHeightTracking(BaseTerm, Tracking):
-    """exp(-(h - target)^2 / sigma^2), h the base's height in the world, m. Range (0, 1].
+class BaseHeightTracking(HeightTerm, Tracking):
+    """exp(-(h - target)^2 / sigma^2), h the base's height, m. Range (0, 1].
 
     Attributes:
         height: the target, m, where no command gives it.
@@ -99,7 +126,25 @@ class BaseHeightTracking(BaseTerm, Tracking):
     def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
         """See `Reward`."""
         target = self.height if self.command is None else commanded(step, self.command, 1)
-        return self.kernel(self.base.position(step.view)[2:] - target), carry
+        return self.kernel(self.height_now(step.view)[None] - target), carry
+
+
+@REWARDS.register("roll_pitch")
+@dataclass(frozen=True, kw_only=True)
+class RollPitchTracking(BaseTerm, Tracking):
+    """exp(-|[roll, pitch] - command|^2 / sigma^2) of the base, rad. Range (0, 1].
+
+    Attributes:
+        command: name of a command [roll, pitch], rad, as `float_vector` draws it.
+    """
+
+    sigma: float = 0.25
+    command: str = "roll_pitch"
+
+    def __call__(self, step: Step, carry: Carry) -> tuple[jax.Array, Carry]:
+        """See `Reward`."""
+        tilt = maths.euler(self.base.quaternion(step.view))[:2]
+        return self.kernel(tilt - commanded(step, self.command, 2)), carry
 
 
 @REWARDS.register("joint_position")

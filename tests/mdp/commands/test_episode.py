@@ -1,7 +1,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from ksim_cli.errors import UserError
 from ksim_cli.mdp import register_terms
 from ksim_cli.registry import COMMANDS
 from tests.legged import bound, posed, step_of
@@ -41,3 +43,17 @@ def test_feet_rise_in_turn():
 
 def test_feet_stay_down_while_nothing_is_asked_for():
     np.testing.assert_allclose(heights(0.2, standing_command="speed"), [0.0, 0.0])
+
+
+def test_a_gait_with_a_longer_stance_above_the_ground():
+    # Each foot swings for 0.2 of 0.8 s: at its top after 0.1 s, down after 0.2 s.
+    gait = {"stance_ratio": 0.75, "height_offset": 0.03}
+    np.testing.assert_allclose(heights(0.1, **gait), [0.13, 0.03], atol=1e-6)
+    np.testing.assert_allclose(heights(0.25, **gait), [0.03, 0.03], atol=1e-6)
+    np.testing.assert_allclose(heights(0.55, **gait), [0.03, 0.03 + 0.1 * np.sin(np.pi / 4)], 1e-3)
+
+
+@pytest.mark.parametrize("changes", [{"stance_ratio": 1.0}, {"period": 0.0}])
+def test_a_gait_without_swings_is_refused(changes):
+    with pytest.raises(UserError, match=rf"{next(iter(changes))}="):
+        heights(0.1, **changes)

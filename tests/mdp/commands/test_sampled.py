@@ -18,6 +18,7 @@ SECTIONS = {
     "int_vector": {"ranges": [[0, 2], [-1, -1]]},
     "linear_velocity": {"x_range": [-0.5, 1.0], "y_range": [-0.2, 0.2]},
     "angular_velocity": {"range": [-0.7, 0.3]},
+    "heading": {"range": [-0.7, 0.3]},
     "base_height": {"range": [0.3, 0.6]},
     "cartesian_coordinate": {"x_range": [0, 1], "y_range": [-1, 0], "z_range": [0.2, 0.3]},
     "joint_position": {"share": 0.5},
@@ -31,6 +32,7 @@ RANGES = {
     "int_vector": [(0, 2), (-1, -1)],
     "linear_velocity": [(-0.5, 1), (-0.2, 0.2)],
     "angular_velocity": [(-0.7, 0.3)],
+    "heading": [(-0.7, 0.3)],
     "base_height": [(0.3, 0.6)],
     "cartesian_coordinate": [(0, 1), (-1, 0), (0.2, 0.3)],
     # Half of the way from home (0) to the ends of the ranges of hip and knee.
@@ -39,7 +41,8 @@ RANGES = {
     "start_quaternion": [(0, 0), (0, 0), (0, 0), (1, 1)],
     "sinusoidal_gait": [(0, 0.1), (0, 0.1)],
 }
-DRAWN = sorted(set(SECTIONS) - {"start_position", "start_quaternion", "sinusoidal_gait"})
+FOLLOWING = {"start_position", "start_quaternion", "sinusoidal_gait", "heading"}
+DRAWN = sorted(set(SECTIONS) - FOLLOWING)
 N = 300
 
 

@@ -32,3 +32,18 @@ def test_the_torque_on_a_foot_is_about_its_frame():
     # About the toe's own centre, its force has a lever of its radius only.
     toe_torque = value("feet_torque", data=stand, feet=["left_toe"])
     close(toe_torque, np.cross([0, 0, -0.02], toe), 0.01)
+
+
+def test_heights_above_the_ground_and_times_in_the_air():
+    feet = {"feet": ["left_foot", "right_foot"]}
+    high = [0, 0, 1.0, 1, 0, 0, 0, 0, 0, 0, 0]
+    close(value("feet_height", high, ground=0.02, **feet), [0.5, 0.5])
+    close(value("feet_height", high, **feet), [0.52, 0.52])
+    # An episode that begins in the air begins with no time there; then two steps of 0.02 s.
+    close(value("feet_air_time", high, steps=1, **feet), [0.0, 0.0])
+    close(value("feet_air_time", high, steps=3, **feet), [0.04, 0.04])
+    close(value("feet_air_time", data=stand, steps=3, **feet), [0.0, 0.0])
+    close(
+        value("feet_air_time", data=stand, steps=3, against=["trunk"], feet=["left_foot"]), [0.04]
+    )
+    close(value("base_height", high, above=["left_sole"]), [0.5])

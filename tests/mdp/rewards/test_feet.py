@@ -131,3 +131,65 @@ def test_sensors_of_the_mjcf_are_used_where_they_suffice():
     contact = int(mujoco.mjtSensor.mjSENS_CONTACT)
     assert (model.sensor_type == contact).sum() == 2, "the heel's was added, the toe's is there"
     assert jnp.isfinite(step_of(stand(model)).view.sensordata).all()
+
+
+def test_told_to_stand_nothing_slips_or_clears():
+    velocity = [0.3, 0.4, 0, 0, 0, 0, 0, 0, 0, 0]
+    for kind, height in (("feet_slip", -0.001), ("feet_clearance", 0.02)):
+        term, model = term_of(type=kind, commands=["speed"])
+        for told, paid in (([0.0, 0.0], False), ([0.5, 0.0], True)):
+            value, _ = term(at(model, height, velocity, {"speed": told}), ())
+            assert (value > 0) == paid, kind
+
+
+def test_clearance_counts_from_the_ground():
+    term, model = term_of(type="feet_clearance", height=0.1, ground=0.02)
+    # Feet frames 0.02 above where they stand: (0.02 - 0.1)^2 * 0.5 m/s for each of two.
+    velocity = [0.3, 0.4, 0, 0, 0, 0, 0, 0, 0, 0]
+    np.testing.assert_allclose(term(at(model, 0.02, velocity), ())[0], 2 * 0.08**2 * 0.5, rtol=1e-3)
+
+
+def test_what_touches_is_counted():
+    standing = at(term_of(type="contact")[1], -0.001)
+    for section, wanted in (
+        ({"feet": ["*_foot", "trunk"]}, 2.0),
+        ({"against": ["floor"]}, 2.0),
+        ({"feet": ["left_foot"], "against": ["trunk"]}, 0.0),
+        ({"threshold": 1e6}, 0.0),
+    ):
+        term, model = term_of(type="contact", **section)
+        assert term(at(model, -0.001), ())[0] == wanted, section
+    assert standing.view.sensordata.size > 0
+
+
+def turned(yaw=0.0, left_knee=0.0):
+    return [0, 0, 0.5, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2), 0, left_knee, 0, 0]
+
+
+def test_feet_look_where_the_base_looks():
+    term, model = term_of(type="feet_orientation", sigma=0.5)
+    assert term(step_of(posed(model, turned(1.0))), ())[0] == pytest.approx(1.0, abs=1e-6)
+    # The left knee, and so its foot, is bent by 0.5 rad: a mean square of 0.125.
+    bent = term(step_of(posed(model, turned(1.0, 0.5))), ())[0]
+    np.testing.assert_allclose(bent, np.exp(-0.125 / 0.25), rtol=1e-4)
+    # A base that leans over feet which it carries with it: 0.5 rad each.
+    leaning = [0, 0, 0.5, np.cos(0.25), 0, np.sin(0.25), 0, 0, 0, 0, 0]
+    np.testing.assert_allclose(term(step_of(posed(model, leaning)), ())[0], np.exp(-1), rtol=1e-4)
+    # A foot that is mounted askew is to stay so.
+    askew = LEGGED.replace(
+        '"left_foot" pos="0 0 -0.24"', '"left_foot" pos="0 0 -0.24" euler="0 0 1"'
+    )
+    term, model = bound(REWARDS.build({"type": "feet_orientation", **FEET}, "rewards.x"), askew)
+    assert term(step_of(posed(model, turned(2.0))), ())[0] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_the_centre_of_mass_is_over_the_middle_of_the_feet():
+    term, model = term_of(type="center_of_mass", sigma=0.1)
+    assert term(step_of(posed(model)), ())[0] == pytest.approx(1.0, abs=1e-6)
+    data = posed(model, [0, 0, 0.5, 1, 0, 0, 0, 0.4, 0, 0.4, 0])
+    feet = 0.5 * (data.body("left_foot").xpos + data.body("right_foot").xpos)
+    masses = model.body_mass[1:, None]
+    centre = (masses * data.xipos[1:]).sum(0) / masses.sum()
+    error = np.square((centre - feet)[:2]).sum()
+    assert error > 0.01
+    np.testing.assert_allclose(term(step_of(data), ())[0], np.exp(-error / 0.01), rtol=1e-3)

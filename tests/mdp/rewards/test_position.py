@@ -39,3 +39,10 @@ def test_things_that_come_too_near():
     # right_foot's frame is 0.02 above its sole: sqrt(0.2^2 + 0.02^2).
     apart = np.hypot(0.2, 0.02)
     np.testing.assert_allclose(term(step_of(posed(model)), ())[0], 0.3 - apart, rtol=1e-3)
+
+
+def test_the_distance_may_be_the_sum_over_the_axes():
+    # Off by 0.3 and 0.4: 0.7 in all.
+    section = {"type": "position_tracking", "target": "left_sole", "command": "point"}
+    section |= {"norm": "l1", "sigma": 0.7}
+    np.testing.assert_allclose(value(section, [0.3, 0.1, -0.1], LEFT), np.exp(-1), rtol=1e-4)

@@ -81,3 +81,23 @@ def test_a_fixed_base_has_a_posture_too():
     section = {"type": "off_axis_velocity", "body": "left_shank"}
     spinning = value(section, qvel=[2.0, 0, 0, 0], xml=fixed)
     np.testing.assert_allclose(spinning, 0.05 * 4.0, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("code", "wanted"), [(-1, -1.0), (0, 0.01), (1, 5.0)])
+def test_staying_alive_against_a_failure(code, wanted):
+    section = {"type": "stay_alive", "balance": 100.0, "success_reward": 5.0}
+    np.testing.assert_allclose(value(section, termination=jnp.int32(code)), wanted)
+    assert value({"type": "is_terminated"}, termination=jnp.int32(code)) == (code == -1)
+
+
+def test_another_axis_of_a_body_that_is_to_be_vertical():
+    # The trunk is rolled by 60 degrees: its y axis is 30 from the vertical.
+    section = {"type": "flat_body", "bodies": ["trunk"], "plane": [0.0, 2.0, 0.0]}
+    got = value(section, tilted(np.pi / 3, "x"))
+    np.testing.assert_allclose(got, np.sin(np.pi / 6) ** 2, rtol=1e-4)
+
+
+def test_the_rates_alone():
+    velocity = [3.0, -1.0, 0.5, 1.0, 2.0, 4.0, 0, 0, 0, 0]
+    section = {"type": "off_axis_velocity", "linear_weight": 0.0, "angular_weight": 1.0}
+    np.testing.assert_allclose(value(section, qvel=velocity), 5.0, rtol=1e-5)

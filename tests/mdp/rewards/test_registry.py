@@ -22,6 +22,7 @@ from tests.motion.motions import of_motions
 
 register_terms()
 T, N = 30, 2
+FAILS = T - 1
 ENDS = (11, 12)
 """Step at which the episode of each environment ends."""
 
@@ -52,9 +53,8 @@ def played():
             action = rng.normal(size=4).astype(np.float32)
             data.ctrl[:] = 3.0 * action - 20.0 * data.qpos[7:] - data.qvel[6:]
             mujoco.mj_step(model, data, 10)
-            own.append(
-                step_of(data, COMMANDS, action=jnp.asarray(action), time=jnp.float32(0.02 * t))
-            )
+            told = {"action": jnp.asarray(action), "time": jnp.float32(0.02 * t)}
+            own.append(step_of(data, COMMANDS, termination=jnp.int32(-(t == FAILS)), **told))
         steps.append(jax.tree.map(lambda *x: jnp.stack(x), *own))
     steps = jax.tree.map(lambda *x: jnp.stack(x, axis=1), *steps)
     nothing = jnp.zeros((T, N), jnp.int32)
@@ -163,7 +163,7 @@ def test_markers_are_shapes_with_places(played):
         ({"type": "upright", "body": "chest"}, "no body 'chest'"),
         (
             {"type": "joint_deviation", "joint_weights": {"ankle": 1.0}},
-            "no joint of this reward 'ankle'",
+            "no joint of this term 'ankle'",
         ),
     ],
 )
@@ -178,6 +178,13 @@ def test_unknown_names_are_refused(section, message):
     "section",
     [
         {"type": "linear_velocity", "sigma": 0.0},
+        {"type": "linear_velocity", "abs_scale": -0.1},
+        {"type": "flat_body", "bodies": ["trunk"], "plane": [0.0, 0.0, 0.0]},
+        {"type": "stay_alive", "balance": 0.0},
+        {"type": "posture", "std": {"*": 0.0}},
+        {"type": "posture", "std": 0.1, "walking_threshold": 2.0},
+        {"type": "feet_swing_height", "feet": ["left_foot"], "height": 0.0},
+        {"type": "torque", "norm": "l3"},
         {"type": "joint_limits", "factor": 1.2},
         {"type": "base_height_range", "low": 1.0, "high": 0.5},
         {"type": "pairwise_symmetry", "pairs": [["a", "b"]], "signs": [1, 1]},

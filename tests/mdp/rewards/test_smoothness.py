@@ -14,8 +14,8 @@ register_terms()
 DT = 0.02
 
 
-def actions(kind, sequence):
-    term, model = bound(REWARDS.build({"type": kind}, "rewards.x"))
+def actions(kind, sequence, **section):
+    term, model = bound(REWARDS.build({"type": kind, **section}, "rewards.x"))
     term = replace(term, action_size=2)
     data, carry, values = posed(model), term.init(None), []
     for action in sequence:
@@ -69,3 +69,13 @@ def test_links_move_with_their_own_frame(kind, wanted):
     acceleration = 0.48 / DT
     by_hand = ([0, acceleration**2 / 3, 0], [0, 0, (acceleration / DT) ** 2 / 3])[wanted]
     np.testing.assert_allclose(values, by_hand, rtol=1e-4, atol=1e-6)
+
+
+def test_absolute_values_instead_of_squares():
+    moves = [(0.0, 0.0), (1.0, -3.0), (1.0, -3.0)]
+    np.testing.assert_allclose(actions("action_velocity", moves, norm="l1"), [0, 2, 0], rtol=1e-6)
+    np.testing.assert_allclose(actions("action_magnitude", moves, norm="l1"), [0, 2, 2], rtol=1e-6)
+    np.testing.assert_allclose(actions("action_magnitude", moves), [0, 5, 5], rtol=1e-6)
+    speeds = [0.0, -0.2, 0.2]
+    np.testing.assert_allclose(joints("joint_velocity", speeds, norm="l1"), [0, 0.05, 0.05], 1e-5)
+    np.testing.assert_allclose(joints("joint_acceleration", speeds, norm="l1"), [0, 2.5, 5], 1e-4)

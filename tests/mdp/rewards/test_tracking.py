@@ -79,3 +79,51 @@ def test_motion_counts_only_at_rest():
 def test_a_command_that_the_task_lacks_is_named():
     with pytest.raises(UserError, match=r"no command 'linear_velocity'.*linear_velocities"):
         value({"type": "linear_velocity"}, commands={"linear_velocities": jnp.zeros(2)})
+
+
+def test_tails_slope_where_the_kernel_is_flat():
+    # Errors of 0.5 and of 5: exp(-1) - 0.1 * 0.25 - 0.2 * 0.5, and 0 - 0.1 * 25 - 0.2 * 5.
+    section = {"type": "linear_velocity", "sq_scale": 0.1, "abs_scale": 0.2}
+    for told, wanted in (([0.3, 0.4], np.exp(-1) - 0.125), ([3.0, 4.0], -3.5)):
+        got = value(section, commands={"linear_velocity": told})
+        np.testing.assert_allclose(got, wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("component", "error"),
+    [("speed", 0.2), ("x", 0.2), ("y", 0.4), ("direction", np.arctan2(3, 4))],
+)
+def test_components_of_the_velocity(component, error):
+    # Looking along world y and moving along it at 0.8 m/s: [0.8, 0]. Told [0.8, 0.6]: 1 m/s, at an
+    # angle of atan(3 / 4). Of x the command is told as 1.
+    told = [1.0, 0.6] if component == "x" else [0.8, 0.4 if component == "y" else 0.6]
+    section = {"type": "linear_velocity", "component": component, "sigma": error}
+    moving = [0, 0.8, 0, 0, 0, 0, 0, 0, 0, 0]
+    got = value(section, LEFT, moving, {"linear_velocity": told})
+    np.testing.assert_allclose(got, np.exp(-1), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("speed", "told"), [(0.0, 1.0), (1.0, 0.0)])
+def test_who_stands_or_is_told_to_has_no_direction(speed, told):
+    section = {"type": "linear_velocity", "component": "direction"}
+    moving = [speed, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert value(section, None, moving, {"linear_velocity": [told, 0.0]}) == 0.0
+
+
+def test_roll_and_pitch_are_commanded():
+    # Pitched by 0.4 rad and turned left; told a roll of 0.3: |(-0.3, 0.4)| = 0.5.
+    pitched = [0, 0, 0.5, np.cos(0.2), 0, np.sin(0.2), 0, 0, 0, 0, 0]
+    section = {"type": "roll_pitch", "sigma": 0.5}
+    got = value(section, pitched, commands={"roll_pitch": [0.3, 0.0]})
+    np.testing.assert_allclose(got, np.exp(-1), rtol=1e-4)
+
+
+def test_height_over_the_lowest_foot():
+    # The left knee lifts its foot, the right leg is straight: the trunk is 0.48 above that foot,
+    # wherever in the world.
+    lifted = [0, 0, 3.0, 1, 0, 0, 0, 0, 1.0, 0, 0]
+    section = {"type": "base_height", "height": 0.48, "sigma": 0.1, "above": ["*_foot"]}
+    assert value(section, lifted) == pytest.approx(1.0)
+    section = {"type": "base_height_range", "low": 0.2, "high": 0.38, "sigma": 0.1}
+    got = value({**section, "above": ["*_foot"]}, lifted)
+    np.testing.assert_allclose(got, np.exp(-1), rtol=1e-4)
