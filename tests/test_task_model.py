@@ -12,6 +12,7 @@ from flax import linen
 from ksim_cli.errors import UserError
 from ksim_cli.hdf5 import read_arrays
 from ksim_cli.load_task import load_task, make_task
+from ksim_cli.mdp.rewards.smoothness import ActionVelocity
 from ksim_cli.mdp.term import Randomizer
 from ksim_cli.models.policy import ActionSample, PPOVariables
 from ksim_cli.rl.algorithm import Algorithm, init, make_player, train_step
@@ -159,6 +160,18 @@ def test_what_the_algorithm_prepares_and_observes_is_there(config, monkeypatch):
     env = task_model.make_env(2)
     assert env.observation_sizes == sizes
     assert task_model.make_context(env, 4).parts == (sizes, 1)
+
+
+def test_the_algorithm_weighs_a_reward_in_all_its_stages(config, monkeypatch):
+    class InStages(OnCart):
+        def get_rewards(self):
+            stages = ({"iteration": 5, "weight": 6.0},)
+            return {"calm": ActionVelocity(weight=2.0, stages=stages), "still": ActionVelocity()}
+
+    monkeypatch.setattr(PPO, "reward_factor", lambda self: 0.5)
+    rewards = TaskModel(InStages(config)).mdp.rewards
+    assert (rewards["calm"].weight, rewards["still"].weight) == (0.5, 0.5)
+    assert [variant.weight for variant in rewards["calm"].variants] == [2.0, 6.0]
 
 
 def test_what_comes_with_an_action_is_known_without_acting(config):

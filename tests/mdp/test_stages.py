@@ -7,7 +7,9 @@ import pytest
 
 from ksim_cli.errors import UserError
 from ksim_cli.mdp import register_terms
-from ksim_cli.mdp.stages import Staged, StagedTruncation, first_stage, staged
+from ksim_cli.mdp.motion_term import MotionTerm
+from ksim_cli.mdp.stages import Staged, StagedTruncation, fill_in, first_stage, staged
+from ksim_cli.mdp.term import ActionTerm
 from ksim_cli.registry import COMMANDS, EVENTS, REWARDS, TERMINATIONS
 from ksim_cli.types import EpisodeStatistics
 from tests.legged import bound, posed, step_of
@@ -55,7 +57,7 @@ def test_terms_without_stages_are_themselves():
 def test_a_carry_goes_on_through_the_stages():
     section = {"type": "action_velocity", "stages": [{"iteration": 1, "norm": "l1"}]}
     term, model = bound(staged(REWARDS.build(section, "rewards.x"), "rewards.x"))
-    term, data = term.with_action_size(4), posed(model)
+    term, data = fill_in(term, ActionTerm, action_size=4), posed(model)
     carry, values = term.init(None), []
     for iteration, action in ((0, 0.0), (0, 3.0), (1, 0.0)):
         step = step_of(data, action=jnp.full(4, action), **after(iteration))
@@ -146,3 +148,20 @@ def test_what_changes_the_size_of_a_term_is_refused():
     rewards = {"x": {"type": "joint_acceleration", "stages": stages}}
     with pytest.raises(UserError, match=r"rewards\.x: stages: change the size"):
         make_env(rewards=rewards)
+
+
+def test_every_stage_of_a_term_is_filled_in():
+    section = {"type": "motion_joint_position", "stages": [{"iteration": 1, "sigma": 9.0}]}
+    term = staged(REWARDS.build(section, "rewards.x"), "rewards.x")
+    filled = fill_in(term, MotionTerm, motions="the motions")
+    assert [(v.motions, v.sigma) for v in filled.variants] == [
+        ("the motions", term.first.sigma),
+        ("the motions", 9.0),
+    ]
+    assert fill_in(term, ActionTerm, action_size=4) == term, "it remembers no actions"
+
+
+def test_a_command_that_goes_by_earlier_episodes_has_no_stages():
+    section = {"type": "motion", "stages": [{"iteration": 1, "start": "beginning"}]}
+    with pytest.raises(UserError, match=r"commands\.m\.stages: this command goes by earlier"):
+        staged(COMMANDS.build(section, "commands.m"), "commands.m")
