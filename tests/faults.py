@@ -67,9 +67,9 @@ def attempts(folder: Path, numbers: Sequence[int], seed: int = 0) -> Iterator[tu
         while True:
             place.mkdir()
             left = stop(place, typed, moments.uniform(0.2, whole), number)
-            if left.sent:
+            if left.sent and not (place / "run" / "summary.json").exists():
                 break
-            whole *= 0.8  # what was compiled is found, and the run was over
+            whole *= 0.8  # what was compiled is found, and the run was over: nothing could be lost
             shutil.rmtree(place)
         go_on(place)
         yield left, course(place / "run") == course(alone / "run")
