@@ -267,17 +267,28 @@ def value_text(value: Any) -> str:
     """A value as it is typed."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(value_text(each) for each in value)}]"
     return str(value)
 
 
 def _name(hint: Any) -> str:
-    """A type as a user writes it: `float | null`, `tuple[float, float]`."""
+    """What is typed for a type: `float | null`, `[float, float]`, `[str, …]`, `{str: float}`."""
     if hint is type(None):
         return "null"
+    if hint is Ellipsis:
+        return "…"
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return " | ".join(value_text(argument) for argument in arguments)
+    names = [_name(argument) for argument in arguments]
     if origin in (Union, types.UnionType):
-        return " | ".join(_name(argument) for argument in arguments)
-    return getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
+        return " | ".join(names)
+    if origin in (list, tuple):
+        return f"[{', '.join(names)}]"
+    if origin is dict:
+        return f"{{{': '.join(names)}}}"
+    return getattr(hint, "__name__", str(hint))
 
 
 def _required(field: "dataclasses.Field[Any]") -> bool:

@@ -56,7 +56,7 @@ def test_a_section_becomes_a_component(things):
         ({"type": "thing", "size": 1, "pair": [1]}, "expected a list of 2 values"),
         ({"type": "thing", "size": 1, "kind": "c"}, "here.kind=c: is not one of a, b"),
         ({"type": "thing", "size": 1, "table": {"k": "v"}}, "here.table.k=v: expected float"),
-        ({"type": "thing", "size": 1, "table": "v"}, "here.table=v: expected dict"),
+        ({"type": "thing", "size": 1, "table": "v"}, "here.table=v: expected {str: float} or float"),
         ({"type": "thing", "size": None}, "here.size=null: expected float, got null"),
         ({"type": "thing", "size": 1, "share": 2}, "here.share=2.0: must be at most 1"),
         ({"type": ["thing"], "size": 1}, "here.type: no thing"),
@@ -92,7 +92,7 @@ def test_settable_fields_are_those_yaml_may_give():
 
 
 def test_parameters_are_shown_as_they_are_typed():
-    assert parameters(Thing).startswith("size: float, names: tuple[str, ...] = (), ")
+    assert parameters(Thing).startswith("size: float, names: [str, …] = [], ")
     assert "maybe: int | null = null" in parameters(Thing)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from ksim_cli.config.saved import read_config
 from ksim_cli.config.schema import RunConfig
-from ksim_cli.errors import UserError
-from ksim_cli.io.runs import find_checkpoint
+from ksim_cli.errors import UserError, error_context
+from ksim_cli.io.runs import RunFolder, find_checkpoint
 
 _GROUPS = ("actor", "critic")
 """Groups of an observation that names none, as in `ksim_cli.mdp.term.Observation`."""
@@ -30,14 +30,20 @@ def with_sources(config: RunConfig, root: Path) -> RunConfig:
     if config.init_from_partial and config.init_from is None:
         raise UserError("init_from_partial=true: of what? Type init_from=RUN, or leave it out")
     if config.init_from is not None:
-        config = dataclasses.replace(config, init_from=_found(config.init_from, root))
+        found = _find("init_from", config.init_from, root)
+        config = dataclasses.replace(config, init_from=_written(*found))
     if config.algo["type"] == "distill":
         config = dataclasses.replace(config, algo=_with_teacher(config.algo, root))
     return config
 
 
-def _found(spec: str, root: Path) -> str:
-    run, step = find_checkpoint(spec, root)
+def _find(key: str, spec: str, root: Path) -> tuple[RunFolder, int | None]:
+    """The run that a key names, and the step of the checkpoint where it names one."""
+    with error_context(f"{key}={spec}"):
+        return find_checkpoint(spec, root)
+
+
+def _written(run: RunFolder, step: int | None) -> str:
     return str(run.path if step is None else run.checkpoints / f"{step:08d}")
 
 
@@ -48,7 +54,7 @@ def _with_teacher(algo: Mapping[str, Any], root: Path) -> dict[str, Any]:
     """
     if not algo["teacher"]:
         raise UserError("algo.teacher: whose actions are to be imitated? Type algo.teacher=RUN")
-    run, _ = find_checkpoint(algo["teacher"], root)
+    run, step = _find("algo.teacher", algo["teacher"], root)
     saved = read_config(run.config)
     model, observations = saved.get("model"), saved.get("observations")
     if not isinstance(model, dict) or not isinstance(observations, dict):
@@ -60,8 +66,8 @@ def _with_teacher(algo: Mapping[str, Any], root: Path) -> dict[str, Any]:
             groups = [group for group in section.get("groups") or _GROUPS if group in wanted]
             if groups:
                 seen[_ours(name)] = {**section, "groups": [_ours(group) for group in groups]}
-    teacher = _found(algo["teacher"], root)
-    return {**algo, "teacher": teacher, "teacher_model": model, "teacher_observations": seen}
+    written = {"teacher": _written(run, step), "teacher_model": model}
+    return {**algo, **written, "teacher_observations": seen}
 
 
 def _ours(name: str) -> str:
