@@ -1,25 +1,20 @@
 import dataclasses
 
 import mujoco
-import mujoco.minimize
 import numpy as np
 import pytest
 
 from ksim_cli.config.components import RetargetConfig
-from ksim_cli.errors import UserError
 from ksim_cli.motion.clip import Clip
 from ksim_cli.motion.points import (
     Frames,
     Points,
     aimed,
-    conjugate,
     find_scale,
     frames_of,
     markers,
     match,
     points_of,
-    product,
-    unmatched,
 )
 from ksim_cli.motion.retarget import at_limits, retarget
 from tests.legged import LEGGED
@@ -165,28 +160,6 @@ def test_a_ball_joint_a_slide_and_a_stone():
     assert done.at_limit["shoulder"] == pytest.approx((~within).mean(), abs=0.1)
 
 
-def test_the_jacobian_is_the_residuals_derivative(monkeypatch, capsys):
-    """MuJoCo compares it with differences at the first iteration, and raises where they differ."""
-    checked = []
-    solve = mujoco.minimize.least_squares
-
-    def checking(x0, *arguments, **options):
-        given = np.random.default_rng(len(checked)).uniform(-0.4, 0.4, x0.shape)
-        checked.append(1)
-        return solve(given, *arguments, check_derivatives=True, **options)
-
-    monkeypatch.setattr(mujoco.minimize, "least_squares", checking)
-    config = dataclasses.replace(
-        CONFIG, home_weight=0.3, smoothness_weight=0.2, orientation_weight=0.5
-    )
-    brought(legged(), points_of(legged(), walking(frames=3)), config=config)
-    model = mujoco.MjModel.from_xml_string(BALL)
-    still = Clip("x", 50.0, np.repeat(model.qpos0[None], 3, axis=0), np.zeros((3, model.nv)))
-    brought(model, points_of(model, still), config=config)
-    assert len(checked) == 6
-    assert capsys.readouterr().out.count("matches finite-differences") == 6
-
-
 def test_home_decides_what_no_point_does():
     model, clip = legged(), walking()
     points = keypoints(model, clip.qpos, ("trunk", "left_sole"))
@@ -225,42 +198,8 @@ def test_weights_say_which_point_counts():
     assert heavy.distances[:, 1].mean() < 0.1 * even.distances[:, 1].mean()
 
 
-def test_what_matches_and_what_does_not():
-    model = legged()
-    points = Points("kp", 50.0, ("trunk", "left_sole", "nose"), Frames(np.zeros((2, 3, 3))))
-    pairs = match(model, points, {"right_sole": "nose", "left_sole": None}, {"trunk": 2.0})
-    assert [(p.marker.name, p.source, p.weight) for p in pairs] == [
-        ("trunk", 0, 2.0),
-        ("right_sole", 2, 1.0),
-    ]
-    ours, its = unmatched(model, points, pairs)
-    assert "left_sole" in ours and "trunk" not in ours and its.endswith(": left_sole")
-    nothing = dataclasses.replace(points, names=("a", "b", "c"))
-    wrong = (
-        (points, {"trunc": "nose"}, {}, "no body or site 'trunc'", "Did you mean 'trunk'"),
-        (points, {"trunk": "noze"}, {}, "no point 'noze' in kp", "Did you mean 'nose'"),
-        (points, {}, {"nose": 2.0}, "retarget.weights.nose: no point 'nose'", "trunk"),
-        (points, {}, {"trunk": -1.0}, "retarget.weights.trunk=-1", "at least 0"),
-        (nothing, {}, {}, "ours: imu, left_foot", "its: a, b, c"),
-    )
-    for given, listed, weights, *said in wrong:
-        with pytest.raises(UserError) as error:
-            match(model, given, listed, weights)
-        for text in said:
-            assert text in str(error.value)
-
-
 def test_shares_at_limits_by_hand():
     model = legged()
     poses = np.repeat(model.qpos0[None], 4, axis=0)
     poses[0, 7], poses[1, 7], poses[2, 8] = 1.0, -1.0, 1.4995
     assert at_limits(model, poses) == {"left_hip": 0.5, "left_knee": 0.25}
-
-
-def test_products_of_quaternions_are_mujocos():
-    one, two = np.random.default_rng(0).normal(size=(2, 5, 4))
-    for left, right, result in zip(one, two, product(one, two), strict=True):
-        expected = np.zeros(4)
-        mujoco.mju_mulQuat(expected, left, right)
-        np.testing.assert_allclose(result, expected)
-    np.testing.assert_array_equal(conjugate(np.arange(4.0)), [0.0, -1.0, -2.0, -3.0])
