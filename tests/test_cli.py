@@ -117,7 +117,7 @@ WRONG = {
     f"bench {CARTPOLE} checkpoint=latest": "ksim bench takes no run",
     "retarget": "needs task=",
     f"retarget {CARTPOLE} resume=latest": "ksim retarget takes no run",
-    f"train {CARTPOLE} out=clip.npz": "out='clip.npz': is for ksim retarget. Leave it out",
+    f"train {CARTPOLE} out=clip.npz": "out=clip.npz: is for ksim retarget. Leave it out",
     f"train {CARTPOLE} checkpoint_seed=1": "checkpoint_seed=1",
     f"train {CARTPOLE} seed=4294967295 num_seeds=2": "exceed 2^32 - 1",
     f"train -m {CARTPOLE} seed=0,1 hydra/launcher=slurm": "hydra/launcher=slurm: ",
