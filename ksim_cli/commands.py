@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,11 @@ def bench(composed: Any) -> Any:
     return _run("bench", composed, _bench)
 
 
+def retarget(composed: Any) -> Any:
+    """`ksim retarget`."""
+    return _run("retarget", composed, _retarget)
+
+
 def list_types(names: list[str]) -> str:
     """The registered types of some sections, with what each does and its parameters.
 
@@ -129,7 +135,8 @@ def run_command(command: str, arguments: list[str]) -> int:
         return _look(command, arguments)
     job, begin = {
         "train": (train, _begin_training),
-        "bench": (bench, _begin_measuring),
+        "bench": (bench, partial(_begin_building, "bench")),
+        "retarget": (retarget, partial(_begin_building, "retarget")),
         "view": (view, _begin_viewing),
         "collect": (collect, _begin_acting),
         "eval": (evaluate, _begin_acting),
@@ -196,6 +203,12 @@ def _bench(config: RunConfig) -> None:
     from ksim_cli.run.bench import bench
 
     bench(config)
+
+
+def _retarget(config: RunConfig) -> None:
+    from ksim_cli.run.retarget import retarget
+
+    retarget(config)
 
 
 def _run(command: str, composed: Any, work: Callable[[RunConfig], Any]) -> Any:
@@ -278,10 +291,10 @@ def _begin_training(line: CommandLine) -> Start:
     return Start(line.replace("resume", str(run.path)), run.config)
 
 
-def _begin_measuring(line: CommandLine) -> Start:
-    """From the built-in configs: what is measured needs no run."""
+def _begin_building(command: str, line: CommandLine) -> Start:
+    """From the built-in configs: what is measured, or retargeted onto, needs no run."""
     keys = ("resume", "run_dir", "checkpoint", "policy", "checkpoint_seed", "init_from")
-    _refuse(line, keys, "ksim bench takes no run. Type task=...")
+    _refuse(line, keys, f"ksim {command} takes no run. Type task=...")
     return Start(line)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 from jax.sharding import Mesh
 
@@ -286,6 +287,14 @@ class TaskModel:
         limits = [bound for bound in bounds if bound is not None]
         seconds = min(limits, default=self.task.config.eval_length_seconds)
         return math.ceil(seconds / self.task.config.ctrl_dt - 1e-6)
+
+
+def compile_robot(task: Task) -> mujoco.MjModel:
+    """The robot of a task alone, without what its terms add to the model."""
+    spec, _ = editable(task.get_mujoco_model(), partial(Task.get_mujoco_model, task))
+    robot = read_robot(spec, task.config.task)
+    metadata = robot.with_limits(task.get_mujoco_model_metadata(spec))
+    return compile_model(spec, robot, task.config, metadata, {})
 
 
 def _with_engine(config: RunConfig, engine: str) -> RunConfig:

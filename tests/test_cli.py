@@ -115,6 +115,9 @@ WRONG = {
     "collect": "ksim train task=",
     "bench": "needs task=",
     f"bench {CARTPOLE} checkpoint=latest": "ksim bench takes no run",
+    "retarget": "needs task=",
+    f"retarget {CARTPOLE} resume=latest": "ksim retarget takes no run",
+    f"train {CARTPOLE} out=clip.npz": "out=clip.npz: is for ksim retarget. Leave it out",
     f"train {CARTPOLE} checkpoint_seed=1": "checkpoint_seed=1",
     f"train {CARTPOLE} seed=4294967295 num_seeds=2": "exceed 2^32 - 1",
     f"train -m {CARTPOLE} seed=0,1 hydra/launcher=slurm": "hydra/launcher=slurm: ",
@@ -252,7 +255,7 @@ def test_version_and_help(capsys):
     assert capsys.readouterr().out == f"ksim {__version__}\n"
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("train", "eval", "view", "collect", "bench", "list"):
+    for command in ("train", "eval", "view", "collect", "bench", "retarget", "list"):
         assert re.search(rf"^  {command} +\w", text, re.MULTILINE), command
     assert main([]) == 2
     assert capsys.readouterr().out == text, "nothing typed: the same text, and a mistake"

@@ -268,6 +268,35 @@ class MotionConfig:
 
 
 @dataclass(frozen=True)
+class RetargetConfig:
+    """`retarget.*`: how `ksim retarget` brings the points of a motion onto the robot."""
+
+    points: dict[str, str | None] = option(
+        {},
+        "body or site of the robot -> keypoint, or body or site of the other robot, that it"
+        " follows; null: none. Those of the same name follow each other unlisted",
+    )
+    weights: dict[str, float] = option({}, "body or site -> weight of its distance squared, else 1")
+    scale: float | None = option(
+        None, "how many times as large as what it follows the robot is; null: found", gt=0
+    )
+    offset: list[float] = option(
+        [0.0, 0.0, 0.0], "x, y, z added to all points once they are scaled", "m"
+    )
+    orientation_weight: float = option(
+        0.01, "of how far a point is turned wrongly, where orientations are known", "m²/rad²", ge=0
+    )
+    home_weight: float = option(
+        1e-6, "of how far a joint is from home: decides what no point does", "m²/rad²", ge=0
+    )
+    smoothness_weight: float = option(
+        1e-5, "of how far a joint moves from one frame to the next", "m²/rad²", ge=0
+    )
+    ground: bool = option(True, "raise or lower the whole until its lowest point touches the floor")
+    overwrite: bool = option(False, "write over a file that is there")
+
+
+@dataclass(frozen=True)
 class LoggerConfig:
     """`logger.*`: where scalars go besides the run folder's metrics.jsonl."""
 

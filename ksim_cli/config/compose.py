@@ -270,6 +270,9 @@ def _open(node: DictConfig) -> DictConfig:
     for name in (*TERM_SECTIONS, *COMPONENT_SECTIONS):
         if OmegaConf.is_dict(node.get(name)):
             OmegaConf.set_struct(node[name], False)
+    for name in ("points", "weights"):  # whose keys are names of a robot's
+        if OmegaConf.is_dict(named := OmegaConf.select(node, f"retarget.{name}")):
+            OmegaConf.set_struct(named, False)
     return node
 
 

@@ -7,10 +7,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ksim_cli.config.aliases import ALIASES, old_names
-from ksim_cli.config.components import COMPONENTS, LoggerConfig, MotionConfig, schema_of
+from ksim_cli.config.components import (
+    COMPONENTS,
+    LoggerConfig,
+    MotionConfig,
+    RetargetConfig,
+    schema_of,
+)
 from ksim_cli.config.looking import LOOKING
 from ksim_cli.config.options import Option, list_options
-from ksim_cli.config.schema import SECTIONS, ComponentKeys, RunConfig
+from ksim_cli.config.schema import SECTIONS, ComponentKeys, RetargetKeys, RunConfig
 from ksim_cli.paths import GROUPS
 from ksim_cli.registry import KINDS, default_text, value_text
 
@@ -19,6 +25,7 @@ COMMANDS = {
     "eval": "play deterministic episodes and write eval.json",
     "view": "render a policy to a video",
     "collect": "record a dataset of episodes",
+    "retarget": "bring keypoints, or another robot's motion, onto the task's robot",
     "report": "write report.html: curves, evaluation, video, config, of a run or of several",
     "plot": "draw curves of runs in the terminal",
     "bench": "measure physics, rollout, update and training of a task",
@@ -38,6 +45,11 @@ _EXAMPLES = {
     "eval": ("ksim eval", "ksim eval checkpoint=runs/cartpole/... num_episodes=64"),
     "view": ("ksim view", "ksim view task=cartpole policy=random viewer_num_seconds=5"),
     "collect": ("ksim collect dataset_num_batches=10",),
+    "retarget": (
+        "ksim retarget task=quadruped motion=keypoints.npz out=clip.npz",
+        "ksim retarget task=humanoid motion=walk.npz motion_model=other.xml out=clip.npz",
+        "ksim retarget ... retarget.points={left_hand:LeftWrist,head:null} retarget.scale=0.8",
+    ),
     "report": ("ksim report", "ksim report runs/sweeps/... out=sweep.html"),
     "plot": ("ksim plot", "ksim plot runs/cartpole keys=episode_return,reward/* smooth=10"),
     "bench": (
@@ -93,7 +105,13 @@ def command_help(command: str, config: RunConfig | None = None) -> str:
         chosen = None if config is None else schema_of(group, getattr(config, group))
         shown = components.values() if config is None else [chosen] if chosen else []
         prefixes |= dict.fromkeys(shown, f"{group}.")
-    prefixes |= {MotionConfig: "motion.", LoggerConfig: "logger."}
+    prefixes |= {MotionConfig: "motion.", RetargetConfig: "retarget.", LoggerConfig: "logger."}
+    if command == "retarget":  # its own first
+        prefixes = {
+            RetargetKeys: "",
+            RetargetConfig: "retarget.",
+            MotionConfig: "motion.",
+        } | prefixes
     for schema, prefix in prefixes.items():
         title = (schema.__doc__ or "").splitlines()[0].rstrip(".")
         if prefix and all(

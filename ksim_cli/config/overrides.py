@@ -10,7 +10,7 @@ from typing import Any
 
 from ksim_cli.config.aliases import ALIASES, ALIASES_OF_TRAIN, MEANINGS, RUN_MODES
 from ksim_cli.config.options import list_options
-from ksim_cli.config.schema import COMPONENT_SECTIONS, PATHS, TERM_SECTIONS, RunConfig
+from ksim_cli.config.schema import COMPONENT_SECTIONS, PATHS, TERM_SECTIONS, RetargetKeys, RunConfig
 from ksim_cli.config.sources import refuse_code_typed
 from ksim_cli.config.typed import (
     REMOVED,
@@ -37,6 +37,8 @@ MOTIONS = "motion.files"
 
 SHOWN_FIRST = ("checkpoint", "policy", "dataset", "dump")
 """Keys that say what `ksim view` shows, beside which a motion is not shown by itself."""
+
+_RETARGETING = tuple(f.name for f in dataclasses.fields(RetargetKeys))
 
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _ACTS = (
@@ -105,6 +107,7 @@ def parse(command: str, arguments: list[str]) -> CommandLine:
         aliases = ALIASES | ALIASES_OF_TRAIN
     given = [each for argument in typed for each in _named(command, argument, aliases)]
     _refuse_twice(given)
+    _refuse_retargeting(command, given)
     multirun = _is_multirun(flags)
     overrides = [_written(each, multirun) for each in given]
     line = CommandLine(flags=flags, overrides=overrides)
@@ -267,6 +270,14 @@ def _names() -> list[str]:
 
 def _say(text: str) -> None:
     print(f"ksim: {text}", file=sys.stderr)
+
+
+def _refuse_retargeting(command: str, overrides: list[str]) -> None:
+    """Keys of `ksim retarget` would do nothing elsewhere."""
+    for override in overrides if command != "retarget" else ():
+        key = override.partition("=")[0].lstrip("+~")
+        if key in _RETARGETING or key.partition(".")[0] == "retarget":
+            raise UserError(f"{override}: is for ksim retarget. Leave it out")
 
 
 def _is_multirun(flags: list[str]) -> bool:

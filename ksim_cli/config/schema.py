@@ -13,6 +13,7 @@ from ksim_cli.config.components import (
     EngineConfig,
     LoggerConfig,
     MotionConfig,
+    RetargetConfig,
     TaskConfig,
 )
 from ksim_cli.option import option
@@ -30,6 +31,9 @@ class ComponentKeys:
     curriculum: Any = option(None, "how the level of difficulty moves")
     motion: MotionConfig = field(
         default_factory=MotionConfig, metadata={"help": "reference motions"}
+    )
+    retarget: RetargetConfig = field(
+        default_factory=RetargetConfig, metadata={"help": "motions brought onto the robot"}
     )
     logger: LoggerConfig = field(default_factory=LoggerConfig, metadata={"help": "extra logs"})
     joints: dict[str, Any] = option({}, "joint or pattern -> gains, limits, friction, armature")
@@ -103,6 +107,18 @@ class BenchKeys:
     """Measuring."""
 
     bench_seconds: float = option(10.0, "time that ksim bench measures for", unit="s", gt=0)
+
+
+@dataclass(frozen=True)
+class RetargetKeys:
+    """Retargeting; `ksim retarget` alone."""
+
+    motion_model: str | None = option(
+        None,
+        "MJCF or URDF file of the robot that the motion is of; null: it is of keypoints",
+        "path",
+    )
+    out: str | None = option(None, "file to write: .npz, .h5 or .hdf5", "path")
 
 
 def _physics(help: str, unit: str = "", **limits: Any) -> Any:
@@ -283,6 +299,7 @@ class RunConfig(
     RenderKeys,
     DatasetKeys,
     BenchKeys,
+    RetargetKeys,
     ComponentKeys,
 ):
     """Every key of a run, validated: what all code below the command line sees."""

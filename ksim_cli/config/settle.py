@@ -74,7 +74,7 @@ def with_paths(config: RunConfig, folder: Path, typed: Collection[str]) -> RunCo
     for key in (key for key in PATHS if "." not in key):
         value = getattr(config, key)
         if value not in (None, "", "latest"):
-            changes[key] = placed(value, key in _WRITTEN)
+            changes[key] = placed(value, key in (*_WRITTEN, "out"))
     algo = config.algo if isinstance(config.algo, Mapping) else {}
     if algo.get("type") == "distill" and algo["teacher"] not in ("", "latest"):
         changes["algo"] = {**algo, "teacher": placed(algo["teacher"])}

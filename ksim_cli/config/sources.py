@@ -72,6 +72,9 @@ class CheckedFiles(FileConfigSource):
             refuse_code(content, package, file)
             if package == "" and isinstance(content, dict):
                 _refuse_lists(content, file)
+                if isinstance(files := content.get("motion"), str | list):
+                    files = files if isinstance(files, list) else [files]
+                    loaded.config["motion"] = {"files": files}  # as it is typed
         _open(loaded.config, config_path.partition("/")[0])
         return loaded
 

@@ -68,6 +68,8 @@ def _sizes(config: RunConfig) -> Iterator[str]:
         yield f"reward_clip_min={low:g}: is larger than reward_clip_max={high:g}"
     if config.render_lookat is not None and len(config.render_lookat) != 3:
         yield f"render_lookat={config.render_lookat}: needs three numbers, [x, y, z]"
+    if len(config.retarget.offset) != 3:
+        yield f"retarget.offset={config.retarget.offset}: needs three numbers, [x, y, z] in metres"
     if len(config.plot_figsize) != 2:
         yield f"plot_figsize={config.plot_figsize}: needs two numbers, [width, height] in inches"
 

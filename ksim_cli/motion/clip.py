@@ -16,7 +16,7 @@ MAX_FPS = 1e4
 LARGEST = 1e6
 """Frames per second, and positions and velocities, beyond which a file is taken for a mistake."""
 
-_UNIT_ERROR = 0.1
+UNIT_ERROR = 0.1
 _ROUNDING = 1e-6
 _TOLERANCE = 1e-3
 """By how much the length of a quaternion may differ from 1, by how much it is left as it is, and by
@@ -95,7 +95,7 @@ def refuse_unsound(clip: Clip, model: mujoco.MjModel) -> None:
             )
     for address in quaternion_addresses(model):
         lengths = np.linalg.norm(clip.qpos[:, address : address + 4], axis=1)
-        wrong = np.flatnonzero(np.abs(lengths - 1.0) > _UNIT_ERROR)
+        wrong = np.flatnonzero(np.abs(lengths - 1.0) > UNIT_ERROR)
         if wrong.size:
             raise UserError(
                 f"{where}: the quaternion of joint '{element_names(model)[address]}' has length"

@@ -12,6 +12,13 @@ Ours are `.npz`, or HDF5 with arrays of the same names:
 
 Read as well: the datasets of `ksim collect`, each episode a motion; and CSV, a row per frame: root
 x y z, root quaternion x y z w, then the angles of the joints, under a header or not.
+
+What `ksim retarget` reads besides are keypoints, in `.npz` or HDF5:
+
+    points       [F, P, 3]  m in the world
+    point_names  [P]        text
+    fps          []         frames per second
+    quaternions  [F, P, 4]  optional: w x y z, of the points' frames in the world
 """
 
 import json
@@ -24,7 +31,8 @@ import numpy as np
 
 from ksim_cli import hdf5, npz
 from ksim_cli.errors import UserError
-from ksim_cli.motion.clip import WIDTHS, Clip, joint_types
+from ksim_cli.motion.clip import MAX_FPS, UNIT_ERROR, WIDTHS, Clip, joint_types
+from ksim_cli.motion.points import Frames, Points
 from ksim_cli.physics.names import object_names
 
 SUFFIXES = (".npz", ".h5", ".hdf5", ".csv")
@@ -70,6 +78,25 @@ def read_motions(path: Path, fps: float | None = None, joints: Sequence[str] = (
     """
     try:
         return _read(path, fps, tuple(joints))
+    except ValueError as error:
+        raise UserError(f"motion={path}: {error}") from error
+
+
+def read_points(path: Path, fps: float | None = None) -> Points | None:
+    """The keypoints of a file; None: it is none of keypoints.
+
+    Args:
+        path: the file.
+        fps: frames per second, in place of what the file says.
+
+    Raises:
+        UserError: it cannot be read, or its numbers cannot be; it names the first.
+    """
+    if path.suffix not in (".npz", ".h5", ".hdf5") or not path.is_file():
+        return None
+    try:
+        arrays = npz.read_arrays(path) if path.suffix == ".npz" else hdf5.read_arrays(path)
+        return _points(path.name, arrays, fps) if "points" in arrays else None
     except ValueError as error:
         raise UserError(f"motion={path}: {error}") from error
 
@@ -123,10 +150,7 @@ def _read(path: Path, fps: float | None, joints: tuple[str, ...]) -> list[RawCli
 def _from_arrays(
     name: str, arrays: Mapping[str, np.ndarray], fps: float | None, joints: tuple[str, ...]
 ) -> RawClip:
-    if fps is None:
-        if "fps" not in arrays:
-            raise ValueError("it has no fps. Type motion.fps=, its frames per second")
-        fps = _number(arrays["fps"])
+    fps = _rate(arrays, fps)
     qpos = _numbers(arrays, "qpos")
     qvel = _numbers(arrays, "qvel") if "qvel" in arrays else None
     if qvel is not None and len(qvel) != len(qpos):
@@ -138,6 +162,50 @@ def _from_arrays(
     if unknown := set(types) - set(WIDTHS):
         raise ValueError(f"its joint_types hold '{min(unknown)}'. Types: {', '.join(WIDTHS)}")
     return RawClip(name, fps, qpos, qvel, names, types)
+
+
+def _points(name: str, arrays: Mapping[str, np.ndarray], fps: float | None) -> Points:
+    fps = _rate(arrays, fps)
+    if not 0.0 < fps <= MAX_FPS:
+        raise ValueError(f"fps={fps:g}: must be above 0 and at most {MAX_FPS:g}")
+    names = _words(arrays, "point_names")
+    if not names or len(set(names)) != len(names):
+        raise ValueError("it needs point_names: the points' names, each once")
+    points = _array(arrays, "points", (None, len(names), 3))
+    _refuse_bad(points, ~np.isfinite(points), "points", names)
+    if len(points) < 2:
+        raise ValueError(f"{len(points)} frame(s) of points; a motion has at least 2")
+    if "quaternions" not in arrays:
+        return Points(name, fps, names, Frames(points))
+    quaternions = _array(arrays, "quaternions", (len(points), len(names), 4))
+    lengths = np.linalg.norm(quaternions, axis=-1, keepdims=True)
+    _refuse_bad(quaternions, ~(np.abs(lengths - 1.0) <= UNIT_ERROR), "quaternions", names)
+    return Points(name, fps, names, Frames(points, quaternions / lengths))
+
+
+def _array(
+    arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int | None, ...]
+) -> np.ndarray:
+    """An array of numbers of a shape, whose first length may be any."""
+    values = arrays[name]
+    fits = values.ndim == len(shape) and values.shape[1:] == shape[1:]
+    if not fits or shape[0] not in (None, len(values)) or values.dtype.kind not in "fiu":
+        wanted = ", ".join("F" if size is None else str(size) for size in shape)
+        raise ValueError(
+            f"its {name} is {values.dtype} of shape {list(values.shape)}, not [{wanted}]:"
+            f" frames, the {shape[1]} of point_names, and {shape[2]} numbers"
+        )
+    return values.astype(np.float64)
+
+
+def _refuse_bad(values: np.ndarray, bad: np.ndarray, what: str, names: Sequence[str]) -> None:
+    if bad.any():
+        frame, point, _ = np.argwhere(bad)[0]
+        needed = "finite" if what == "points" else "of length 1"
+        raise ValueError(
+            f"{what} of '{names[point]}' are {values[frame, point].tolist()} in frame {frame}: must"
+            f" be {needed}"
+        )
 
 
 def _split(raw: RawClip, arrays: Mapping[str, np.ndarray]) -> list[RawClip]:
@@ -223,6 +291,15 @@ def _from_csv(path: Path, fps: float | None, joints: tuple[str, ...]) -> RawClip
     named = (_ROOT, *names) if names else ()
     types = ("free", *["hinge"] * len(names)) if names else ()
     return RawClip(path.name, fps, values[:, w_first], None, named, types)
+
+
+def _rate(arrays: Mapping[str, np.ndarray], fps: float | None) -> float:
+    """Frames per second: what was typed, else what the file says."""
+    if fps is not None:
+        return fps
+    if "fps" not in arrays:
+        raise ValueError("it has no fps. Type motion.fps=, its frames per second")
+    return _number(arrays["fps"])
 
 
 def _is_row(line: str) -> bool:

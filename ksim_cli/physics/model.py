@@ -36,8 +36,12 @@ _OPTIONS = {
 _EULERDAMP = int(mujoco.mjtDisableBit.mjDSBL_EULERDAMP)
 
 
-def load_spec(path: Path) -> mujoco.MjSpec:
+def load_spec(path: Path, key: str = "task.model") -> mujoco.MjSpec:
     """Reads an MJCF (`.xml`, `.mjcf`) or URDF file.
+
+    Args:
+        path: the file.
+        key: what names it, for messages.
 
     Raises:
         UserError: the file is missing or malformed; the message is MuJoCo's, with element and line.
@@ -46,7 +50,7 @@ def load_spec(path: Path) -> mujoco.MjSpec:
         folder = path.parent.iterdir() if path.parent.is_dir() else ()
         there = [p.name for p in folder if p.suffix in MODEL_SUFFIXES]
         raise UserError(
-            f"task.model: no file {path}.{nearest(path.name, there)} Files there: {listing(there)}"
+            f"{key}: no file {path}.{nearest(path.name, there)} Files there: {listing(there)}"
         )
     try:
         if path.suffix == ".mjcf":

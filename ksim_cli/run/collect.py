@@ -14,6 +14,8 @@ from ksim_cli.errors import UserError, listing
 from ksim_cli.io.console import open_console
 from ksim_cli.io.datasets import EpisodeWriter, choose_id
 from ksim_cli.io.runs import RUNS
+from ksim_cli.motion.clip import joint_types
+from ksim_cli.physics.names import object_names
 from ksim_cli.rl.rollout import Experience, Playing, play
 from ksim_cli.run import signals
 from ksim_cli.run.build import LoadedPolicy, load_policy, make_task_model, rollout_steps
@@ -49,6 +51,8 @@ def collect(config: RunConfig) -> None:
         "argmax_action": argmax,
         "ctrl_dt": config.ctrl_dt,
         "observation_groups": list(groups),
+        "joint_names": object_names(task_model.model, "joint"),
+        "joint_types": joint_types(task_model.model),
     }
     observation_size = sum(env.observation_sizes[group] for group in groups)
     with (

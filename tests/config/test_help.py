@@ -4,6 +4,7 @@ import pytest
 
 from ksim_cli.cli import main
 from ksim_cli.config.aliases import ALIASES, MEANINGS, RUN_MODES
+from ksim_cli.config.components import RetargetConfig
 from ksim_cli.config.help import COMMANDS, command_help, list_text, main_help
 from ksim_cli.config.looking import LOOKING
 
@@ -12,7 +13,7 @@ def test_every_command_is_in_the_help_and_has_its_own():
     text = main_help()
     for name in COMMANDS:
         assert name in text
-    for name in ("train", "eval", "view", "collect"):
+    for name in ("train", "eval", "view", "collect", "retarget"):
         assert command_help(name).startswith(f"ksim {name}: ")
 
 
@@ -23,6 +24,15 @@ def test_what_looks_at_runs_names_its_own_keys_only(project, command, schema, ca
         text = capsys.readouterr().out
         assert "[RUN ...]" in text and "latest" in text and "num_envs" not in text
         assert all(f"  {field.name}=" in text for field in dataclasses.fields(schema))
+
+
+def test_the_help_of_retarget_begins_with_its_own_keys():
+    text = command_help("retarget")
+    for field in dataclasses.fields(RetargetConfig):
+        assert text.count(f"  retarget.{field.name}=") == 1
+    assert text.count("  out=") == text.count("  motion_model=") == 1
+    assert text.index("  out=") < text.index("  retarget.points=") < text.index("  num_envs=")
+    assert "  retarget.points=" in command_help("train")
 
 
 def test_the_list_may_be_narrowed(project):

@@ -7,7 +7,7 @@ import yaml
 
 from ksim_cli import commands
 from ksim_cli.cli import main
-from ksim_cli.config.components import COMPONENTS, AMPConfig, PPOConfig
+from ksim_cli.config.components import COMPONENTS, AMPConfig, PPOConfig, RetargetConfig
 from ksim_cli.config.resuming import REFUSED, changes, refuse_changes, told_change
 from ksim_cli.config.saved import config_text
 from ksim_cli.config.schema import RunConfig
@@ -91,6 +91,7 @@ NOT_OF_A_RUN = {
     *("algo.teacher", "algo.teacher_model", "algo.teacher_observations"),  # or to algo=distill
     *("algo.clone_iterations", "algo.warm_up_iterations", "algo.clone_coef"),
     "algo.likelihood_weight",
+    *("motion_model", "out", *(f"retarget.{f.name}" for f in dataclasses.fields(RetargetConfig))),
 }
 
 

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ksim_cli.cli import main
 from ksim_cli.config import sources
@@ -305,3 +306,16 @@ def test_a_file_of_ordinary_size_is_read_whatever_it_holds():
     sources.refuse_too_large("a: &x {b: 1}\nc: *x\n", "x")
     with pytest.raises(UserError, match="x: holds more"):
         sources.refuse_too_large("- 1\n" * 20_000, "x")
+
+
+@pytest.mark.parametrize(
+    ("motion", "files"),
+    [("a.npz", "[a.npz]"), ("[a.npz, b c.npz]", "[a.npz, b c.npz]"), ("{files: [d.h5]}", "[d.h5]")],
+)
+def test_motions_of_a_file_are_written_as_they_are_typed(project, capsys, motion, files):
+    (project / "configs/task").mkdir(parents=True)
+    text = f"# @package _global_\ndefaults: [cartpole, _self_]\nmotion: {motion}\n"
+    (project / "configs/task/mine.yaml").write_text(text)
+    assert main(["train", "task=mine", "--cfg", "job", "-p", "motion"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["files"] == yaml.safe_load(files) and shown["loop"] is True

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from ksim_cli.errors import UserError
+from ksim_cli.hdf5 import write_arrays
 from ksim_cli.io.datasets import EpisodeWriter
-from ksim_cli.motion.files import read_motions, write_motion
+from ksim_cli.motion.files import read_motions, read_points, write_motion
 from ksim_cli.motion.loading import load_clip, load_clips
 from tests.motion.motions import NAMES, arrays_of, legged, walking
 
@@ -165,3 +166,60 @@ def test_starts_that_cannot_be_are_refused(tmp_path, starts):
     np.savez(tmp_path / "x.npz", **arrays_of(walking()), starts=np.array(starts))
     with pytest.raises(UserError, match=r"x\.npz: its starts are"):
         read_motions(tmp_path / "x.npz")
+
+
+def keypoints():
+    turns = np.zeros((3, 2, 4))
+    turns[..., 0] = 1.05  # a quaternion that is nearly of length 1 is made so
+    points = np.arange(18.0).reshape(3, 2, 3)
+    names = np.array(["head", "toe"])
+    return {"points": points, "point_names": names, "fps": 30, "quaternions": turns}
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_keypoints_are_read(tmp_path, suffix):
+    path, arrays = tmp_path / f"kp{suffix}", keypoints()
+    if suffix == ".npz":
+        np.savez(path, **arrays)
+    else:
+        write_arrays(path, {name: np.asarray(values) for name, values in arrays.items()})
+    read = read_points(path)
+    assert read is not None and read.names == ("head", "toe") and read.fps == 30.0
+    assert read.name == path.name and read.rest is None and read.frames.quaternions is not None
+    np.testing.assert_array_equal(read.frames.positions, arrays["points"])
+    np.testing.assert_allclose(read.frames.quaternions[..., 0], 1.0)
+    again = read_points(path, fps=25.0)
+    assert again is not None and again.fps == 25.0
+    write_motion(tmp_path / f"walk{suffix}", [walking()], legged())
+    assert read_points(tmp_path / f"walk{suffix}") is None, "no keypoints"
+    assert read_points(tmp_path / "gone.npz") is None
+
+
+def spoilt(name, where, value):
+    arrays = keypoints()
+    arrays[name][where] = value
+    return {name: arrays[name]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"points": np.zeros((3, 2))}, r"points is float64 of shape \[3, 2\], not \[F, 2, 3\]"),
+        ({"points": np.zeros((3, 5, 3))}, "the 2 of point_names"),
+        ({"points": np.zeros((1, 2, 3)), "quaternions": None}, r"1 frame\(s\) of points"),
+        ({"point_names": None}, "it needs point_names"),
+        ({"point_names": np.array(["toe", "toe"])}, "each once"),
+        ({"fps": None}, "Type motion.fps="),
+        ({"fps": 0}, "fps=0: must be above 0"),
+        ({"quaternions": np.zeros((2, 2, 4))}, r"shape \[2, 2, 4\], not \[3, 2, 4\]"),
+        (spoilt("points", (1, 1, 2), np.nan), r"points of 'toe' are \[9.0, 10.0, nan\] in frame 1"),
+        (spoilt("points", (2, 0, 0), np.inf), "'head' .* in frame 2: must be finite"),
+        (spoilt("quaternions", (2, 0), 0.0), "quaternions of 'head' .* frame 2: must be of length"),
+        (spoilt("quaternions", (0, 1, 0), np.nan), "quaternions of 'toe' .* frame 0"),
+    ],
+)
+def test_keypoints_that_are_wrong_are_refused(tmp_path, changes, message):
+    arrays = {**keypoints(), **changes}
+    np.savez(tmp_path / "x.npz", **{k: v for k, v in arrays.items() if v is not None})
+    with pytest.raises(UserError, match=rf"motion=.*x\.npz: .*{message}"):
+        read_points(tmp_path / "x.npz")

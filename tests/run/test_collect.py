@@ -1,8 +1,11 @@
 """`ksim collect` on a real run."""
 
+import json
+
 import minari
 import numpy as np
 
+from ksim_cli.motion.files import read_motions
 from tests.run.commands import ksim
 
 
@@ -23,6 +26,11 @@ def test_collect_writes_a_dataset_that_minari_loads(trained):
         assert len(episode.observations) == len(episode.rewards) + 1
         assert episode.truncations[-1] and not episode.truncations[:-1].any()
         assert not episode.terminations.any()
+    facts = json.loads((data / "metadata.json").read_text())["ksim"]
+    assert facts["joint_names"] == ["slider", "hinge"]
+    assert facts["joint_types"] == ["slide", "hinge"]
+    (first, *_) = read_motions(data.parent)
+    assert first.joint_names == ("slider", "hinge") and first.qpos.shape[1] == 2
     again = ksim("collect", cwd=folder, check=2)
     assert "holds a dataset already" in again.stderr
 
