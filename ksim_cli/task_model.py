@@ -144,6 +144,11 @@ class TaskModel:
             engine, terms, self.layout, self.timing, config.engine, limits, noisy, recorded
         )
 
+    @property
+    def follows_motions(self) -> bool:
+        """Whether a term follows the reference motions, or the algorithm has asked for them."""
+        return self.mdp.follows_motions or bool(self._observed)
+
     def motion_observations(self, groups: Sequence[str]) -> list[MotionObservations]:
         """See `ksim_cli.types.Preparing`."""
         if self.motions is None:

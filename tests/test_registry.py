@@ -56,7 +56,10 @@ def test_a_section_becomes_a_component(things):
         ({"type": "thing", "size": 1, "pair": [1]}, "expected a list of 2 values"),
         ({"type": "thing", "size": 1, "kind": "c"}, "here.kind=c: is not one of a, b"),
         ({"type": "thing", "size": 1, "table": {"k": "v"}}, "here.table.k=v: expected float"),
-        ({"type": "thing", "size": 1, "table": "v"}, "here.table=v: expected {str: float} or float"),
+        (
+            {"type": "thing", "size": 1, "table": "v"},
+            "here.table=v: expected {str: float} or float",
+        ),
         ({"type": "thing", "size": None}, "here.size=null: expected float, got null"),
         ({"type": "thing", "size": 1, "share": 2}, "here.share=2.0: must be at most 1"),
         ({"type": ["thing"], "size": 1}, "here.type: no thing"),

@@ -10,7 +10,7 @@ from ksim_cli.config.components import JointMetadata
 from ksim_cli.errors import UserError, error_context
 from ksim_cli.mdp.actuators import Actuator
 from ksim_cli.mdp.motion_term import MotionTerm
-from ksim_cli.mdp.stages import Staged, fill_in
+from ksim_cli.mdp.stages import Staged, fill_in, first_stage
 from ksim_cli.mdp.term import (
     ActionTerm,
     Command,
@@ -130,6 +130,11 @@ class Mdp:
     def has_stages(self) -> bool:
         """Whether a term changes in stages."""
         return any(isinstance(term, Staged) for _, term in self.each())
+
+    @property
+    def follows_motions(self) -> bool:
+        """Whether a term follows the reference motions."""
+        return any(isinstance(first_stage(term), MotionTerm) for _, term in self.each())
 
     def each(self) -> list[tuple[str, Term]]:
         """Config path and term of every term."""

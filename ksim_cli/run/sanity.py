@@ -241,6 +241,15 @@ def _nothing_to_learn(task_model: TaskModel) -> Iterator[Finding]:
         )
 
 
+def _idle_motion(task_model: TaskModel) -> Iterator[Finding]:
+    """A reference motion in vain."""
+    if task_model.motions is not None and not task_model.follows_motions:
+        yield Finding(
+            "there is a reference motion (motion=…), and nothing follows it",
+            "rewards=tracking or algo=amp; or leave it out",
+        )
+
+
 def _endings(task_model: TaskModel) -> Iterator[Finding]:
     """Episodes that end at once, or never."""
     if not task_model.mdp.terminations:
@@ -369,5 +378,6 @@ _CHECKS: tuple[Callable[[TaskModel], Iterator[Finding]], ...] = (
     _stiff,
     _nothing_to_learn,
     _penalties,
+    _idle_motion,
     _endings,
 )

@@ -1,5 +1,6 @@
 """One nonsense in each robot or configuration; what makes sense is silent."""
 
+import numpy as np
 import pytest
 
 from ksim_cli.load_task import make_task
@@ -196,6 +197,16 @@ def test_nonsense_is_found_and_alone(tmp_path, case):
     overrides, parts, what, todo = NONSENSE[case]
     (found,) = findings(tmp_path, *overrides, **parts)
     assert what in found.what and todo in found.todo
+
+
+def test_a_motion_that_nothing_follows_is_found(tmp_path):
+    home = [0, 0, 0.55, 1, 0, 0, 0, 0, 0]
+    np.savez(tmp_path / "clip.npz", qpos=np.tile(home, (9, 1)).astype(float), fps=50.0)
+    motion = f"motion.files=[{tmp_path / 'clip.npz'}]"
+    (found,) = findings(tmp_path, motion)
+    assert "nothing follows it" in found.what and "rewards=tracking" in found.todo
+    follows = "rewards.swing={type: motion_joint_position}", "commands.motion={type: motion}"
+    assert findings(tmp_path, motion, *follows) == []
 
 
 @pytest.mark.parametrize(
