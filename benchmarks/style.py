@@ -1,6 +1,6 @@
 """How near does a policy move to a motion? AMP beside PPO, with the velocity reward alone.
 
-    python -m benchmarks.style OUTPUT_FOLDER MOTION [--seeds 0 1 2] [KEY=VALUE ...]
+    python -m benchmarks.style OUTPUT_FOLDER MOTION [--seeds 0,1,2] [KEY=VALUE ...]
 
 `MOTION` is a file or a dataset of `ksim collect`; the overrides are of all runs (`task=quadruped
 max_env_steps=5000000 commands.linear_velocity.x_range=[0.6,0.6]`). Trains what is not in the folder
@@ -104,16 +104,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("motion")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", default="0,1,2")
     arguments, overrides = parser.parse_known_args()
-    found = {}
-    for seed in arguments.seeds:
+    found, seeds = {}, [int(seed) for seed in arguments.seeds.split(",")]
+    for seed in seeds:
         for algo in ALGORITHMS:
             place = arguments.folder.resolve(), str(Path(arguments.motion).resolve())
             found[f"{algo}-{seed}"] = measured(*place, algo, seed, overrides)
     print("| seed | PPO, rad | AMP, rad | AMP / PPO | speed error PPO, AMP, m/s |")
     print("|---|---:|---:|---:|---|")
-    for seed in arguments.seeds:
+    for seed in seeds:
         ppo, amp = found[f"ppo-{seed}"], found[f"amp-{seed}"]
         ratio = amp["distance"] / ppo["distance"]
         errors = f"{ppo['speed_error']}, {amp['speed_error']}"

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,9 @@ def retarget(config: RunConfig) -> None:
     _show(console, found, pairs, motions[0])
     seconds = sum(each.clip.seconds for each in found)
     console.print(f"written: {out}, {seconds:.1f} s in {len(found)} motion(s)")
-    console.print(f"to look at it: ksim view task={config.task.name} motion={out}")
+    given = [f"task.model={config.task.model}"] if config.task.model else []
+    typed = [f"task={config.task.name}", *given, f"motion={out}"]
+    console.print(f"to look at it: ksim view {shlex.join(typed)}")
 
 
 def _out(config: RunConfig) -> Path:

@@ -24,6 +24,10 @@ _FINE = (4096, 4)
 _COARSE = (1024, 0)
 """The same where there is no graphics card: a picture takes a third of the time."""
 
+_QUADS = 40
+"""Pieces that a plane is drawn in along each side, at least. Light is worked out at their corners:
+with MuJoCo's 4 a floor is dark under a robot whose own lamp shines between them."""
+
 
 class Recorder:
     """Renders states of a model.
@@ -63,6 +67,7 @@ class Recorder:
         model.vis.global_.offheight = max(model.vis.global_.offheight, height)
         try:
             quality = model.vis.quality
+            quality.numquads = max(quality.numquads, _QUADS)
             if (quality.shadowsize, quality.offsamples) == _FINE and _renders_in_software():
                 quality.shadowsize, quality.offsamples = _COARSE
             self._renderer = mujoco.Renderer(model, height, width)

@@ -36,14 +36,14 @@ def folder(tmp_path):
 TASK = ("retarget", "task=model", "task.model=legged.xml")
 
 
-def test_keypoints_become_a_motion_that_is_viewed(folder):
+def test_keypoints_become_a_motion_and_how_to_view_it_is_said(folder):
     typed = (*TASK, "motion=kp.npz", "out=clip.npz")
     done = ksim(*typed, "retarget.ground=false", cwd=folder, check=0)
     assert "scale 1, found" in done.stdout and "followed by nothing: left_hand" in done.stdout
     assert "following nothing: imu, left_sole" in done.stdout
     assert "largest rad" in done.stdout and "left_shank" in done.stdout
     assert "written: clip.npz, 0.4 s in 1 motion(s)" in done.stdout
-    assert "ksim view task=model motion=clip.npz" in done.stdout
+    assert f"ksim view task=model task.model={folder}/legged.xml motion=clip.npz" in done.stdout
     read = load_clip(folder / "clip.npz", legged())
     np.testing.assert_allclose(read.qpos, walking(turn=1.0).qpos, atol=1e-3)
     assert read.fps == 50.0 and read.notes == ()
