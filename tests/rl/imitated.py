@@ -13,6 +13,10 @@ from tests.envs import Taught
 NUM_ENVS = 16
 
 
+def shown_times_action(shown, action, count):
+    return shown * action
+
+
 class Imitated(Taught):
     """A probe with a teacher and a motion: the coin shows the same side all the time."""
 
@@ -20,15 +24,16 @@ class Imitated(Taught):
         return [MotionObservations({group: np.ones((5, 1), np.float32) for group in groups}, 1.0)]
 
 
-def make_context(algorithm):
-    env = Imitated(lambda shown, action, count: shown * action, 3, shows="coin", num_envs=NUM_ENVS)
+def make_context(algorithm, env=None, num_steps=8, batch_size=8):
+    if env is None:
+        env = Imitated(shown_times_action, 3, shows="coin", num_envs=NUM_ENVS)
     model = MLP(hidden_size=8)
     adapter = NNXAdapter(lambda key: model.build(env.observation_sizes, env.action_size, key))
     return Context(
         env=env,
         policy=Policy(adapter),
         optimizer=optax.adam(1e-2),
-        num_steps=8,
-        batch_size=8,
+        num_steps=num_steps,
+        batch_size=batch_size,
         parts=algorithm.prepare(env),
     )

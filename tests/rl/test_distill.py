@@ -10,16 +10,15 @@ import pytest
 
 from ksim_cli import models
 from ksim_cli.config.components import GRUConfig, MLPConfig
-from ksim_cli.models.adapters import NNXAdapter
 from ksim_cli.models.distributions import DiagonalNormal
-from ksim_cli.models.mlp import MLP
 from ksim_cli.models.policy import Policy, Variables
-from ksim_cli.rl.algorithm import Context, init, make_player, train_step
+from ksim_cli.rl.algorithm import init, make_player, train_step
 from ksim_cli.rl.distill import LABEL, Distill, DistillState, Teacher
 from ksim_cli.rl.minibatches import Batch
 from ksim_cli.rl.ppo import PPO
 from ksim_cli.rl.rollout import play
 from tests.envs import Taught
+from tests.rl import imitated
 
 models.register_models()
 SECTIONS = {
@@ -29,19 +28,8 @@ SECTIONS = {
 
 
 def make_context(algorithm, num_envs=8, length=3, batch_size=4, steps=7):
-    env = Taught(
-        lambda shown, action, count: shown * action, length, shows="first", num_envs=num_envs
-    )
-    model = MLP(hidden_size=8)
-    adapter = NNXAdapter(lambda key: model.build(env.observation_sizes, env.action_size, key))
-    return Context(
-        env=env,
-        policy=Policy(adapter),
-        optimizer=optax.adam(1e-2),
-        num_steps=steps,
-        batch_size=batch_size,
-        parts=algorithm.prepare(env),
-    )
+    env = Taught(imitated.shown_times_action, length, shows="first", num_envs=num_envs)
+    return imitated.make_context(algorithm, env, steps, batch_size)
 
 
 def distill(kind="mlp", **fields):
