@@ -116,7 +116,7 @@ def main() -> None:
     for seed in seeds:
         ppo, amp = found[f"ppo-{seed}"], found[f"amp-{seed}"]
         ratio = amp["distance"] / ppo["distance"]
-        errors = f"{ppo['speed_error']}, {amp['speed_error']}"
+        errors = ", ".join(f"{run['speed_error']:.3f}" for run in (ppo, amp))
         print(
             f"| {seed} | {ppo['distance']:.3f} | {amp['distance']:.3f} | {ratio:.2f} | {errors} |"
         )
