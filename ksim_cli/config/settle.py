@@ -11,8 +11,9 @@ from ksim_cli.config.typed import REMOVED, split_choices
 from ksim_cli.config.validate import divisors
 from ksim_cli.errors import UserError, listing, nearest
 
-_WRITTEN = ("run_dir", "dataset_save_path")
-"""Paths of what is yet to be made."""
+_FOLDERS = ("run_dir", "dataset_save_path")
+_WRITTEN = (*_FOLDERS, "out")
+"""Paths of folders that are yet to be made, and of all that is."""
 
 
 def typed_keys(overrides: Iterable[str]) -> frozenset[str]:
@@ -74,7 +75,7 @@ def with_paths(config: RunConfig, folder: Path, typed: Collection[str]) -> RunCo
     for key in (key for key in PATHS if "." not in key):
         value = getattr(config, key)
         if value not in (None, "", "latest"):
-            changes[key] = placed(value, key in (*_WRITTEN, "out"))
+            changes[key] = placed(value, key in _WRITTEN)
     algo = config.algo if isinstance(config.algo, Mapping) else {}
     if algo.get("type") == "distill" and algo["teacher"] not in ("", "latest"):
         changes["algo"] = {**algo, "teacher": placed(algo["teacher"])}
@@ -96,7 +97,7 @@ def refuse_files(config: RunConfig) -> None:
     Raises:
         UserError: it names the key and the file.
     """
-    for key in _WRITTEN:
+    for key in _FOLDERS:
         value = getattr(config, key)
         for path in (Path(value), *Path(value).parents) if value is not None else ():
             if path.exists() and not path.is_dir():

@@ -95,7 +95,7 @@ def read_points(path: Path, fps: float | None = None) -> Points | None:
     if path.suffix not in (".npz", ".h5", ".hdf5") or not path.is_file():
         return None
     try:
-        arrays = npz.read_arrays(path) if path.suffix == ".npz" else hdf5.read_arrays(path)
+        arrays = _read_arrays(path)
         return _points(path.name, arrays, fps) if "points" in arrays else None
     except ValueError as error:
         raise UserError(f"motion={path}: {error}") from error
@@ -134,17 +134,20 @@ def _read(path: Path, fps: float | None, joints: tuple[str, ...]) -> list[RawCli
         return _dataset(path / "data" / "main_data.hdf5", fps, joints)
     if not path.is_file():
         raise ValueError("no such file. Name a motion (.npz, .h5, .csv) or a dataset's folder")
-    if path.suffix == ".npz":
-        arrays = npz.read_arrays(path)
-        return _split(_from_arrays(path.name, arrays, fps, joints), arrays)
-    if path.suffix in (".h5", ".hdf5"):
-        if any(name.startswith(_EPISODE) for name in hdf5.read_names(path)):
-            return _dataset(path, fps, joints)
-        arrays = hdf5.read_arrays(path)
-        return _split(_from_arrays(path.name, arrays, fps, joints), arrays)
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"ends in '{path.suffix}', and motions in {', '.join(SUFFIXES)}")
     if path.suffix == ".csv":
         return [_from_csv(path, fps, joints)]
-    raise ValueError(f"ends in '{path.suffix}', and motions in {', '.join(SUFFIXES)}")
+    is_hdf5 = path.suffix != ".npz"
+    if is_hdf5 and any(name.startswith(_EPISODE) for name in hdf5.read_names(path)):
+        return _dataset(path, fps, joints)
+    arrays = _read_arrays(path)
+    return _split(_from_arrays(path.name, arrays, fps, joints), arrays)
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a `.npz` or HDF5 file."""
+    return npz.read_arrays(path) if path.suffix == ".npz" else hdf5.read_arrays(path)
 
 
 def _from_arrays(

@@ -202,7 +202,10 @@ def test_the_student_becomes_what_its_teacher_is_and_the_optimizer_begins_anew_w
 
     state, (variables, metrics) = learn(jax.random.key(0))
     cloned, warmed = (jax.tree.map(lambda x, i=i: x[i], variables) for i in (150, 151))
-    actor = lambda each: (each.params["actor"], each.params["head"])  # noqa: E731
+
+    def actor(variables):
+        return variables.params["actor"], variables.params["head"]
+
     jax.tree.map(np.testing.assert_array_equal, actor(cloned), actor(warmed))
     learner, coin = state.learner, jnp.array([[-1.0], [1.0]])
     student = context.policy.mode(cloned, {"actor": coin, "critic": coin}, ()).action
